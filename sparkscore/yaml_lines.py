@@ -25,9 +25,9 @@ def yaml_text(text: str) -> str:
 
 
 def yaml_list(texts: Iterable[str]) -> str:
-    """Return strings as a YAML list on one line, in quotes where YAML needs them.
+    """Return strings as a YAML list on one line, in quotes if they may need them.
 
-    Unlike `yaml_text`, this function writes no quotes around several words with single spaces between them.
+    Unlike `yaml_text`, this function writes no quotes around several plain words with single spaces between them.
 
     >>> print(yaml_list(["a", "b c", "d,e", "no"]))
     [a, b c, "d,e", "no"]

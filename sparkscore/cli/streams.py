@@ -12,10 +12,10 @@ _CHANGE_DATA: Final = ("run", "resume", "publish")
 
 
 class CarefulStream:
-    """A text stream that raises no error if it cannot write: it discards the text and stores the reason.
+    """A text stream whose `write` and `flush` raise no error: the text is discarded, and the reason is stored.
 
     Attributes:
-        lost: why text is discarded; an empty string if the stream is open and no write has failed.
+        lost: why text is discarded; an empty string if the stream is open and no write or flush has failed.
     """
 
     def __init__(self, stream: TextIO | None, number: int) -> None:

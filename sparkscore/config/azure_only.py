@@ -1,4 +1,4 @@
-"""Raise errors for settings that only Azure ML can resolve or apply, instead of ignoring them silently (driver)."""
+"""Raise errors for those settings of Azure ML that cannot be ignored safely (driver)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|
 
 
 def make_run_id(now: datetime | None = None) -> str:
-    """Return a new run id, ``run-DATE-TIME-DIGITS`` with random hexadecimal digits, so that ids sort by time.
+    """Return a new run id, ``run-DATE-TIME-DIGITS`` with random hexadecimal digits, so that ids sort by second.
 
     >>> make_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:-6]
     'run-20260102-030405-'

@@ -145,9 +145,11 @@ class RunStore(Protocol):
         """
 
     def read_code(self) -> dict[str, dict[str, str]]:
-        """Return the arguments of `write_code` as a dictionary with the keys ``files`` and ``left_out``.
+        """Return what `write_code` stored for this run.
 
-        The values of both keys are empty dictionaries if `write_code` was not called, or if its file cannot be read.
+        Returns:
+            a dictionary with the keys ``files`` (digests by file name) and ``left_out`` (reasons by file name). Both
+            values are empty dictionaries if nothing was stored, or if it cannot be read.
         """
 
     def write_plan(self, mini_batches: pa.Table) -> None:

@@ -186,7 +186,7 @@ def _is_whole(values: Any) -> bool:
 
 
 def no_lists(got: str, expected: str, next_step: str) -> ModelLoadError:
-    """Return the error for a model whose categories, or the columns of its categories, cannot be determined."""
+    """Return the error for a model whose lists of categories, or the columns they belong to, cannot be determined."""
     return ModelLoadError(
         code=ErrorCode.MODEL_CATEGORIES, what="the model's categories", got=got, expected=expected, next_step=next_step
     )

@@ -116,17 +116,25 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
 def _loses_bits(image: Any) -> bool:
     """Return whether Pillow would drop, or may drop, some of the bits of each channel of an open image.
 
-    Pillow reads 16 bits per channel for gray images only. For AVIF, JPEG 2000 and SGI images, Pillow does not show how
-    many bits a channel has in the file. For these, the result is True if the image has several channels.
+    Pillow reads 16 bits per channel for most gray images only. For AVIF, JPEG 2000 and SGI images with several
+    channels, the result is always True, because Pillow does not always show how many bits a channel has in the file.
 
-    Source: the raw modes of ``PIL.PngImagePlugin`` and ``PIL.TiffImagePlugin``, such as ``RGB;16B`` for the mode RGB.
-    An exception is ``BGR;16`` of BMP files, which has 16 bits for all channels together.
+    Source: the names of raw modes in ``PIL.PngImagePlugin`` and ``PIL.TiffImagePlugin``. For example, ``RGB;16B`` has
+    16 bits in each channel. ``BGR;16`` of BMP files has 16 bits in all three channels together.
     """
     if image.mode.startswith("I"):
         return False
-    if image.format in _MAY_BE_DEEP:
-        return len(image.getbands()) > 1
-    return any(_DEEP.search(str(tile)) or (tile[0] == "ppm" and tile[-1][-1] > _BYTE) for tile in image.tile)
+    if image.format in _MAY_BE_DEEP and len(image.getbands()) > 1:
+        return True
+    return any(_is_deep(str(codec), options) for codec, _, _, options in image.tile)
+
+
+def _is_deep(codec: str, options: Any) -> bool:
+    """Return whether the codec and its options, which Pillow uses for a file, show more than 8 bits in a channel."""
+    if codec in {"ppm", "ppm_plain"}:
+        return bool(options[-1] > _BYTE)
+    # Source: PIL.SgiImagePlugin; the last option of its codec for compressed files is the number of bytes of a channel.
+    return codec == "SGI16" or (codec == "sgi_rle" and options[-1] > 1) or _DEEP.search(str(options)) is not None
 
 
 def _in_mode(image: Any, inner: tuple[int, ...]) -> Any:

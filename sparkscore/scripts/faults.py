@@ -89,7 +89,10 @@ def _advice(error: BaseException, model_folder: Path, code_folder: Path | None) 
 
 
 def _of_the_host(error: BaseException) -> str:
-    """Return the key in ``_HOST`` for the cause of an exception, such as ``memory``, or else an empty string."""
+    """Return which problem of the host caused an exception, as a key of ``_HOST`` such as ``memory``.
+
+    The result is an empty string if it was none of these problems.
+    """
     class_names = {each.__name__ for each in type(error).__mro__}
     if class_names & _OF_MEMORY or _CUDA_MEMORY in str(error):
         return "memory"

@@ -39,6 +39,8 @@ _INSTANT: Final = re.compile(
 )
 _SPECIAL: Final = re.compile(r"nan|[+-]?inf(?:inity)?", re.IGNORECASE)
 _BLANKS: Final = " \t"
+# No double is this long, and Python's limit for int() is higher.
+_MOST_DIGITS: Final = 400
 # Strings that match fit without another check: they have few digits before the point and a small exponent.
 _SAFE_NUMBERS: Final = {
     "double": r"^[+-]?[0-9]{1,15}(?:\.[0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?$",
@@ -120,7 +122,7 @@ def _safe_decimal(spark_type: str) -> str | None:
 def _holds(spark_type: str) -> _Holds:
     if spark_type in _BITS:
         limit = 2 ** (_BITS[spark_type] - 1)
-        return lambda text: (found := _INTEGER.fullmatch(text)) is not None and -limit <= int(found[1]) < limit
+        return lambda text: (found := _INTEGER.fullmatch(text)) is not None and -limit <= _integer(found[1]) < limit
     if found := _DECIMAL.fullmatch(spark_type):
         precision, scale = int(found[1]), int(found[2])
         return lambda text: _is_decimal(text, precision, scale)
@@ -132,6 +134,16 @@ def _holds(spark_type: str) -> _Holds:
         "timestamp_ntz": lambda text: _is_day(_TIME.fullmatch(text)),
         "timestamp": lambda text: _is_day(_INSTANT.fullmatch(text)),
     }[spark_type]
+
+
+def _integer(digits: str) -> int:
+    """Convert a string of digits, with or without a sign. Integers beyond the range of a double become 10**400.
+
+    Python's ``int`` raises an error for more than 4,300 digits.
+    """
+    significant = digits.lstrip("+-").lstrip("0") or "0"
+    value = int(significant) if len(significant) <= _MOST_DIGITS else 10**_MOST_DIGITS
+    return -value if digits.startswith("-") else value
 
 
 def _is_floating(text: str, rounded: Callable[[str], float]) -> bool:
@@ -149,7 +161,7 @@ def _is_floating(text: str, rounded: Callable[[str], float]) -> bool:
     with np.errstate(over="ignore"):
         value = rounded(text)
     if found := _INTEGER.fullmatch(text):
-        return not math.isinf(value) and int(value) == int(found[1])
+        return not math.isinf(value) and int(value) == _integer(found[1])
     return not math.isinf(value) and (value != 0 or not re.search("[1-9]", re.split("[eE]", text)[0]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import socket
 import sys
@@ -56,7 +57,7 @@ def _unpack(archive: ModelFiles, target: Path) -> None:
         with tarfile.open(fetch_model(archive)) as packed:
             for entry in packed:
                 _extract(packed, entry, target)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
         # Errors of the system have a number. Those about damaged data, such as gzip.BadGzipFile, have none.
         if isinstance(error, OSError) and error.errno is not None:
             raise

@@ -312,6 +312,31 @@ def test_a_deep_tiff_with_colors_fails(tmp_path: Path) -> None:
     assert failure_of(str(file), feed(2, 2, 3)).code == "IMAGE_DEPTH"
 
 
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_gray_sgi_images_fail_if_they_are_deep(tmp_path: Path, *, is_compressed: bool) -> None:
+    file = tmp_path / "a.sgi"
+    pixels = np.array([[1, 30], [255, 0]], np.uint8)
+    file.write_bytes(_sgi(pixels, is_compressed=is_compressed))
+    deep = tmp_path / "deep.sgi"
+    deep.write_bytes(_sgi(pixels.astype(">u2") * 300, is_compressed=is_compressed))
+
+    assert decoded([str(file)], feed(2, 2)).tolist() == [pixels.tolist()]
+    assert failure_of(str(deep), feed(2, 2)).code == "IMAGE_DEPTH"
+
+
+def _sgi(pixels: npt.NDArray[Any], *, is_compressed: bool) -> bytes:
+    """Write a gray image as SGI. Its rows are written from the bottom up."""
+    height, width = pixels.shape
+    depth = pixels.dtype.itemsize
+    head = struct.pack(">hbbHHHHll", 474, is_compressed, depth, 2, width, height, 1, 0, 255).ljust(512, b"\0")
+    if not is_compressed:
+        return head + pixels[::-1].tobytes()
+    rows = [(0x80 | width).to_bytes(depth, "big") + row.tobytes() + bytes(depth) for row in pixels[::-1]]
+    first = len(head) + 8 * height
+    starts = [first + len(rows[0]) * number for number in range(height)]
+    return head + struct.pack(f">{2 * height}I", *starts, *map(len, rows)) + b"".join(rows)
+
+
 def test_deep_colors_of_other_formats_fail_whatever_the_files_are_called(save: Save, tmp_path: Path) -> None:
     file = tmp_path / "deep.png"
     file.write_bytes(b"P6 2 2 65535\n" + np.full((2, 2, 3), 300, ">u2").tobytes())
@@ -320,7 +345,10 @@ def test_deep_colors_of_other_formats_fail_whatever_the_files_are_called(save: S
     Image.fromarray(COLORS).save(tmp_path / "a.jp2")
     (tmp_path / "a.jp2").rename(tmp_path / "a.png")
 
+    (tmp_path / "text.png").write_bytes(b"P3\n2 2\n65535\n" + b"300 " * 12)
+
     assert failure_of(str(file), feed(2, 2, 3)).code == "IMAGE_DEPTH"
+    assert failure_of(str(tmp_path / "text.png"), feed(2, 2, 3)).code == "IMAGE_DEPTH"
     assert failure_of(str(tmp_path / "a.png"), feed(HEIGHT, WIDTH, 3)).code == "IMAGE_DEPTH"
     assert decoded([str(plain)], feed(2, 2, 3)).ravel().tolist() == list(range(12))
     assert decoded([save(COLORS, "b.webp", lossless=True)], feed(HEIGHT, WIDTH, 3)).tolist() == [COLORS.tolist()]

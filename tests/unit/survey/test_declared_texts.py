@@ -77,6 +77,13 @@ def test_a_type_does_not_hold_a_text_of_another_value(kind: str, text: str) -> N
     assert find_misfits(pa.array([right, None, text, right]), kind).tolist() == [2]
 
 
+@pytest.mark.parametrize("kind", ["int", "bigint", "double"])
+def test_more_digits_than_pythons_integers_take(kind: str) -> None:
+    texts = ["0" * 5000 + "7", "-" + "0" * 5000 + "7", "1" * 5000, "-" + "1" * 5000]
+
+    assert find_misfits(pa.array(texts), kind).tolist() == [2, 3]
+
+
 def test_texts_that_the_user_names_fit() -> None:
     assert find_misfits(pa.array(["-", "1.5"]), "double").tolist() == [0]
     assert find_misfits(pa.array(["-", "1.5"]), "double", {"-"}).tolist() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import lzma
 import os
 import tarfile
 from pathlib import Path
@@ -45,6 +46,17 @@ def test_a_truncated_archive_is_told_as_damaged(archive: Path, left: float) -> N
 
     assert failure.code == "PYTHON_ARCHIVE"
     assert "EOFError when it was unpacked" in failure.message
+
+
+def test_an_archive_of_another_compression_is_told_as_damaged(archive: Path) -> None:
+    whole = bytearray(lzma.compress(gzip.decompress(archive.read_bytes())))
+    whole[len(whole) // 2] ^= 0xFF
+    archive.write_bytes(whole)
+
+    failure = failure_of(archive)
+
+    assert failure.code == "PYTHON_ARCHIVE"
+    assert "when it was unpacked" in failure.message
 
 
 def test_an_archive_with_a_wrong_checksum_is_told_as_damaged(archive: Path) -> None:
