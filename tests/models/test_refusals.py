@@ -169,8 +169,8 @@ def _quiet_mlflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def jobs(spark: SparkSession) -> int:
-    tracker = spark.sparkContext.statusTracker()
-    return len(tracker.getJobIdsForGroup(None))
+    """Return how many jobs a session has run. Spark forgets old jobs, but their numbers are not used again."""
+    return max(spark.sparkContext.statusTracker().getJobIdsForGroup(None), default=-1) + 1
 
 
 @pytest.mark.filterwarnings("ignore")
