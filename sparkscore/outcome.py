@@ -52,7 +52,7 @@ class Failure:
     def error_class(self) -> str:
         """The name of the error class, for tables and messages.
 
-        This is ``exception``, or if that is an empty string, the class of sparkscore's errors that belongs to the code.
+        This is ``exception``, if it is not empty. Otherwise it is the name of sparkscore's class for the error code.
         """
         return self.exception or error_class_of(self.code).__name__
 

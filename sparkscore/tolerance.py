@@ -31,7 +31,9 @@ class Tolerance:
         return self.items == 0
 
     def is_passed(self, items: int, mini_batches: int) -> bool:
-        """Return whether more items or mini-batches failed than are allowed. The allowed percentage is not checked.
+        """Return whether the tolerance is exceeded: more items or mini-batches failed than are allowed.
+
+        The allowed percentage is not checked.
 
         Args:
             items: number of failed items.

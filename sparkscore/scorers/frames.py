@@ -65,9 +65,10 @@ def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
 
 
 def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a DataFrame for the user's code, and a second one with the same Python objects to compare it with.
+    """Return a DataFrame for the user's code, and a second one that is compared with it after the call.
 
-    If the columns are Arrow-backed, the second DataFrame has no columns.
+    The second DataFrame shows whether the user's code changed values. It shares its Python objects with the first, and
+    has no columns if the columns of the first are Arrow-backed.
 
     Args:
         settled: the rows, as `settle` returns them.

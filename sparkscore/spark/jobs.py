@@ -57,7 +57,7 @@ def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) ->
         SourceError: Spark could not read the input, or a value of the input does not fit into its column's type.
         ScoringError: the Spark job failed for another reason, for example because a worker process died.
         SinkError: the file system of the stage is full.
-        ConfigError: a setting of the session can change the results, and cannot be set to its fixed value.
+        ConfigError: a Spark setting that affects the results has a wrong value, and cannot be changed in this session.
     """
     # If the items are files, the DataFrame only has numbers: one row and one partition for each work unit.
     if rows is None:
@@ -104,7 +104,7 @@ def find_changed_files(
 
     Raises:
         ScoringError: the Spark job failed.
-        ConfigError: a setting of the session can change the results, and cannot be set to its fixed value.
+        ConfigError: a Spark setting that affects the results has a wrong value, and cannot be changed in this session.
     """
     if not files or (not reads_all and len(files) <= _MOST_FOOTERS_HERE):
         return stage.find_changed(files, reads_all=reads_all)
@@ -130,7 +130,7 @@ def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, lim
     Raises:
         SourceError: Spark could not read the input, or a value of the input does not fit into its column's type.
         ScoringError: the Spark job failed for another reason.
-        ConfigError: a setting of the session can change the rows, and cannot be set to its fixed value.
+        ConfigError: a Spark setting that affects the rows has a wrong value, and cannot be changed in this session.
     """
     if rows is None:
         return [*islice(stage.planned(range(plan.unit_count or 0)), _TO_PROBE)]

@@ -38,7 +38,7 @@ def run_in_arrow(
         SourceError: Spark could not read the input, or a value of the input does not fit into its column's type.
         ScoringError: the Spark job failed for another reason, for example because a worker process died.
         SinkError: the file system of the stage is full.
-        ConfigError: a setting of the session can change the results, and cannot be set to its fixed value.
+        ConfigError: a Spark setting that affects the results has a wrong value, and cannot be changed in this session.
     """
     try:
         with pinned_settings(spark, for_whole_files=for_whole_files):
@@ -60,7 +60,7 @@ def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares
 
     Raises:
         ScoringError: the Spark job failed.
-        ConfigError: a setting of the session can change the results, and cannot be set to its fixed value.
+        ConfigError: a Spark setting that affects the results has a wrong value, and cannot be changed in this session.
     """
     count = min(len(shares), _MOST_TASKS)
     if not count:

@@ -167,9 +167,9 @@ def _match_decimals(texts: pa.Array) -> tuple[_Flags, Seen]:
 def _is_double(text: str) -> bool:
     """Return whether a number that matches ``_DECIMAL`` may be converted to a double.
 
-    The number may have at most 17 digits; leading zeros and the exponent are not counted. As a double, the number must
-    not become infinite, or become zero unless it is zero. If it has no exponent and its fraction is zero, as in
-    ``3.0``, the double must be the same integer.
+    The number may have at most 17 digits; leading zeros and the exponent are not counted. It must not be so large that
+    it becomes infinite, or so small that it becomes zero. If it is written as a whole number without an exponent, as in
+    ``3.0``, the double must be equal to it.
     """
     mantissa = re.split("[eE]", text)[0]
     digits = len(re.sub(r"^-?[0.]*|\.", "", mantissa))
