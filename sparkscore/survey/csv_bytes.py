@@ -81,23 +81,14 @@ class FileFault:
     detail: str
 
 
-def find_fault(path: str, dialect: Dialect) -> FileFault | None:
-    """Return a fault in a CSV file, or None if no fault is found or if the operating system cannot read the file.
-
-    Quotes and line ends are not checked if the dialect has no quote character, or if ``dialect.reads_lines`` is true
-    and ``dialect.line_end`` is set to something other than LF, CR and CR LF.
-    """
-    fault, _ = check_and_read(path, dialect, lambda _: None)
-    return fault
-
-
 def check_and_read(
     path: str, dialect: Dialect, read: Callable[[Iterator[str]], T]
 ) -> tuple[FileFault | None, T | None]:
-    """Find a fault in a CSV file as `find_fault` does, and let a function read the text in the same pass.
+    """Find a fault in a CSV file, and let a function read the text in the same pass.
 
-    If the dialect allows it, a quick check of the text is tried first. If this check fails, the file is read again for
-    a slower check.
+    Quotes and line ends are not checked if the dialect has no quote character, or if ``dialect.reads_lines`` is true
+    and ``dialect.line_end`` is set to something other than LF, CR and CR LF. If the dialect allows it, a quick check of
+    the text is tried first. If this check fails, the file is read again for a slower check.
 
     Args:
         path: the path of the file.
@@ -105,7 +96,8 @@ def check_and_read(
         read: a function that gets an iterator over blocks of the text. It need not read all of them.
 
     Returns:
-        the fault or None, and the result of ``read``. The result is None if the quick check was not done or has failed.
+        the fault, and the result of ``read``. The fault is None if none is found, or if the operating system cannot
+        read the file. The result is None if the quick check was not done or has failed.
     """
     try:
         blocks = decoded_blocks(path, dialect.encoding)

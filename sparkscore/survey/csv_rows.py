@@ -29,7 +29,7 @@ def find_uneven_row(path: str, dialect: Dialect, width: int) -> UnevenRow | None
     """Return the first row of a CSV file whose number of values is not ``width``.
 
     The result is None if there is no such row, or if the file cannot be read or decoded. The file must have no fault
-    that `find_fault` reports, because the search ends at a fault.
+    that `check_and_read` reports, because the search ends at a fault.
     """
     walk = _CountingWalk(dialect, width)
     try:

@@ -9,10 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sparkscore.survey import csv_bytes, text_bytes
-from sparkscore.survey.csv_bytes import Dialect, find_fault
+from sparkscore.survey.csv_bytes import Dialect, FileFault, check_and_read
 
 BACKSLASH = Dialect(escape="\\")
 BY_LINE = Dialect(reads_lines=True)
+
+
+def find_fault(path: str, dialect: Dialect) -> FileFault | None:
+    return check_and_read(path, dialect, list)[0]
 
 
 def reason_of(path: Path, text: str, dialect: Dialect = Dialect()) -> str | None:  # noqa: B008 - frozen
