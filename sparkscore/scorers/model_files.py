@@ -1,4 +1,4 @@
-"""Copy a model's files from the stage to this host, once for all processes, and check their digest (worker)."""
+"""Copy a model's files from the stage to this host, once for all of its processes, and check the digest (worker)."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _KEPT_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where workers find the files of a model, or of a packed Python environment, and which digest the files have.
+    """The location and digest of the files of a model or of a packed Python environment.
 
-    Objects of this class can be pickled.
+    Instances can be pickled.
 
     Attributes:
-        name: name of the model or of the environment.
-        version: version of the model, as it is written into the result. Empty for an environment.
+        name: name of the model or environment.
+        version: model version, as written to the result. Empty for an environment.
         source: path of the file or folder in the stage, which every worker can read.
-        sha256: the digest that the files must have.
+        sha256: the expected digest of the files.
     """
 
     name: str
@@ -44,18 +44,17 @@ class ModelFiles:
 
 
 def fetch_model(files: ModelFiles) -> Path:
-    """Copy a model to this host's cache unless the cache has a copy, and return the path of the copy.
+    """Return the path of a model in this host's cache, and copy the model there if needed.
 
-    Runs on the worker. The digest of the copy is checked each time, so that the files are those that the driver found.
-    A copy with a wrong digest is replaced.
+    Runs on the worker. The digest of a cached copy is checked on every call. If it is wrong, the copy is replaced.
 
     Raises:
-        ModelError: the files cannot be read or copied, the digest of a new copy is not the one that the driver found,
-            or other users have access to the cache.
+        ModelError: the files cannot be read or copied, the digest of a new copy is wrong, or other users have access
+            to the cache.
     """
     source = Path(files.source)
     with _reporting(files), _entry(files.sha256) as folder:
-        # The copy has the model's own file name, because two models may have the same content but different names.
+        # The copy keeps the model's file name, because two models may have the same content but different names.
         copy = folder / source.name
         if not copy.exists() or digest_of_path(copy) != files.sha256:
             _replace(copy, lambda unfinished: copy_model(source, unfinished))
@@ -66,18 +65,18 @@ def fetch_model(files: ModelFiles) -> Path:
 
 
 def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
-    """Write a file or folder into this host's cache unless it is there, and return its path.
+    """Return the path of a file or folder in this host's cache, and create it if it does not exist yet.
 
-    Unlike in `fetch_model`, no digest is checked.
+    Unlike `fetch_model`, this function does not check a digest.
 
     Args:
-        key: string that identifies the content, for example the registry, the name and the version of a model.
+        key: string that identifies the content, for example a model's registry, name and version.
         name: name of the file or folder in the cache.
-        make: function that writes the file or folder to the path that it gets as its argument.
+        make: function that writes the file or folder to a given path.
 
     Raises:
         ModelError: other users have access to the cache.
-        OSError: the copy cannot be written. Exceptions of ``make`` pass through, too.
+        OSError: the file or folder cannot be written. Any exception raised by ``make`` is passed on as well.
     """
     with _entry(hashlib.sha256(key.encode()).hexdigest()) as folder:
         copy = folder / name
@@ -87,12 +86,12 @@ def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
 
 
 def copy_model(source: Path, target: Path) -> None:
-    """Copy the file of a model, or those files in a model's folder that are part of the model's digest.
+    """Copy a model file, or the files in a model folder that are included in the model's digest.
 
-    Links are replaced with copies of the files that they point to.
+    Symbolic links are followed: the files that they point to are copied.
 
     Raises:
-        OSError: a file cannot be read or written, or the folder ``target`` exists already.
+        OSError: a file cannot be read or written, or the model is a folder and ``target`` already exists.
     """
     if not source.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -106,10 +105,10 @@ def copy_model(source: Path, target: Path) -> None:
 
 
 def make_folder_for_links() -> Path:
-    """Create a folder in this host's cache of models, so that model files can be hard-linked into it.
+    """Create a folder in this host's model cache, where model files can be hard-linked.
 
-    The caller must remove the folder with `remove_made`. If the process is killed before that, another process that
-    fetches a model removes the folder, at the earliest a week after its last use.
+    The caller must remove the folder with `remove_made`. If the process is killed first, a process that fetches a
+    model more than a week later removes the folder.
 
     Raises:
         ModelError: other users have access to the cache.
@@ -118,10 +117,10 @@ def make_folder_for_links() -> Path:
 
 
 def link_files(source: Path, target: Path) -> None:
-    """Create hard links to a file, or to all files of a folder and its subfolders, under a different path.
+    """Create a hard link to a file, or recreate a folder at another path with hard links to all of its files.
 
-    Hard links take no space. Symbolic links cannot be used, because MLflow 3.8 resolves them and raises an error for
-    files outside of the model's folder. A file is copied if a hard link to it cannot be created.
+    Hard links take no disk space. Symbolic links would not work: MLflow 3.8 resolves them and raises an error for files
+    outside the model's folder. A file that cannot be hard-linked is copied.
     """
     if source.is_dir():
         target.mkdir()
@@ -136,11 +135,11 @@ def link_files(source: Path, target: Path) -> None:
 
 @contextmanager
 def _entry(name: str) -> Iterator[Path]:
-    """Lock a folder of the cache in the ``with`` block, and yield its path.
+    """Lock a cache folder for the duration of the ``with`` block, and yield its path.
 
-    A process that asks for the same folder waits until it is unlocked. The folder is created if it does not exist. Its
-    modification time is set to now, because `_remove_old` reads from it when the folder was last used. After a block
-    without an exception, `_remove_old` is called.
+    The folder is created if it does not exist. Other processes that need the folder wait until it is unlocked. Its
+    modification time is set to now, so that `_remove_old` knows when the folder was last used. If the block raises no
+    exception, `_remove_old` is called at the end.
 
     Args:
         name: name of the folder, which is a digest.
@@ -156,13 +155,13 @@ def _entry(name: str) -> Iterator[Path]:
 
 
 def _replace(copy: Path, make: Callable[[Path], object]) -> None:
-    """Write a file or folder of the cache under a temporary name, and rename it when it is complete.
+    """Write a file or folder to the cache under a temporary name, and rename it when it is complete.
 
     An existing file or folder is replaced.
 
     Args:
-        copy: path of the file or folder.
-        make: function that writes the file or folder to the path that it gets as its argument.
+        copy: final path of the file or folder.
+        make: function that writes the file or folder to a given path.
     """
     folder, unfinished = copy.parent, copy.with_name(UNFINISHED)
     try:
@@ -176,13 +175,13 @@ def _replace(copy: Path, make: Callable[[Path], object]) -> None:
 
 
 def _cache_folder() -> Path:
-    """Return the folder of this user's cache of models on this host, and create it if it does not exist.
+    """Return this user's model cache folder on this host, and create it if it does not exist.
 
-    The folder is in the first writable folder of Spark's variable ``SPARK_LOCAL_DIRS``. If there is none, it is in the
-    system's folder for temporary files. Other users may neither read nor change the copies.
+    The cache is in the first writable folder listed in ``SPARK_LOCAL_DIRS``. If no listed folder is writable, the
+    cache is in the system's temporary folder. Only this user has access to the cache.
 
     Raises:
-        ModelError: the path is a link or a file, another user owns the folder, or other users have permissions for it.
+        ModelError: the path is a link or a file, another user owns the folder, or other users have access to it.
     """
     folder = Path(_folder_of_application() or tempfile.gettempdir()) / f"sparkscore-models-{os.getuid()}"
     with suppress(FileExistsError):
@@ -200,7 +199,7 @@ def _cache_folder() -> Path:
 
 
 def _folder_of_application() -> str | None:
-    """Return the first writable folder in Spark's variable ``SPARK_LOCAL_DIRS``, or None if there is none."""
+    """Return the first writable folder listed in Spark's ``SPARK_LOCAL_DIRS`` variable, or None if none is writable."""
     folders = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")
     return next((folder for folder in folders if os.access(folder, os.W_OK | os.X_OK)), None)
 
@@ -213,10 +212,10 @@ def _locked(cache: Path, name: str, operation: int = fcntl.LOCK_EX) -> Iterator[
 
 
 def _remove_old(cache: Path) -> None:
-    """Remove each unlocked folder in the cache whose modification time is more than a week ago."""
+    """Remove the unlocked cache folders that were last modified more than a week ago."""
     limit = time.time() - _KEPT_SECONDS
     for entry in cache.iterdir():
-        # While a process makes a copy, it holds the lock. Afterwards the modification time is recent.
+        # A process holds the folder's lock while it makes a copy. Afterwards, the modification time is recent.
         with suppress(OSError):
             if _is_older(entry, limit):
                 with _locked(cache, entry.name, fcntl.LOCK_EX | fcntl.LOCK_NB):

@@ -1,6 +1,6 @@
-"""Specifications from which workers build the scorers of models without a scoring script (driver and worker).
+"""Specifications from which workers build scorers for models that have no scoring script (driver and worker).
 
-The driver makes a specification, pickles it and sends it to the workers.
+The driver creates a specification, pickles it and sends it to the workers.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.signature.model_signature import Feed
 
 Framework = Literal["sklearn", "xgboost", "lightgbm"]
-#: Endings of files that can hold any Python object.
+#: Suffixes of files that may contain arbitrary pickled Python objects.
 PICKLES: Final = frozenset({".joblib", ".p", ".pickle", ".pk", ".pkl", ".sav"})
 
 
 @dataclass(frozen=True)
 class MlflowSpec:
-    """Specification of an MLflow model, which is scored with its pyfunc or with methods of the model inside the pyfunc.
+    """Specification of an MLflow model, which is called through its pyfunc or through methods of the wrapped model.
 
     Attributes:
         files: the model's files.
-        feeds: the model's inputs, each with the columns that it gets, or None if the driver does not know the inputs.
-        predict_fn: names of the methods to call. If there are several, each of them fills one column. If empty, the
-            ``predict`` of the pyfunc is called.
-        params: parameters of the methods, as pairs of name and value.
-        order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
-        dtypes: the dtypes of the DataFrames that the model gets, with the names that the columns have in the input.
+        feeds: the model's inputs and the columns that are passed to each, or None if the driver does not know the
+            inputs.
+        predict_fn: names of the methods to call. If there are several, each one produces one column. If empty, the
+            pyfunc's ``predict`` is called.
+        params: parameters passed to the methods, as (name, value) pairs.
+        order_doubt: why the order of the input columns is unknown, or an empty string if it is known.
+        dtypes: dtypes of the DataFrames that are passed to the model, by the columns' names in the input.
     """
 
     files: ModelFiles
@@ -41,17 +42,17 @@ class MlflowSpec:
 
 @dataclass(frozen=True)
 class FrameworkSpec:
-    """Specification of a model file of scikit-learn, XGBoost or LightGBM.
+    """Specification of a scikit-learn, XGBoost or LightGBM model file.
 
     Attributes:
-        files: the model's file.
+        files: the model file.
         framework: the library that the model needs.
-        feeds: the model's inputs, each with the column that it gets, or None if the driver does not know the inputs.
-        predict_fn: names of the methods to call. If there are several, each of them fills one column. If empty,
+        feeds: the model's inputs and the column that is passed to each, or None if the driver does not know the inputs.
+        predict_fn: names of the methods to call. If there are several, each one produces one column. If empty,
             ``predict`` is called.
-        params: parameters of the methods, as pairs of name and value.
-        order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
-        dtypes: the dtypes of the DataFrames that the model gets, with the names that the columns have in the input.
+        params: parameters passed to the methods, as (name, value) pairs.
+        order_doubt: why the order of the input columns is unknown, or an empty string if it is known.
+        dtypes: dtypes of the DataFrames that are passed to the model, by the columns' names in the input.
     """
 
     files: ModelFiles
@@ -65,16 +66,16 @@ class FrameworkSpec:
 
 @dataclass(frozen=True)
 class OnnxSpec:
-    """Specification of an ONNX graph, which ONNX Runtime runs.
+    """Specification of an ONNX model, which is run by ONNX Runtime.
 
     Attributes:
         files: the model's files.
-        graph: path of the graph inside the model's folder, or an empty string if the model is one file.
-        feeds: the inputs of the graph, each with the columns that it gets.
-        outputs: pairs of an output of the graph and the column that it becomes. Other outputs are not returned.
-        providers: names of execution providers, the preferred one first. If empty, the provider for the CPU is used.
-        session_options: the deployment's options for the session, as pairs of name and value.
-        threads: number of threads that compute one operator: as many as one Spark task has cores.
+        graph: path of the graph file inside the model's folder, or an empty string if the model is a single file.
+        feeds: the graph's inputs and the columns that are passed to each.
+        outputs: the graph outputs to return, each paired with the name of its column.
+        providers: names of execution providers, in order of preference. If empty, the CPU provider is used.
+        session_options: session options from the deployment, as (name, value) pairs.
+        threads: number of threads that compute one operator. This is the number of cores per Spark task.
     """
 
     files: ModelFiles
@@ -88,13 +89,13 @@ class OnnxSpec:
 
 @dataclass(frozen=True)
 class RowsSpec:
-    """Specification for rows that a ``pyspark.ml`` pipeline has already scored in Spark.
+    """Specification for rows that Spark has already scored with a ``pyspark.ml`` pipeline.
 
     The worker only selects the prediction columns.
 
     Attributes:
-        columns: names of the prediction columns: those that the deployment declares in ``output.schema``, or else all
-            columns that the pipeline has added to the rows.
+        columns: names of the prediction columns: those declared in the deployment's ``output.schema``, or otherwise
+            all columns that the pipeline added.
     """
 
     columns: tuple[str, ...]
