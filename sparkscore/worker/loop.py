@@ -1,4 +1,4 @@
-"""Run a Spark task: read mini-batches, score them, write their rows to the stage, report to the driver (worker)."""
+"""Score one Spark task: read its mini-batches, stage the resulting rows, and report to the driver (worker)."""
 
 from __future__ import annotations
 
@@ -31,14 +31,13 @@ class WorkerSpec:
     Attributes:
         engine: which scorer to load, and in which process.
         limit: maximum size of a mini-batch of rows.
-        is_planned: whether the items are files, so that the mini-batches are in the plan. Otherwise Spark reads the
-            input as rows.
-        result: how to build the rows of the result.
-        stage: where to read the plan, and where to write the rows of the result.
-        rules: how to handle items that fail.
-        units: numbers of the work units that the tasks score, in the order of the tasks. None if each task scores the
-            work unit that has the same number as the task.
-        chunk: the number of items and the number of seconds after which a chunk ends.
+        is_planned: whether the mini-batches come from the plan, because the items are files. Otherwise, Spark reads
+            rows, which are split into mini-batches on the worker.
+        result: how to build the result rows.
+        stage: where to read the plan and write the result rows.
+        rules: how to handle failed items.
+        units: work unit numbers, in task order. If None, each task scores the work unit with its own number.
+        chunk: number of items and seconds after which a chunk ends.
     """
 
     engine: EngineSpec
@@ -54,27 +53,26 @@ class WorkerSpec:
 def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[pa.RecordBatch]:
     """Score the mini-batches of one Spark task, chunk by chunk, and yield their reports.
 
-    Runs on the worker, once for each task attempt. A chunk is not scored again if the stage has its reports and files
-    from an earlier execution of the task, and its mini-batches have the same items. Its stored reports are yielded
-    instead.
+    Runs on the worker, once per task attempt. A chunk that an earlier execution finished is not scored again if it
+    still contains the same items. Its stored reports are yielded instead.
 
-    A failure of the user's code raises no exception here: it is reported. The task stops early if the run can no longer
-    succeed, for example because the task has more failures than the run tolerates.
+    If the user's code fails, the failure is reported, and no exception is raised. The task stops early if the run can
+    no longer succeed, for example because more items failed than the run tolerates.
 
     Args:
-        batches: input of the task, which is iterated once: the rows to score, or if the items are files, a single row
-            whose values are not used. If there is no row, the scorer is not loaded.
+        batches: input of the task, which is iterated once. It contains the rows to score or, if the items are files, a
+            single row whose values are ignored. If it is empty, the scorer is not loaded.
         spec: everything that the task needs.
         unit: number of the task.
 
     Yields:
-        Record batches of `REPORT_SCHEMA`, one for each chunk, with one row for each mini-batch. The last row of a chunk
-        also lists the files of the chunk.
+        One record batch of `REPORT_SCHEMA` per chunk, with one row per mini-batch. The last row of a chunk also lists
+        the chunk's files.
 
     Raises:
-        ScoringError: the rows are in another order than when an earlier execution scored a chunk, or Spark split a file
-            that must be one mini-batch.
-        OSError: a file of the stage cannot be read or written.
+        ScoringError: the rows are in a different order than when a stored chunk was scored, or Spark split a file that
+            must be one mini-batch.
+        OSError: a staged file cannot be read or written.
     """
     if spec.units is not None:
         unit = spec.units[unit]
@@ -89,14 +87,14 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
 
 
 def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[MiniBatch]:
-    """Return the mini-batches of a task: those of the plan if the items are files, or else parts of the task's rows."""
+    """Return the task's mini-batches, either from the plan (if the items are files) or by splitting the task's rows."""
     if spec.is_planned:
         return spec.stage.planned([unit] * sum(batch.num_rows for batch in batches))
     return split_into_mini_batches(batches, spec.limit, unit)
 
 
 class _Task:
-    """One task attempt, with the counts of its mini-batches and failures so far.
+    """One task attempt, which counts its mini-batches and failures.
 
     Attributes:
         is_hopeless: whether the task must stop, because the scorer could not be loaded, too many items or mini-batches
@@ -112,22 +110,21 @@ class _Task:
         self._warnings: tuple[str, ...] = ()
 
     def close(self) -> None:
-        """Write the final counts of this task to its progress file for the driver, if any items were counted."""
+        """Write the final counts to the task's progress file, unless no items were counted."""
         self._progress.close()
 
     def take_up(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
-        """Return the stored reports of the next chunk, or an empty list if the next mini-batches must be scored.
+        """Return the stored reports of the next chunk, or an empty list if the next chunk must be scored.
 
-        If the stored reports were changed since they were written, they are not used, and a warning is reported.
+        Stored reports that were modified are not used. A warning is reported instead.
 
         Args:
             first: the next mini-batch. A stored chunk is used only if it begins with the same items.
-            rest: iterator over the mini-batches after it. Those of the stored chunk are skipped.
+            rest: iterator over the following mini-batches. Those in the stored chunk are skipped.
 
         Raises:
-            ScoringError: the stored chunk begins with the same mini-batch, but one of its other mini-batches differs or
-                is missing now. The reports of the chunk are removed, so that the next task attempt scores the
-                mini-batches.
+            ScoringError: the stored chunk begins with the same mini-batch, but a later mini-batch differs or is
+                missing. The chunk's reports are removed, so the next task attempt scores its mini-batches again.
         """
         stage = self._spec.stage
         try:
@@ -150,11 +147,11 @@ class _Task:
         """Score the mini-batches of one chunk, write their rows to the stage, and return their reports.
 
         The reports are also stored in the stage, so that the chunk is not scored again. They are not stored if the task
-        must stop or if the position of the items in the input is not known.
+        must stop, or if the items' positions in the input are unknown.
 
         Args:
             first: the first mini-batch of the chunk.
-            rest: iterator over the mini-batches after it. Those that are scored here are taken from it.
+            rest: iterator over the following mini-batches. Only those that belong to this chunk are consumed.
         """
         spec, start = self._spec, self._done
         began, items = time.monotonic(), 0
@@ -174,7 +171,7 @@ class _Task:
         return reports
 
     def _score_one(self, mini_batch: MiniBatch, chunk: ChunkWriter) -> MiniBatchReport:
-        """Score one mini-batch, write its rows and its failed items to the stage, and return its report."""
+        """Score one mini-batch, write its result rows and failed items to the stage, and return its report."""
         scored, loaded = _score(mini_batch, self._spec)
         outcome = scored.outcome
         if outcome.table is not None:
@@ -190,7 +187,7 @@ class _Task:
         return report
 
     def _count(self, report: MiniBatchReport) -> None:
-        """Add a mini-batch to the counts of this task, and decide whether the task must stop."""
+        """Add a mini-batch to the task's counts, and decide whether the task must stop."""
         self._done += 1
         self._failed += report.failed
         self._failed_mini_batches += bool(report.failed)

@@ -1,1 +1,1 @@
-"""Run the child process that scores, and start and end that process from the worker (worker and child)."""
+"""Start and stop the child process, and score in it (worker and child)."""

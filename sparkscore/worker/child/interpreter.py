@@ -1,4 +1,4 @@
-"""Find the Python interpreter for the child on this host, and unpack it if it is in an archive (worker)."""
+"""Find the child's Python interpreter on this host, and unpack it first if it is in an archive (worker)."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from sparkscore.worker.engine import ChildSpec
 
 
 def find_interpreter(spec: ChildSpec) -> str:
-    """Return the path of the Python interpreter that runs the child.
+    """Return the path of the Python interpreter for the child.
 
-    If the deployment names no interpreter and no archive, the worker's own interpreter is used. If the deployment names
-    an archive, the archive is unpacked on this host, unless that was done before.
+    Without an interpreter or archive in the deployment, the worker's own interpreter is used. An archive is unpacked
+    once per host.
 
     Raises:
-        EnvironmentMismatchError: the archive is damaged or not a TAR file, contains no environment, has an entry
-            that would be written outside of the folder, or contains a virtual environment for a different version of
-            Python. Or it cannot be unpacked on this host, for example because the disk is full.
+        EnvironmentMismatchError: the archive is damaged, is not a TAR file, contains no environment, contains a virtual
+            environment for a different Python version, or has an entry that would be written outside its folder. Also
+            raised if the archive cannot be unpacked on this host, for example because the disk is full.
         ModelError: the archive cannot be copied to this host, or has changed since the run began.
     """
     if spec.archive is None:
@@ -45,9 +45,9 @@ def find_interpreter(spec: ChildSpec) -> str:
 
 
 def _unpack(archive: ModelFiles, target: Path) -> None:
-    """Unpack an archive with a Python environment into a folder.
+    """Unpack a Python environment from an archive into a folder.
 
-    If the archive contains a virtual environment, the environment is changed to use this worker's Python.
+    A virtual environment is modified to use this worker's Python.
 
     Raises:
         EnvironmentMismatchError: the archive is damaged, or is not an environment for this worker.
@@ -67,9 +67,9 @@ def _unpack(archive: ModelFiles, target: Path) -> None:
 
 
 def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
-    """Check that an entry of an archive would not be written outside of the folder, and unpack the entry.
+    """Extract one entry of an archive, after checking that it stays inside the folder.
 
-    If this Python has the extraction filter ``tar``, that filter is used as well.
+    If this Python version supports extraction filters, the ``tar`` filter is applied as well.
     Source: https://docs.python.org/3/library/tarfile.html#tarfile-extraction-filter
     """
     if not (target / entry.name).resolve().is_relative_to(target.resolve()):
@@ -81,10 +81,10 @@ def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> N
 def _use_interpreter_of_this_host(target: Path) -> None:
     """Make an unpacked virtual environment use this worker's Python.
 
-    This is needed because a virtual environment contains packages, but no Python of its own.
+    A virtual environment contains packages, but no Python interpreter of its own.
 
     Raises:
-        EnvironmentMismatchError: the environment has no packages for this version of Python.
+        EnvironmentMismatchError: the environment has no packages for this Python version.
     """
     # Outside of virtual environments, the default scheme of Debian's Python is another one.
     packages = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(target)}))

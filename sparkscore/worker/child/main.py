@@ -1,8 +1,8 @@
-"""Run the template process, and the child processes that are forked from the template (child).
+"""Run the template process and the children that are forked from it (child).
 
-A child loads the scorer and scores the mini-batches that the worker sends, until the worker closes the connection.
-Template and child run in the interpreter that the deployment names, or in the worker's own interpreter if the
-deployment names none. The interpreter needs PyArrow, NumPy, pandas and packaging, but no Spark.
+A child loads the scorer and scores the mini-batches that the worker sends, until the worker closes the connection. The
+template and its children use the interpreter named in the deployment, or else the worker's own interpreter. The
+interpreter needs PyArrow, NumPy, pandas and packaging, but not Spark.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ CONNECTION_BROKEN: Final = 121
 
 
 def main(end: int, worker: int, token: str) -> None:
-    """Fork a child for each request of the worker, until the worker closes the connection (template).
+    """Fork a child for each request from the worker, until the worker closes the connection (template).
 
-    The next child is forked only after the previous one has ended. In a forked child, this function answers the
-    worker's requests until the connection between the child and the worker is closed.
+    Only one child runs at a time. In a forked child, this function answers the worker's requests until their connection
+    is closed.
 
     Args:
         end: file descriptor of the template's end of the socket.
         worker: process id of the worker.
-        token: token of the connection as hexadecimal digits.
+        token: token of the connection, in hexadecimal.
     """
     _die_with(worker)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -70,11 +70,11 @@ def main(end: int, worker: int, token: str) -> None:
 
 
 def _be_child(end: int, trace: int, template: int, worker: int, token: bytes) -> None:
-    """Prepare the forked process, and answer the worker's requests until the connection is closed.
+    """Set up the forked process, and answer the worker's requests until the connection is closed.
 
     Args:
         end: file descriptor of the child's end of the socket.
-        trace: file descriptor of the file for the traceback of a crash.
+        trace: file descriptor of the file that receives the traceback of a crash.
         template: process id of the template.
         worker: process id of the worker.
         token: token of the connection.
@@ -94,10 +94,10 @@ def _be_child(end: int, trace: int, template: int, worker: int, token: bytes) ->
 
 
 def _wait_for(child: int) -> int:
-    """Wait until a child has ended, and return its exit code, or the negative number of the signal that ended it.
+    """Wait for a child to end, and return its exit code, or the negated signal number if a signal ended it.
 
-    The child's process id is not released yet. Otherwise another process could get this id, and the worker might kill
-    it.
+    The child's process id is not released yet. Otherwise, the system could give it to another process, which the worker
+    might then kill.
     """
     ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     if ended is None:  # never, without WNOHANG
@@ -106,7 +106,7 @@ def _wait_for(child: int) -> int:
 
 
 def _die_with(parent: int) -> None:
-    """Make the kernel kill this process when its parent ends (Linux). Exit now if the parent has already ended."""
+    """Have the kernel kill this process when its parent ends (Linux). If the parent has already ended, exit now."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # the parent ended before the kernel was asked
@@ -114,10 +114,9 @@ def _die_with(parent: int) -> None:
 
 
 def _serve(connection: Connection, worker: int) -> None:
-    """Answer the worker's requests one after another, until the connection is closed.
+    """Answer the worker's requests one by one, until the connection is closed.
 
-    If the user's code has closed or replaced the file descriptor of the connection, exit with the code
-    `CONNECTION_BROKEN`.
+    If the user's code closed or replaced the connection's file descriptor, the process exits with `CONNECTION_BROKEN`.
     """
     engine: LocalEngine | None = None
     number, code = 0, None
@@ -143,10 +142,10 @@ def _serve(connection: Connection, worker: int) -> None:
 
 
 def _answer(connection: Connection, number: int, method: Any, arguments: list[Any]) -> None:
-    """Call a method of the engine and send its result to the worker, or the traceback if the call raises an exception.
+    """Call a method of the engine, and send the worker its result, or a traceback if it raises an exception.
 
-    If the user's code fails, the method returns a failure and raises no exception. So an exception usually means that
-    the user's code has damaged the interpreter.
+    The engine's methods return failures of the user's code instead of raising them. An exception therefore usually
+    means that the user's code has damaged the interpreter.
 
     Raises:
         ConnectionLostError: the worker has ended, or the connection is closed.

@@ -1,8 +1,8 @@
-"""Send and receive messages between a worker and its child: pickled objects, with a time limit (worker and child).
+"""Exchange pickled objects between a worker and its child, with a time limit (worker and child).
 
-Each message begins with the token of the connection, the number of the call and the id of the process that sent it. The
-receiver knows which values these must have. Any other data raises an error, because the user's code or a process that
-it started may have written the data.
+Each message begins with the connection's token, the call number and the sender's process id. The receiver knows which
+values to expect. Any other data raises an error, because the user's code, or a process it started, may have written to
+the socket.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ TOKEN_BYTES: Final = 16
 
 
 class ConnectionLostError(Exception):
-    """The other process has ended or has closed its end of the connection, or the socket cannot be used."""
+    """The other process has ended or closed its end of the connection, or the socket cannot be used."""
 
 
 class DescriptorLostError(ConnectionLostError):
-    """Code in this process closed the connection's file descriptor, or opened another file under the same number."""
+    """Code in this process closed the connection's file descriptor, or reused its number for another file."""
 
 
 class ForeignMessageError(Exception):
@@ -54,9 +54,9 @@ class Connection:
 
         Args:
             end: the socket.
-            token: first bytes of each message. They are the same at both ends, and unique to this connection.
-            is_other_alive: function that returns whether the other process is still running. Without it, only the
-                socket shows that the process has ended.
+            token: first bytes of each message, the same at both ends and unique to this connection.
+            is_other_alive: function that returns whether the other process is still running. Without it, the end of
+                that process is noticed only through the socket.
         """
         self._socket = end
         self._token = token
@@ -69,12 +69,12 @@ class Connection:
         Args:
             message: object to pickle and send.
             number: number of the call.
-            timeout: maximum number of seconds, or None for no limit.
+            timeout: time limit in seconds, or None for no limit.
 
         Raises:
             TimeoutError: the other process did not read the message in time.
             DescriptorLostError: the file descriptor of this end was closed or replaced.
-            ConnectionLostError: the other process has ended, or has closed its end.
+            ConnectionLostError: the other process has ended or closed its end.
         """
         parts = [part.raw() for part in _dump(message)]
         self._check_own_end()
@@ -87,18 +87,18 @@ class Connection:
                 sent += self._move(deadline, self._socket.send, part[sent : sent + _PIECE])
 
     def receive(self, number: int, sender: int, timeout: float | None = None) -> Any:
-        """Wait for one message, and return the object in it.
+        """Wait for one message, and return its object.
 
         Args:
-            number: number of the call that the message must have.
-            sender: id of the process that must have sent the message.
-            timeout: maximum number of seconds to wait, or None for no limit.
+            number: expected call number.
+            sender: expected process id of the sender.
+            timeout: time limit in seconds, or None for no limit.
 
         Raises:
             TimeoutError: no complete message arrived in time.
             ForeignMessageError: the received data is not the expected message.
             DescriptorLostError: the file descriptor of this end was closed or replaced.
-            ConnectionLostError: the other process has ended, or has closed its end.
+            ConnectionLostError: the other process has ended or closed its end.
         """
         self._check_own_end()
         deadline = _deadline(timeout)
@@ -110,7 +110,7 @@ class Connection:
         return pickle.loads(message, buffers=buffers)  # noqa: S301 - see the class
 
     def wait(self, seconds: float) -> bool:
-        """Wait until data arrives or the connection is closed. Return False if neither happens in this time."""
+        """Wait until data arrives or the connection is closed. Return False if the time runs out first."""
         ready = select.poll()
         ready.register(self._socket, select.POLLIN)
         return bool(ready.poll(seconds * 1000))
@@ -120,7 +120,7 @@ class Connection:
         self._socket.close()
 
     def _check_own_end(self) -> None:
-        """Raise a `DescriptorLostError` if the file descriptor of this end is closed or belongs to another file."""
+        """Raise `DescriptorLostError` if this end's file descriptor is closed or now refers to a different file."""
         if self._file is None or _file_of(self._socket) != self._file:
             raise DescriptorLostError
 
@@ -129,7 +129,7 @@ class Connection:
 
         Raises:
             TimeoutError: the bytes did not arrive before the deadline.
-            ConnectionLostError: the other process has ended, or has closed its end.
+            ConnectionLostError: the other process has ended or closed its end.
         """
         data = bytearray(size)
         view, filled = memoryview(data), 0
@@ -141,15 +141,14 @@ class Connection:
         return data
 
     def _move(self, deadline: float | None, move: Callable[[memoryview], int], piece: memoryview) -> int:
-        """Wait until the socket is ready, send or receive some bytes, and return the number of these bytes.
+        """Wait until the socket is ready, then send or receive up to `piece.nbytes` bytes and return how many.
 
-        The number may be smaller than the size of `piece`. If bytes are received, 0 means that the other process has
-        closed its end.
+        When receiving, 0 means that the other process has closed its end.
 
         Args:
-            deadline: time of the monotonic clock at which waiting ends, or None for no limit.
-            move: method of the socket that sends or receives bytes.
-            piece: memory that contains the bytes to send, or that the received bytes are written to.
+            deadline: monotonic time at which to stop waiting, or None for no limit.
+            move: socket method that sends or receives bytes.
+            piece: the bytes to send, or the buffer to receive into.
 
         Raises:
             TimeoutError: the socket was not ready before the deadline.
@@ -175,7 +174,7 @@ class Connection:
 
 
 def _file_of(end: socket.socket) -> tuple[int, int] | None:
-    """Return device and inode of the file behind a socket's descriptor, or None if the descriptor is closed."""
+    """Return the device and inode of the file behind a socket's descriptor, or None if the descriptor is closed."""
     try:
         found = os.fstat(end.fileno())
     except OSError:
@@ -205,7 +204,7 @@ class _Pickler(pickle.Pickler):
 
 
 def write_stream(table: pa.Table) -> pa.Buffer:
-    """Return an Arrow buffer that contains the table in Arrow's IPC stream format."""
+    """Serialize a table to a buffer in Arrow's IPC stream format."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

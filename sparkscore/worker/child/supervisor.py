@@ -1,7 +1,7 @@
 """Score in a child process, and return a failure if the child hangs, crashes or is killed (worker).
 
-A separate process is needed for two reasons. A call that holds Python's global interpreter lock can only be ended from
-another process. A segmentation fault ends the process in which it happens.
+A separate process is needed because a call that holds Python's global interpreter lock can be ended only from another
+process, and because a segmentation fault ends the process in which it occurs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _SHOWN_TRACE: Final = 20_000
 
 
 class Child:
-    """One child process. It has its own process group, whose processes are killed together with the child."""
+    """One child process. It has its own process group, and all processes in that group are killed with it."""
 
     def __init__(self, python: str, *, is_own_python: bool, timeout: float | None) -> None:
         """Start the child.
@@ -59,7 +59,7 @@ class Child:
         Args:
             python: path of the child's interpreter.
             is_own_python: whether this is the worker's own interpreter. If so, the child gets the worker's import path.
-            timeout: maximum number of seconds for the start, or None for no limit.
+            timeout: time limit for the start in seconds, or None for no limit.
 
         Raises:
             OSError: no process can be started.
@@ -88,12 +88,12 @@ class Child:
         """Send a request to the child, and return its answer.
 
         Args:
-            request: name of the method of the child's engine to call, and the values that the child needs for it.
-            timeout: maximum number of seconds until the answer, or None for no limit.
+            request: name of the engine method to call in the child, followed by its arguments.
+            timeout: time limit for the answer in seconds, or None for no limit.
 
         Raises:
-            ChildEndedError: the child ended; or it was killed because it sent no answer in time, sent something else,
-                or could not answer.
+            ChildEndedError: the child ended, or was killed because it did not answer in time, sent unexpected data, or
+                failed to answer.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         self._calls += 1
@@ -112,9 +112,9 @@ class Child:
         return answer
 
     def stop(self) -> None:
-        """Close the connection, wait some seconds for the child to end, and kill the child if it is still running.
+        """Close the connection, and give the child a few seconds to end before killing it.
 
-        Other processes of the child's process group are killed, too.
+        The other processes in its process group are killed as well.
         """
         self._connection.close()
         self._template.wait_for_child(_STOP_SECONDS)
@@ -122,12 +122,12 @@ class Child:
         self._close()
 
     def _end(self, *, is_timeout: bool = False, broken: str = "", trace: str = "") -> ChildEndedError:
-        """Kill the child, and return an error with the cause, and with the tracebacks of its threads if there are any.
+        """Kill the child, and return an error with the cause and any tracebacks.
 
         Args:
             is_timeout: whether the child took too long.
-            broken: description of the damage that the user's code did to the child, or an empty string.
-            trace: the traceback if it is already known; otherwise it is read from the file that the child writes it to.
+            broken: how the user's code damaged the child, or an empty string.
+            trace: traceback, if already known. Otherwise, it is read from the child's traceback file.
         """
         if broken:
             with suppress(ProcessLookupError):
@@ -147,9 +147,9 @@ class Child:
         return ChildEndedError(code, trace, is_timeout=is_timeout, broken=broken)
 
     def _kill(self) -> None:
-        """Kill the child and all processes of its process group, and release its process id. Call this only once.
+        """Kill the child and its process group, and release its process id. Call this only once.
 
-        The template is kept for the next child, or stopped if it can fork no more children.
+        The template is kept for the next child if it can still fork children. Otherwise, it is stopped.
         """
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -166,7 +166,7 @@ class Child:
 
 
 class ChildEngine:
-    """An engine that scores in a child process. After the child has ended, `load` starts another child."""
+    """An engine that scores in a child process. If the child has ended, `load` starts a new one."""
 
     def __init__(self, spec: EngineSpec, child: ChildSpec) -> None:
         self._spec = spec
@@ -176,14 +176,14 @@ class ChildEngine:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the scorer is loaded. It is False again after a call that ended the child."""
+        """Whether the scorer is loaded. It becomes False if a call ends the child."""
         return self._child is not None or self._local is not None
 
     def load(self) -> Loaded:
-        """Start a child and load the scorer in it.
+        """Start a child, and load the scorer in it.
 
         If this worker cannot start processes, the scorer is loaded in the worker itself, unless the deployment names
-        another interpreter. If loading fails, no exception is raised. The returned `Loaded` contains the failure.
+        another interpreter. No exception is raised if loading fails; the returned `Loaded` contains the failure.
         """
         has_begun = False
         try:
@@ -204,9 +204,9 @@ class ChildEngine:
         return loaded
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch, and return the rows of the result or a failure.
+        """Score one mini-batch, and return its result rows or a failure.
 
-        If no child could be started, the worker itself scores.
+        If no child could be started, the mini-batch is scored in the worker itself.
 
         Raises:
             RuntimeError: the scorer is not loaded.
@@ -217,9 +217,9 @@ class ChildEngine:
         return failed_outcome(mini_batch.item_count, outcome) if isinstance(outcome, Failure) else outcome
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
-        """Score one mini-batch, and return the names and types of the returned columns, or a failure.
+        """Score one mini-batch, and return the names and types of its result columns, or a failure.
 
-        If no child could be started, the worker itself scores.
+        If no child could be started, the mini-batch is scored in the worker itself.
 
         Raises:
             RuntimeError: the scorer is not loaded.
@@ -248,9 +248,7 @@ class ChildEngine:
         return Child(find_interpreter(spec), is_own_python=spec.is_own_python, timeout=spec.load_timeout)
 
     def _load_here(self, error: OSError) -> Loaded:
-        """Load the scorer in the worker itself, because no child can be started.
-
-        If the deployment names another interpreter, return a failure instead.
+        """Load the scorer in the worker itself, or return a failure if the deployment names another interpreter.
 
         Args:
             error: why no child can be started.
@@ -265,7 +263,7 @@ class ChildEngine:
         return replace(loaded, warnings=(*loaded.warnings, told))
 
     def _ask(self, request: tuple[Any, ...]) -> Any:
-        """Send a request to the child, and return its answer, or a failure if the child gave no proper answer.
+        """Send a request to the child, and return its answer, or a failure if the child ended or had to be killed.
 
         Raises:
             RuntimeError: the scorer is not loaded.
@@ -281,14 +279,14 @@ class ChildEngine:
     def _failure(
         self, ended: ChildEndedError, timeout_code: ErrorCode, ended_code: ErrorCode, what: str, limit: Any
     ) -> Failure:
-        """Return the failure for a child that ended or was killed while it loaded the scorer or scored a mini-batch.
+        """Return the failure for a child that ended or was killed while loading the scorer or scoring a mini-batch.
 
         Args:
             ended: how the child ended.
-            timeout_code: code of the failure if the child took too long.
-            ended_code: code of the failure if the child ended for another reason.
-            what: what the child was working on, for messages.
-            limit: maximum number of seconds that the child had.
+            timeout_code: error code if the child took too long.
+            ended_code: error code if the child ended for another reason.
+            what: what the child was working on, for the message.
+            limit: the child's time limit in seconds.
         """
         if ended.broken:
             return _broke(ended, what)
@@ -309,11 +307,10 @@ class ChildEngine:
 
 
 def _how_ended(code: int | None) -> str:
-    """Return the part of a sentence that says how a process ended, such as ``ended with exit code 1``.
+    """Return a phrase that describes how a process ended, for example ``ended with exit code 1``.
 
     Args:
-        code: exit code of the process, or the negative number of a signal, or None if the process only closed its
-            connection.
+        code: exit code, negated signal number, or None if the process only closed its connection.
     """
     if code is None:
         return "closed its connection"
@@ -325,7 +322,7 @@ def _how_ended(code: int | None) -> str:
 
 
 def _about_the_end(code: int | None) -> str:
-    """Return a sentence with the usual cause of this exit code or signal."""
+    """Return a sentence with the usual cause of an exit code or signal."""
     if code == -signal.SIGKILL:
         return "A process that was killed may have needed more memory than its host has."
     if code is None or code < 0:
@@ -334,7 +331,7 @@ def _about_the_end(code: int | None) -> str:
 
 
 def _broke(ended: ChildEndedError, what: str) -> Failure:
-    """Return the failure for user code that damaged the child process or its connection to the worker."""
+    """Return the failure for user code that damaged the child or its connection to the worker."""
     return Failure(
         BROKEN,
         message=f"the code damaged the process that scores, during {what}: {ended.broken}",
@@ -345,12 +342,12 @@ def _broke(ended: ChildEndedError, what: str) -> Failure:
 
 
 def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: bool) -> Failure | None:
-    """Return a failure if the child ended because its Python interpreter does not work, or else None.
+    """Return a failure if the child ended because its Python interpreter does not work, or None otherwise.
 
     Args:
-        spec: how the child is run. If the child uses the worker's own interpreter, the result is None.
+        spec: how the child is run. If it uses the worker's own interpreter, the result is None.
         ended: how the child ended.
-        has_begun: whether the child had been started, so that it ended only while it loaded the scorer.
+        has_begun: whether the child had started, and ended only while loading the scorer.
     """
     if spec.is_own_python:
         return None

@@ -1,7 +1,7 @@
-"""Start child processes as forks of a template process that has already imported the packages (worker).
+"""Start child processes by forking a template process that has already imported the packages (worker).
 
-Importing pandas and PyArrow takes almost a second, and a fork only some milliseconds. The template never runs the
-user's code. So changes that the user's code makes in one child do not affect the next child.
+Importing pandas and PyArrow takes almost a second; a fork takes a few milliseconds. The template never runs the user's
+code, so nothing that the code changes in one child affects the next.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class ChildEndedError(Exception):
     """The child or its template has ended, or was killed because it took too long or sent a wrong answer.
 
     Attributes:
-        code: exit code of the process, or the negative number of the signal that ended it, or None if it is not known.
-        trace: tracebacks of the child's threads or the message of the template, or an empty string if there is none.
+        code: exit code of the process, negated number of the signal that ended it, or None if unknown.
+        trace: tracebacks of the child's threads or a message from the template, or an empty string.
         is_timeout: whether the process took too long.
-        broken: description of the damage that the user's code did to the child, or an empty string if it did none.
+        broken: how the user's code damaged the child, or an empty string.
     """
 
     def __init__(self, code: int | None, trace: str, *, is_timeout: bool = False, broken: str = "") -> None:
@@ -81,9 +81,9 @@ class ChildStart:
 
     Attributes:
         end: the child's end of its connection to the worker.
-        trace: file to which the child writes the traceback of a crash.
+        trace: file that receives the traceback if the child crashes.
         token: token of the connection.
-        timeout: maximum number of seconds for the start, or None for no limit.
+        timeout: time limit for the start in seconds, or None for no limit.
     """
 
     end: socket.socket
@@ -131,7 +131,7 @@ class Template:
             theirs.close()
 
     def fits(self, python: str, *, is_own_python: bool) -> bool:
-        """Return whether the template is running, and has this interpreter and the current environment variables."""
+        """Return whether the template is running with this interpreter and the current environment variables."""
         return self._is_alive and self._made_for == (python, is_own_python, _environment())
 
     def fork_child(self, start: ChildStart) -> int:
@@ -153,11 +153,10 @@ class Template:
         return pid
 
     def wait_for_child(self, seconds: float) -> int | None:
-        """Wait for the child to end, and return its exit code, or None if it is still running after these seconds.
+        """Wait for the child to end, and return its exit code, or None if it is still running when the time is up.
 
-        If a signal ended the child, the negative number of the signal is returned. If the template has ended, the
-        negative number of ``SIGKILL`` is returned. While the template runs, no other process gets the child's process
-        id before `forget_child` is called.
+        If a signal ended the child, its negated number is returned. If the template has ended, this is the number of
+        ``SIGKILL``. While the template runs, the child's process id is not reused before `forget_child` is called.
         """
         if self._code is None and self._connection.wait(seconds):
             try:
@@ -169,7 +168,7 @@ class Template:
     def forget_child(self) -> bool:
         """Release the process id of a child that has ended, and return whether the template can fork another child.
 
-        If the child is still running after some seconds, its process id is not released, and the result is False.
+        If the child is still running after a few seconds, its process id is kept, and False is returned.
         """
         if self.wait_for_child(_STOP_SECONDS) is None:
             return False
@@ -189,9 +188,9 @@ class Template:
         return self._process.poll() is None
 
     def _ended(self, *, is_timeout: bool = False) -> ChildEndedError:
-        """Kill the template process if it is still running, and return the error that says how it ended.
+        """Kill the template process, and return an error that describes how it ended.
 
-        Unless the template took too long, it first gets some seconds to end by itself.
+        Unless it took too long, the template first gets a few seconds to exit.
 
         Args:
             is_timeout: whether the template took too long.
@@ -213,27 +212,27 @@ class Template:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment variables of this process without the ``PYTHONSAFEPATH`` that sparkscore has set.
+    """Return the environment variables of this process, without the ``PYTHONSAFEPATH`` that sparkscore sets.
 
-    sparkscore sets this variable for workers only, so that they import no modules from the working directory.
+    sparkscore sets it only in workers, to keep them from importing modules from the working directory.
     """
     return {name: value for name, value in os.environ.items() if (name, value) != SAFE_PATH}
 
 
 class Templates:
-    """Keeps at most one idle template process, so that the worker's next child starts fast."""
+    """Keeps at most one idle template process, so that the next child starts quickly."""
 
     def __init__(self) -> None:
         self._waiting: Template | None = None
 
     def start_child(self, python: str, start: ChildStart, *, is_own_python: bool) -> tuple[Template, int]:
-        """Fork a child from the idle template if it fits, or else from a new template.
+        """Fork a child from the idle template if possible, or else from a new template.
 
-        The idle template fits if it is running, and has the right interpreter and environment variables. If it does not
-        fit, it is stopped.
+        The idle template can be used only if it is running and has the right interpreter and environment variables.
+        Otherwise, it is stopped.
 
         Returns:
-            the template, and the process id of the child.
+            the template, and the child's process id.
 
         Raises:
             OSError: no process can be started.
@@ -253,12 +252,12 @@ class Templates:
         return template, template.fork_child(start)
 
     def give_back(self, template: Template) -> None:
-        """Keep a template as the idle one, and stop the template that was idle before, if there was one."""
+        """Keep a template as the idle one, and stop the previous idle template, if any."""
         self.stop()
         self._waiting = template
 
     def stop(self) -> None:
-        """Stop the idle template, if there is one."""
+        """Stop the idle template, if any."""
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
