@@ -1,7 +1,7 @@
-"""Scorers: objects that load a scoring script or a model, and score mini-batches with it (worker).
+"""Scorers load a scoring script or a model and score mini-batches with it (worker).
 
-A scorer is created from a specification, which the driver pickles and sends to the workers. A scorer is loaded once,
-before it scores its first mini-batch.
+The driver pickles the scorer's specification and sends it to the workers, which create the scorer from it. A scorer is
+loaded once, before its first mini-batch.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ ScorerSpec = ScriptSpec | MlflowSpec | FrameworkSpec | OnnxSpec | RowsSpec
 
 
 class Scorer(Protocol):
-    """The interface of all scorers: methods that load a script or model, score mini-batches with it, and release it."""
+    """The interface of all scorers."""
 
     def load(self) -> None:
         """Load the script or model. Runs on the worker, before the first mini-batch."""
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Score one mini-batch, and return the scores, which `sparkscore.returned.tabulate` then converts to a table.
+        """Score a mini-batch and return the scores, which `sparkscore.returned.tabulate` converts to a table.
 
-        Runs on the worker. If some or all of the items cannot be scored, a scorer may return a `PartlyScored` instead.
+        Runs on the worker. A scorer that fails to score some or all of the items may return a `PartlyScored` instead.
         After a failure, the mini-batch may be scored again, as a whole or in halves.
         """
 
@@ -36,19 +36,19 @@ class Scorer(Protocol):
 
 
 def load_scorer(spec: ScorerSpec) -> Scorer:
-    """Create the scorer that a specification describes, load its script or model, and return the scorer.
+    """Create a scorer from its specification, load its script or model, and return the scorer.
 
     Runs on the worker. If loading fails, the scorer is closed.
 
     Raises:
-        ScorerFailedError: the user's code or model raised an exception while it was loaded.
-        SparkscoreError: sparkscore itself found an error, for example that the script has no ``run()``, that a package
-            is missing, or that the model's files differ from those that the driver found.
+        ScorerFailedError: the user's script or model raised an exception while it was loaded.
+        SparkscoreError: sparkscore itself found an error. For example, the script has no ``run()``, a package is
+            missing, or the model's files have changed.
     """
     scorer = _make_scorer(spec)
     try:
         scorer.load()
-    # The folders of the model must be removed after any exception, even after an interrupt.
+    # The model's folders must be removed after any exception, even an interrupt.
     except BaseException:
         scorer.close()
         raise
@@ -56,7 +56,7 @@ def load_scorer(spec: ScorerSpec) -> Scorer:
 
 
 def _make_scorer(spec: ScorerSpec) -> Scorer:
-    # Imported only if needed, because each of these modules imports its model's library.
+    # These modules are imported only if needed, because each of them imports its model's library.
     match spec:
         case ScriptSpec():
             return ScriptScorer(spec)

@@ -1,8 +1,8 @@
 """Convert columns to the categories that a LightGBM or XGBoost model was trained with (worker).
 
-Both libraries take a category as a number, the position of the category in a list. By default, pandas makes this list
-from the values in the DataFrame. A mini-batch rarely has all values of the training data, so its numbers may differ
-from the numbers in training.
+Both libraries represent a category as a number: its position in a list. By default, pandas builds this list from the
+values in the DataFrame. A mini-batch rarely contains all values of the training data, so its numbers may differ from
+those in training.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _METHODS: Final = ("predict", "predict_proba", "predict_log_proba", "decision_fu
 
 
 class CategoryMaker:
-    """A callable that converts the columns of a DataFrame to the categories of one LightGBM or XGBoost model.
+    """A callable that converts DataFrame columns to the categories of a LightGBM or XGBoost model.
 
     Attributes:
-        has_categories: whether an XGBoost model has categories, so that its ``DMatrix`` needs ``enable_categorical``.
-            False for each LightGBM model, which needs no such option.
+        has_categories: whether an XGBoost model has categories. If so, its ``DMatrix`` needs ``enable_categorical``.
+            Always False for LightGBM models, which do not need this option.
     """
 
     has_categories = False
@@ -46,16 +46,18 @@ class CategoryMaker:
         self._unseen = unseen
 
     def __call__(self, frame: Any) -> Any:
-        """Return a shallow copy of a DataFrame in which the categorical columns have the categories of the model.
+        """Return a shallow copy of a DataFrame whose categorical columns have the model's categories.
 
-        A value that a LightGBM model has no category for becomes NULL. A column of dtype object that is not categorical
-        becomes float64 if it holds only booleans, only NULLs, or both. Categories are not set if the DataFrame has more
-        or fewer columns than the model. An object that is not a DataFrame is returned unchanged.
+        - If a LightGBM model has no category for a value, the value becomes NULL.
+        - Other columns of dtype object become float64 if they contain nothing but booleans and NULLs.
+        - If the number of columns differs from the model's, no categories are set.
+
+        Any object that is not a DataFrame is returned unchanged.
 
         Raises:
-            SignatureMismatchError: the values of a categorical column have a different type than the categories of the
-                model, or an XGBoost model has no category for a value.
-            ModelLoadError: it cannot be determined which columns have the categories of a LightGBM model.
+            SignatureMismatchError: the values of a categorical column are not of the same type as the model's
+                categories, or an XGBoost model has no category for a value.
+            ModelLoadError: it cannot be determined which columns a LightGBM model's categories belong to.
         """
         if not isinstance(frame, pd.DataFrame):
             return frame
@@ -65,7 +67,8 @@ class CategoryMaker:
             if at in lists:
                 made.isetitem(at, self._column(frame.iloc[:, at], lists[at]))
             elif dtype.kind == "O" and value_type_of_column(frame.iloc[:, at]) in {BOOLEAN, NOTHING}:
-                # Booleans and NULLs, or only NULLs. The library accepts doubles, which hold these values exactly.
+                # The column contains only booleans and NULLs. As doubles, they keep their values, and the libraries
+                # accept them.
                 made.isetitem(at, frame.iloc[:, at].to_numpy(dtype="float64", na_value=np.nan))
         return made
 
@@ -89,7 +92,7 @@ class CategoryMaker:
                 "values that XGBoost was trained with: it raises an error for others",
             )
         if unseen:
-            # The same rows may be passed to several models, or to several methods of a model: count each value once.
+            # The same rows may be passed to several models or methods, but each value must be counted only once.
             self._unseen[str(column.name)] = max(unseen, self._unseen.get(str(column.name), 0))
         return made
 
@@ -108,8 +111,8 @@ class _OfXgboost(CategoryMaker):
 class _OfLightgbm(CategoryMaker):
     """The `CategoryMaker` for a LightGBM model.
 
-    LightGBM stores the lists of categories, but not the columns that they belong to. So the columns are determined from
-    the dtypes and values of the first DataFrame that is converted and has as many columns as the model.
+    LightGBM stores the lists of categories, but not which columns they belong to. The columns are therefore inferred
+    from the dtypes and values of the first DataFrame that has as many columns as the model.
     """
 
     def __init__(self, booster: Any, unseen: dict[str, int]) -> None:
@@ -128,11 +131,11 @@ class _OfLightgbm(CategoryMaker):
     def _find_positions(self, frame: pd.DataFrame) -> Sequence[int]:
         columns = [frame.iloc[:, at] for at in range(frame.shape[1])]
         made = [at for at, column in enumerate(columns) if isinstance(column.dtype, pd.CategoricalDtype)]
-        if len(made) == len(self._stored):  # LightGBM itself also assigns the lists to the categorical columns
+        if len(made) == len(self._stored):  # LightGBM also assigns the lists to the categorical columns in order.
             return made
         types = [value_type_of_column(column) for column in columns]
-        # If no assignment fits the types of the columns, one that ignores the types is used. Then `_column` raises an
-        # error that names the column whose type is wrong.
+        # If no assignment fits the types of the columns, an assignment that ignores the types is used. `_column` then
+        # raises an error that names the column with the wrong type.
         positions = find_positions(self._infos, self._stored, types) or find_positions(self._infos, self._stored)
         if positions is None:
             raise no_lists(
@@ -145,37 +148,37 @@ class _OfLightgbm(CategoryMaker):
 
 
 def value_type_of_column(column: pd.Series[Any]) -> str:
-    """Return the type of a column's values, as `value_type_of` names it.
+    """Return the type of a column's values, or of its categories if the column is categorical.
 
-    For a categorical column, return the type of its categories.
+    The result is one of the names that `value_type_of` returns.
     """
     values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
     return value_type_of(values)
 
 
 def infos_of_lightgbm(text: str) -> list[str]:
-    """Read LightGBM's description of each feature from a model in text format, and return these descriptions.
+    """Return the entries of ``feature_infos`` in a LightGBM model in text format.
 
-    A description is an entry of ``feature_infos``, and describes the values in the training data. `find_positions` has
-    examples. The result is an empty list if the text has no ``feature_infos``.
+    Each entry describes the training values of one feature; see `find_positions` for examples. If the text has no
+    ``feature_infos``, the list is empty.
     """
     head = text.split("\nTree=", maxsplit=1)[0].splitlines()
     return next((line.partition("=")[2].split() for line in head if line.startswith("feature_infos=")), [])
 
 
 def category_maker(model: Any, unseen: dict[str, int]) -> CategoryMaker | None:
-    """Return a callable that converts DataFrames to the categories of a model.
+    """Return a callable that converts DataFrames to a model's categories.
 
     Args:
-        model: a Booster of LightGBM or XGBoost, a fitted estimator of these libraries, or any other object.
-        unseen: dictionary in which the callable stores, by column, the number of values that a LightGBM model has no
-            category for. A number is replaced only with a larger one, because the same rows may be converted twice.
+        model: a LightGBM or XGBoost Booster or fitted estimator, or any other object.
+        unseen: dictionary to which the callable adds, for each column, the number of values without a category in a
+            LightGBM model. A count is only ever replaced with a larger one, because rows may be converted twice.
 
     Returns:
-        the callable, or None if the model is not a Booster or fitted estimator of LightGBM or XGBoost.
+        the callable, or None if the model is not a LightGBM or XGBoost Booster or fitted estimator.
 
     Raises:
-        ModelLoadError: an XGBoost model has categories, but does not store their values completely.
+        ModelLoadError: an XGBoost model has categories, but does not store them completely.
     """
     library, booster = _booster_of(model)
     if library == "lightgbm" and booster is not None:
@@ -184,19 +187,19 @@ def category_maker(model: Any, unseen: dict[str, int]) -> CategoryMaker | None:
 
 
 def use_own_categories(model: Any, unseen: dict[str, int]) -> None:
-    """Make each LightGBM and XGBoost model inside a model convert DataFrames to its own categories before it predicts.
+    """Make LightGBM and XGBoost models convert DataFrames to their own categories before they predict.
 
-    Methods such as ``predict`` are replaced with wrappers. A Booster of XGBoost is not changed, because it takes a
-    ``DMatrix`` instead of a DataFrame; the code that makes the ``DMatrix`` must convert the DataFrame.
+    Methods such as ``predict`` are replaced with wrappers. XGBoost Boosters are left unchanged, because they take a
+    ``DMatrix``; the code that creates the ``DMatrix`` must convert the DataFrame.
 
     Args:
-        model: any loaded model. LightGBM and XGBoost estimators inside it are changed, too, if `parts_of` finds them,
-            for example in a pipeline or a grid search.
-        unseen: dictionary in which the wrappers store, by column, the number of values that a LightGBM model has no
-            category for.
+        model: any loaded model. LightGBM and XGBoost estimators inside it, for example in a pipeline or grid search,
+            are changed as well if `parts_of` finds them.
+        unseen: dictionary to which the wrappers add, for each column, the number of values without a category in a
+            LightGBM model.
 
     Raises:
-        ModelLoadError: an XGBoost model has categories, but does not store their values completely.
+        ModelLoadError: an XGBoost model has categories, but does not store them completely.
     """
     for part in [model, *parts_of(model, set())]:
         if _is_booster(part, "xgboost"):

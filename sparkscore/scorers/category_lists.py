@@ -1,8 +1,7 @@
 """Read the categories of LightGBM and XGBoost models, and find the columns that they belong to (driver and worker).
 
-LightGBM stores one list of categories for each categorical column, in the order of the columns, but it does not store
-which columns are categorical. XGBoost 3.1 and later store the list of each categorical feature, if the model was
-trained on a DataFrame.
+LightGBM stores one list of categories per categorical column, in column order, but not which columns are categorical.
+XGBoost 3.1 and later stores the categories of each categorical feature if the model was trained on a DataFrame.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import pandas as pd
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError, names
 
-#: Types of the values in a column or in a list of categories.
+#: Types of the values in a column or a list of categories.
 TEXT: Final = "text"
 NUMBER: Final = "number"
 INTEGER: Final = "integer"
 BOOLEAN: Final = "boolean"
-#: The type of a list or column without values, which fits every other type.
+#: The type of a list or column without values. It is compatible with every other type.
 NOTHING: Final = "nothing"
 
 _TYPES: Final = {
@@ -36,9 +35,9 @@ _IGNORED: Final = "none"
 def value_type_of(values: Any) -> str:
     """Return the type of the values in a list or column: ``text``, ``number``, ``boolean`` or ``nothing``.
 
-    NULLs are ignored, and ``nothing`` means that there are no other values. Integers and floats are both numbers. For
-    any other type, and for a mixture of types, the result of ``pandas.api.types.infer_dtype`` is returned, for example
-    ``mixed``.
+    NULLs are ignored, so ``nothing`` means that all values are NULL or the list is empty. Integers and floats both
+    count as numbers. For any other type or a mix of types, the function returns the result of
+    ``pandas.api.types.infer_dtype``, for example ``mixed``.
 
     >>> value_type_of(["a", None]), value_type_of([1, 2.5]), value_type_of([])
     ('text', 'number', 'nothing')
@@ -52,25 +51,24 @@ def find_positions(
 ) -> Sequence[int] | None:
     """Match each list of categories in a LightGBM model with the feature that it belongs to.
 
-    In a possible assignment, each list fits the description and type of its feature, and each column of strings has a
-    list. First, the function looks for assignments in which each feature with codes, such as ``-1:0:2``, has a list,
-    too. If there are none, features with codes may be without one.
+    Every list must fit the description and type of its feature, and every string column must get a list. The function
+    first tries to give every feature with codes, such as ``-1:0:2``, a list as well. If that is impossible, features
+    with codes may remain without one.
 
     Args:
-        infos: LightGBM's description of each feature: ``-1:0:2`` for the codes of categories, ``[0.5:7]`` for a range
-            of numbers, or ``none`` if LightGBM ignored the feature in training, for example because it is constant.
+        infos: LightGBM's description of each feature: ``-1:0:2`` for category codes, ``[0.5:7]`` for a range of
+            numbers, or ``none`` if LightGBM ignored the feature in training, for example because it is constant.
         lists: the lists of categories, in the order of their features.
-        types: the type of each feature's column, as `value_type_of` names it, or None if types are to be ignored.
+        types: the type of each feature's column, as returned by `value_type_of`. If None, types are ignored.
 
     Returns:
-        for each list, the position of its feature. None if no assignment is possible, or if several are found, so that
-        it is not clear which one is right.
+        the position of each list's feature, or None if there is no possible assignment or more than one.
     """
     types = types or [NOTHING] * len(infos)
     texts = {at for at, type_ in enumerate(types) if type_ == TEXT}  # LightGBM accepts strings only as categories
     coded = {at for at, info in enumerate(infos) if _CODES.fullmatch(info)}
-    # Usually each feature with codes has a list. A feature of numbers has codes but no list if it was named in
-    # 'categorical_feature' in training. So the second pass does not require a list for features with codes.
+    # Usually, each feature with codes has a list. However, a numeric feature that was listed in 'categorical_feature'
+    # in training has codes but no list. So the second pass does not require a list for features with codes.
     for needed in (texts | coded, texts):
         found = list(_ways(infos, lists, types, 0, needed))
         if found:
@@ -81,19 +79,19 @@ def find_positions(
 def _ways(
     infos: Sequence[str], lists: Sequence[Any], types: Sequence[str], start: int, needed: Collection[int]
 ) -> Iterator[list[int]]:
-    """Yield possible assignments of lists of categories to features, but at most two.
+    """Yield at most two possible assignments of lists of categories to features.
 
-    With two, `find_positions` knows that the assignment is ambiguous, so it needs no further ones.
+    Two are enough for `find_positions` to know that the assignment is ambiguous.
 
     Args:
         infos: LightGBM's description of each feature, as in `find_positions`.
-        lists: the lists that are not assigned yet.
-        types: the type of each feature's column, as `value_type_of` names it.
-        start: position of the first feature that a list may be assigned to.
+        lists: the lists that have not been assigned yet.
+        types: the type of each feature's column, as returned by `value_type_of`.
+        start: position of the first feature that may get a list.
         needed: positions of the features that must get a list.
 
     Yields:
-        an assignment: for each list, the position of its feature.
+        the position of each list's feature.
     """
     if not lists:
         if all(at < start for at in needed):
@@ -112,20 +110,19 @@ def _ways(
 
 
 def may_be_category(info: str, categories: Sequence[Any], value_type: str = NOTHING) -> bool:
-    """Return whether a list of categories can belong to a feature of a LightGBM model.
+    """Return whether a list of categories can belong to a given feature of a LightGBM model.
 
     Args:
-        info: LightGBM's description of the feature: the codes of its categories or the range of its numbers in the
-            training data, or ``none`` if LightGBM ignored the feature in training, for example because it is constant.
+        info: LightGBM's description of the feature, as in `find_positions`.
         categories: the list of categories.
-        value_type: the type of the feature's column, as `value_type_of` names it.
+        value_type: the type of the feature's column, as returned by `value_type_of`.
     """
     wanted = value_type_of(categories)
     if NOTHING not in {value_type, wanted} and value_type != wanted:
         return False
     if _CODES.fullmatch(info):
         return max(map(int, info.split(":"))) < max(len(categories), 1)
-    # LightGBM treats an ordered category as a number: its position in the list.
+    # LightGBM treats an ordered category as a number, its position in the list.
     ends = _RANGE.fullmatch(info)
     if ends is None:
         return info == _IGNORED
@@ -134,13 +131,11 @@ def may_be_category(info: str, categories: Sequence[Any], value_type: str = NOTH
 
 
 def lists_of_xgboost(booster: Any) -> dict[int, pd.Index[Any]]:
-    """Return the categories of each categorical feature of an XGBoost model, by the position of the feature.
-
-    The dictionary is empty if the model has no categorical features.
+    """Return the categories of an XGBoost model's categorical features, keyed by feature position.
 
     Raises:
-        ModelLoadError: the model does not store the categories of a categorical feature, or XGBoost has truncated them
-            because they contain characters that are not ASCII.
+        ModelLoadError: the model does not store the categories of a categorical feature, or XGBoost truncated them
+            because they contain non-ASCII characters.
     """
     types = booster.feature_types or ()
     positions = [at for at, type_ in enumerate(types) if type_ == "c"]
@@ -174,9 +169,9 @@ def _stored_by_xgboost(booster: Any) -> Mapping[int, Any]:
 
 
 def _is_whole(values: Any) -> bool:
-    """Return whether XGBoost has stored a list of categories completely.
+    """Return whether XGBoost stored a list of categories completely.
 
-    XGBoost truncates a list of strings if they contain characters that are not ASCII. Lists of numbers are complete.
+    XGBoost truncates lists of strings that contain non-ASCII characters. Lists of numbers are always complete.
 
     Source: ``xgboost._data_utils.pd_cat_inf`` counts the characters of all strings and copies that number of bytes.
     """
@@ -186,7 +181,7 @@ def _is_whole(values: Any) -> bool:
 
 
 def no_lists(got: str, expected: str, next_step: str) -> ModelLoadError:
-    """Return the error for a model whose lists of categories, or the columns they belong to, cannot be determined."""
+    """Return the error for a model whose categories, or the columns they belong to, cannot be determined."""
     return ModelLoadError(
         code=ErrorCode.MODEL_CATEGORIES, what="the model's categories", got=got, expected=expected, next_step=next_step
     )

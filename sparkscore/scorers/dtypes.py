@@ -1,7 +1,7 @@
-"""Give each column of a DataFrame the same dtype in all mini-batches of a run (driver and worker).
+"""Give each DataFrame column the same dtype in all mini-batches of a run (driver and worker).
 
-The driver chooses the dtypes before scoring. Without this, an integer column would be int64 in a mini-batch without a
-NULL and float64 in a mini-batch with a NULL.
+The driver chooses the dtypes before scoring. Otherwise, an integer column would be int64 in a mini-batch without NULLs
+and float64 in a mini-batch with NULLs.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from sparkscore.errors import SourceSchemaError
 
 @dataclass(frozen=True)
 class Dtypes:
-    """The choice of dtypes for all DataFrames of a run. It can be pickled.
+    """The dtype options for all DataFrames in a run. Instances can be pickled.
 
-    The driver makes the choice before scoring, from the deployment and from the NULLs in the input.
+    The driver chooses them before scoring, based on the deployment and the NULLs in the input.
 
     Attributes:
-        are_arrow: whether all columns are Arrow-backed. Such columns can hold NULLs in every type.
-        with_null: names of the integer and boolean columns that may hold a NULL in some mini-batch. These integer
-            columns become float64, and these boolean columns get dtype object. Other integer and boolean columns keep
-            their type and must not hold a NULL. The attribute has no effect on Arrow-backed columns.
-        nan: whether a NULL in a column of strings or booleans becomes NaN, as in ``pandas.read_csv``. If False, such a
-            NULL becomes None. The attribute has no effect on Arrow-backed columns.
+        are_arrow: whether all columns are Arrow-backed. The other attributes have no effect on Arrow-backed columns,
+            which can hold NULLs whatever their type.
+        with_null: names of the integer and boolean columns that may contain NULLs. Here, integer columns become
+            float64 and boolean columns get dtype object. Other integer and boolean columns keep their type and must
+            not contain NULLs.
+        nan: whether a NULL in a string or boolean column becomes NaN, as in ``pandas.read_csv``, instead of None.
     """
 
     are_arrow: bool = False
@@ -35,30 +35,31 @@ class Dtypes:
     nan: bool = False
 
     def renamed(self, names: Iterable[tuple[str, str]]) -> Dtypes:
-        """Return the same choice of dtypes for renamed columns. A column without a new name is left out.
+        """Return the dtype options for renamed columns. Columns without a new name are dropped.
 
         Args:
-            names: pairs of the old and the new name of a column.
+            names: (old name, new name) pairs.
         """
         return replace(self, with_null=frozenset(new for old, new in names if old in self.with_null))
 
 
 def has_two_dtypes(arrow_type: pa.DataType) -> bool:
-    """Return whether a column of this Arrow type gets a different pandas dtype if it holds a NULL.
+    """Return whether the pandas dtype of an Arrow column depends on whether it contains NULLs.
 
-    The result is True for integers and booleans, because the pandas dtypes int64, int32, bool and so on have no NULL.
+    This is the case for integers and booleans, because pandas dtypes such as int64 and bool cannot represent NULL.
     """
     return bool(pa.types.is_integer(arrow_type) or pa.types.is_boolean(arrow_type))
 
 
 def settle(rows: pa.Table, dtypes: Dtypes) -> pa.Table:
-    """Convert each integer column that may hold a NULL in some mini-batch of the run to doubles.
+    """Convert the integer columns in ``dtypes.with_null`` to doubles.
 
-    pandas does so with a column that has a NULL. If the DataFrames of the run are Arrow-backed, no column is converted.
+    pandas does the same, but only if a column actually contains a NULL. If the DataFrames are Arrow-backed, no column
+    is converted or checked.
 
     Raises:
-        SourceSchemaError: an integer that must become a double is beyond ±2^53, or an integer or boolean column that is
-            not in ``dtypes.with_null`` holds a NULL. No error is raised if the DataFrames are Arrow-backed.
+        SourceSchemaError: an integer to convert is beyond ±2^53, or an integer or boolean column that is not in
+            ``dtypes.with_null`` contains a NULL.
     """
     plain = rows.replace_schema_metadata(None)
     if dtypes.are_arrow:

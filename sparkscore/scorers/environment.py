@@ -1,6 +1,6 @@
-"""Compare the installed packages with those that the deployment or the model lists (worker).
+"""Compare the installed packages with those that the deployment or model requires (worker).
 
-This code runs in the Python interpreter that runs the user's script or model.
+This code runs in the same Python interpreter as the user's script or model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import EnvironmentMismatchError
 
-# Names under which variants of the same package are published, for example for different hardware.
+# Names of packages that are variants of each other, for example for different hardware.
 _SAME: Final = tuple(
     map(
         frozenset,
@@ -34,15 +34,15 @@ _SAME: Final = tuple(
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """The version of Python and the packages that the workers should have. It can be pickled.
+    """The Python version and packages that the workers should have. Instances can be pickled.
 
     Attributes:
-        source: the file or model that lists the packages, as it is named in messages.
+        source: the file or model that lists the packages, as named in messages.
         requirements: the packages, as lines of a pip requirements file.
-        python_version: the version of Python, or None for any version. Only the major and minor version are compared.
-        is_strict: whether the run fails if a package is missing, or if a package or Python has a different version.
-        conda_packages: the packages in a conda file that conda installs. They are not compared with the installed
-            packages, and `sparkscore env build` does not install them.
+        python_version: the Python version, or None for any version. Only major and minor version are compared.
+        is_strict: whether the run fails if a package is missing or if the version of a package or of Python differs.
+        conda_packages: packages in a conda file that conda, not pip, installs. They are neither compared with the
+            installed packages nor installed by `sparkscore env build`.
     """
 
     source: str
@@ -53,22 +53,20 @@ class EnvironmentSpec:
 
 
 def differences_of(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Compare this Python and its installed packages with a specification, and describe each difference in a string.
+    """Describe how this Python and its installed packages differ from a specification.
 
-    Some lines are ignored: URLs, paths, options of pip, and requirements whose marker excludes this Python or platform.
+    URLs, paths, pip options, and requirements whose marker excludes this Python or platform are ignored.
 
     Returns:
-        a string for the version of Python if it differs, and then a string for each package that is missing or has a
-        different version, in the order of the requirements. Empty if there are no differences.
+        one string for the Python version if it differs, followed by one for each package that is missing or has a
+        different version, in the order of the requirements.
     """
     found = [_difference(line) for line in spec.requirements]
     return tuple(text for text in (_python_difference(spec.python_version), *found) if text)
 
 
 def check_environment(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Return how the installed packages differ from the listed ones, or raise an error if a strict check fails.
-
-    The result is that of `differences_of`.
+    """Return the result of `differences_of`, or raise an error if there are differences and the check is strict.
 
     Raises:
         EnvironmentMismatchError: the check is strict and there are differences. The message lists all of them.
@@ -106,10 +104,9 @@ def _difference(line: str) -> str:
 
 
 def names_of_the_same(package: str) -> frozenset[str]:
-    """Return the names of a package and of its known variants, which install the same modules.
+    """Return the normalized names of a package and its known variants, which install the same modules.
 
-    The names are in pip's normalized spelling, in lower case. For most packages no variants are known, so that the
-    result is one name.
+    Most packages have no known variants, so the result is usually just the package's own name.
 
     >>> sorted(names_of_the_same("PSycopg2"))
     ['psycopg2', 'psycopg2-binary']
