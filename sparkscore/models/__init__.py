@@ -1,4 +1,4 @@
-"""Find the files, names, versions and digests of the deployment's models, and describe the models (driver)."""
+"""Find and describe the deployment's models (driver)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Build an archive with the Python packages that a deployment or its model lists (driver)."""
+"""Build an archive of the Python packages that a deployment or its model lists (driver)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sparkscore.record.runs_folder import runs_folder
 
 @dataclass(frozen=True)
 class BuiltEnvironment:
-    """The result of `build_deployment_env`: a Python environment for the workers.
+    """A Python environment for the workers, as built by `build_deployment_env`.
 
     Attributes:
         archive: path of the archive, which the workers unpack.
         requirements: the packages that the deployment or its model lists.
-        source: the file or model that lists the packages, as it is named in messages.
+        source: the file or model that lists the packages, as named in messages.
     """
 
     archive: Path
@@ -35,7 +35,7 @@ class BuiltEnvironment:
     def as_dict(self) -> dict[str, Any]:
         """Return the dictionary that ``sparkscore env build --json`` prints.
 
-        The keys are ``archive`` (the path), ``sha256`` (the digest of the archive) and ``requirements``.
+        Its keys are ``archive`` (the path), ``sha256`` (the archive's digest) and ``requirements``.
         """
         sha256 = digest_of_path(self.archive)
         return {"archive": str(self.archive), "sha256": sha256, "requirements": list(self.requirements)}
@@ -48,26 +48,26 @@ def build_env(
     wheels: str | Path | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
-    """Build an archive with the packages that a deployment or its model lists, unless the archive exists already.
+    """Build an archive of the packages that a deployment or its model lists, unless the archive already exists.
 
-    Runs on the driver and does not need Spark. It must be called with the version of Python that the workers have.
+    This runs on the driver and does not need Spark. Call it with the Python version of the workers.
 
     Args:
         deployment: path of the deployment file.
-        output: folder for the archive, or None for the folder ``environments`` in the runs folder.
-        wheels: folder with wheels to install the packages from, or None to let pip download them.
-        settings: settings by their dotted names, which are merged into the deployment.
+        output: folder for the archive. Defaults to the ``environments`` folder in the runs folder.
+        wheels: folder of wheels to install the packages from. By default, pip downloads the packages.
+        settings: settings to merge into the deployment, keyed by dotted name.
 
     Returns:
-        a dictionary with the path of the ``archive`` for the setting ``python.archive``, its digest ``sha256``, and the
-        listed packages as ``requirements``.
+        a dictionary with the keys ``archive`` (the path to set as ``python.archive``), ``sha256`` (the archive's
+        digest) and ``requirements`` (the listed packages).
 
     Raises:
-        ConfigError: the deployment is invalid, the deployment and its model list no packages, the list is for a
-            different version of Python, or the packages cannot be installed.
+        ConfigError: the deployment is invalid, no packages are listed, the list is for a different Python version, or
+            the packages cannot be installed.
         ModelError: the model cannot be found or read.
-        MissingDependencyError: this Python cannot create virtual environments, or lacks a package that is needed to
-            find or read the model.
+        MissingDependencyError: this Python cannot create virtual environments, or a package that is needed to find or
+            read the model is not installed.
     """
     return build_deployment_env(deployment, output=output, wheels=wheels, settings=settings or {}).as_dict()
 
@@ -75,10 +75,10 @@ def build_env(
 def build_deployment_env(
     deployment: str | Path, *, output: str | Path | None, wheels: str | Path | None, settings: Mapping[str, object]
 ) -> BuiltEnvironment:
-    """Build the archive as `build_env` does, and return it together with the file or model that lists the packages.
+    """Build the same archive as `build_env`, and also return which file or model lists the packages.
 
     Raises:
-        SparkscoreError: the same errors as in `build_env`.
+        SparkscoreError: see `build_env`.
     """
     loaded = load_deployment(deployment, settings)
     model, has_script = resolve_model(loaded.model), loaded.code_configuration is not None
@@ -91,7 +91,7 @@ def build_deployment_env(
             expected="'python.requirements', 'environment.conda_file', or a model that recorded its packages",
             next_step="Name a requirements file in 'python.requirements'.",
         )
-    # The runs folder is the default, because it is never packed as a part of a script's code folder.
+    # The runs folder is the default, because it is never packed with a script's code folder.
     folder = runs_folder() / "environments" if output is None else Path(output)
     archive = build_environment(spec, folder, None if wheels is None else Path(wheels))
     return BuiltEnvironment(archive, tuple(spec.requirements), spec.source)

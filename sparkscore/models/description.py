@@ -1,7 +1,4 @@
-"""Describe a model from its files: its format, signature and packages (driver).
-
-No code of the model runs for this.
-"""
+"""Describe a model's format, signature and packages from its files, without running its code (driver)."""
 
 from __future__ import annotations
 
@@ -17,7 +14,8 @@ from sparkscore.models.onnx_model import describe_onnx
 from sparkscore.models.resolve import ResolvedModel
 from sparkscore.scorers.specs import PICKLES
 
-# Names of 'model.framework', with Azure's spellings. Only letters and digits count, in lower case.
+# Accepted values of 'model.framework', including Azure's spellings. They are compared by letters and digits only,
+# in lower case.
 _FRAMEWORKS: Final[dict[str, ModelFormat]] = {
     "lightgbm": "lightgbm",
     "mlflow": "mlflow",
@@ -32,14 +30,14 @@ _DEEP_FRAMEWORKS: Final = frozenset({"keras", "pytorch", "tensorflow", "torch"})
 
 
 def describe_model(model: ResolvedModel, section: Model) -> ModelDescription:
-    """Return the description of a model that is scored without a scoring script.
+    """Describe a model that is used without a scoring script.
 
     Args:
         model: the model and its files.
-        section: the section ``model`` of the deployment.
+        section: the deployment's ``model`` section.
 
     Raises:
-        ModelError: the files are broken, or are not a model that can be scored without a script.
+        ModelError: the files are broken, or the model cannot be used without a script.
         MissingDependencyError: a package that is needed to read the files is not installed: ``onnx`` for an ONNX model,
             or MLflow for the signature of an MLflow model.
     """
@@ -54,17 +52,17 @@ def describe_model(model: ResolvedModel, section: Model) -> ModelDescription:
 
 
 def check_trust(model: ResolvedModel, description: ModelDescription, trust: str | None) -> None:
-    """Raise an error if a model could run any code while it is loaded, and is not trusted.
+    """Raise an error if loading a model can run arbitrary code and the model is not trusted.
 
-    A model is trusted if it is given as an MLflow reference, or if the deployment has ``model.trust: code``.
+    A model is trusted if it is given as an MLflow reference, or if the deployment sets ``model.trust: code``.
 
     Args:
         model: the model and its files.
-        description: the description of the model, which says whether loading it can run any code.
+        description: the description of the model, which says whether loading it can run arbitrary code.
         trust: the value of ``model.trust`` in the deployment, or None if it is not set.
 
     Raises:
-        ConfigError: the model could run any code, and is not trusted.
+        ConfigError: loading the model can run arbitrary code, and the model is not trusted.
     """
     if description.runs_code and model.uri is None and trust != "code":
         raise ConfigError(
@@ -91,7 +89,7 @@ def _format_of(model: ResolvedModel, framework: str | None) -> ModelFormat:
     known = _FRAMEWORKS.get(_plain(framework))
     if ending in _DEEP_LEARNING or _plain(framework) in _DEEP_FRAMEWORKS:
         raise _deep_learning(model)
-    # These libraries read files with any ending, such as model.bst or model.lgb.
+    # These libraries read files with any extension, for example model.bst or model.lgb.
     if known in {"xgboost", "lightgbm"} or (known == "sklearn" and ending in PICKLES):
         return known
     raise _unknown(model, framework, f"a file with the ending '{ending}'")

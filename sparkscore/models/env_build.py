@@ -1,7 +1,7 @@
-"""Build an archive with Python packages, which the workers unpack (driver).
+"""Build an archive of Python packages, which the workers unpack (driver).
 
-The archive does not contain Python itself. Each worker uses its own Python, which must have the same minor version as
-the Python that built the archive, but may be installed at a different path.
+The archive does not contain Python itself. The workers use their own Python. Its path may differ, but its minor version
+must be that of the Python that built the archive.
 """
 
 from __future__ import annotations
@@ -34,20 +34,19 @@ _OWN_NEEDS: Final = ("numpy", "packaging", "pandas", "pyarrow")
 
 
 def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None = None) -> Path:
-    """Install packages into a new virtual environment, pack the environment, and return the path of the archive.
+    """Install packages into a new virtual environment, pack it, and return the path of the archive.
 
-    The packages that sparkscore itself needs on the workers are added, unless ``spec`` names them. If the folder has an
-    archive for the same list of packages and minor version of Python already, its path is returned and nothing is
-    built.
+    The packages that sparkscore itself needs on the workers are added unless ``spec`` names them. If the folder already
+    has an archive for the same packages and Python minor version, nothing is built and its path is returned.
 
     Args:
-        spec: the packages and the version of Python.
+        spec: the packages and the Python version.
         folder: folder for the archive.
-        wheels: folder with wheels to install the packages from, or None to let pip download them.
+        wheels: folder of wheels to install the packages from. By default, pip downloads the packages.
 
     Raises:
-        ConfigError: the packages cannot be installed, or ``spec`` is for a different minor version of Python than that
-            of this process.
+        ConfigError: the packages cannot be installed, or ``spec`` is for a different Python minor version than the
+            running one.
         MissingDependencyError: this Python cannot create virtual environments.
     """
     _refuse_other_python(spec)
@@ -68,9 +67,9 @@ def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None =
 
 
 def _missing_own(requirements: Sequence[str]) -> list[str]:
-    """Return requirements for the packages that sparkscore needs on the workers, except those in the given list.
+    """Return pinned requirements for the packages that sparkscore needs on the workers but ``requirements`` does not name.
 
-    Each requirement pins the version that is installed here.
+    Each is pinned to the version that is installed here.
     """
     named = {_name_of(line) for line in requirements}
     return [f"{name}=={version(name)}" for name in _OWN_NEEDS if name not in named]

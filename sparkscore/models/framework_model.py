@@ -1,4 +1,4 @@
-"""Describe a model file of scikit-learn, XGBoost or LightGBM, without unpickling it (driver)."""
+"""Describe a scikit-learn, XGBoost or LightGBM model file without unpickling it (driver)."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _TREE_LINES: Final = 200
 
 
 def describe_framework(model: ResolvedModel, framework: Framework) -> ModelDescription:
-    """Return the description of a model file, as far as it can be read without running code in the file.
+    """Describe a model file as far as it can be read without running code from the file.
 
-    A pickle is not opened, so its description has no inputs. The description of an XGBoost file has no inputs if
-    XGBoost is not installed.
+    Pickles are not opened, so their inputs are unknown. The inputs of an XGBoost file are unknown if XGBoost is not
+    installed.
 
     Args:
         model: the model and its file.
         framework: the library that wrote the file.
 
     Raises:
-        ModelLoadError: the file does not have a format of the library, or is an XGBoost file that does not contain all
-            categories of a feature.
+        ModelLoadError: the file is not in one of the library's formats, or an XGBoost file lacks categories of a
+            feature.
     """
     suffix = model.path.suffix.lower()
     if suffix in PICKLES:
@@ -68,7 +68,7 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
     """Return an input for each feature of an XGBoost model, or None if XGBoost is not installed.
 
     Raises:
-        ModelLoadError: XGBoost cannot read the file, or the file does not contain all categories of a feature.
+        ModelLoadError: XGBoost cannot read the file, or the file lacks categories of a feature.
     """
     if find_spec("xgboost") is None:
         return None
@@ -76,7 +76,7 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
 
     try:
         booster = xgboost.Booster(model_file=file_or_bytes(model.path))
-    # For a file of a different format, XGBoost raises its own errors, errors of C++ or errors of Python.
+    # For a file in a different format, XGBoost raises its own errors, C++ errors or Python errors.
     except Exception as error:
         raise _broken(model, "xgboost", "a file that XGBoost cannot read", "model.save_model(FILE)") from error
     count = booster.num_features()
@@ -92,12 +92,12 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
 def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
     """Return the input for a numeric feature of an XGBoost model.
 
-    The input for an integer feature takes numbers and booleans without a cast. The input for any other feature takes
-    doubles, integers and booleans.
+    An integer feature takes numbers and booleans without a cast. Any other feature takes doubles, integers and
+    booleans.
 
     Args:
-        name: name of the feature, or None if it has no name.
-        feature_type: XGBoost's type of the feature, such as ``int`` or ``float``, or an empty string.
+        name: name of the feature, or None if it is unnamed.
+        feature_type: XGBoost's type of the feature (for example ``int`` or ``float``), or an empty string.
     """
     if feature_type in {"int", "i"}:
         return ColumnInput(name, None, accepts=(NUMBER, BOOLEAN))
@@ -105,7 +105,7 @@ def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
 
 
 def _number(name: str | None) -> ColumnInput:
-    """Return a model input of type double, for which columns of integers and booleans are accepted, too."""
+    """Return a model input of type double that also accepts integer and boolean columns."""
     return ColumnInput(name, pa.float64(), accepts=(INTEGER, BOOLEAN))
 
 
@@ -121,12 +121,12 @@ def _inputs_of_lightgbm(model: ResolvedModel) -> tuple[ColumnInput, ...]:
     features = header["feature_names"].split()
     infos = header.get("feature_infos", "").split()
     infos = infos if len(infos) == len(features) else [""] * len(features)
-    # If the features have LightGBM's default names, the columns are passed by position.
+    # If the features have LightGBM's default names, columns are passed by position.
     is_unnamed = features == [f"Column_{position}" for position in range(len(features))]
     lists = _lists(header.get("pandas_categorical", ""))
     positions = find_positions(infos, lists)
     if positions is None:
-        # The worker finds the columns that the lists belong to by the types of the first rows.
+        # The worker uses the types of the first rows to find out which columns the lists belong to.
         return tuple(_maybe_category(name, info, lists) for name, info in zip(features, infos, strict=True))
     found = dict(zip(positions, lists, strict=True))
     return tuple(
@@ -141,10 +141,10 @@ def _maybe_category(name: str, info: str, lists: Sequence[Any]) -> ColumnInput:
 
 
 def _header_of_lightgbm(path: Path) -> dict[str, str]:
-    """Return the entries ``key=value`` at the beginning of a LightGBM file, and the categories at its end.
+    """Return the ``key=value`` entries at the beginning of a LightGBM file, and the categories at its end.
 
-    The categories, if there are any, are a JSON string with the key ``pandas_categorical``. The dictionary is empty if
-    the file is not encoded in UTF-8.
+    If the file lists categories, they are returned as a JSON string under the key ``pandas_categorical``. If the file
+    is not valid UTF-8, an empty dictionary is returned.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""Describe an MLflow model from its MLmodel file and the other files in its folder, without loading it (driver)."""
+"""Describe an MLflow model from the files in its folder, without loading it (driver)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from sparkscore.signature.model_signature import ModelSignature
 
 MLMODEL: Final = "MLmodel"
 
-# Loader modules of MLflow 3.17 that only read data. That of scikit-learn is not among them: a pickle can run code, and
-# for skops, the MLmodel file of the model itself lists the trusted types.
+# Loader modules of MLflow 3.17 that only read data. The scikit-learn loader is not one of them: a pickle can run code,
+# and for skops, the trusted types are listed in the model's own MLmodel file.
 _DATA_LOADERS: Final = frozenset({"mlflow.lightgbm", "mlflow.onnx", "mlflow.spark", "mlflow.xgboost"})
-# For these two loaders, the MLmodel file names the class of the model. Other classes may run other code.
+# For these two loaders, the MLmodel file names the model's class. Other classes may run other code.
 _DATA_CLASSES: Final = {
     "mlflow.lightgbm": ("lightgbm.basic.Booster",),
     "mlflow.xgboost": (
@@ -41,12 +41,12 @@ _CODE_SUFFIXES: Final = frozenset(
 
 
 def describe_mlflow(model: ResolvedModel) -> ModelDescription:
-    """Return the description of an MLflow model.
+    """Describe an MLflow model.
 
     Raises:
         ModelLoadError: the MLmodel file is not valid, MLflow cannot read its signature, or the model does not have the
-            flavor ``python_function``.
-        MissingDependencyError: the model has a signature, and MLflow, which is needed to read it, is not installed.
+            ``python_function`` flavor.
+        MissingDependencyError: the model has a signature, and MLflow is not installed to read it.
     """
     content = _read_mlmodel(model)
     flavors: dict[str, Any] = content["flavors"]
@@ -62,9 +62,9 @@ def describe_mlflow(model: ResolvedModel) -> ModelDescription:
 
 
 def check_params(description: ModelDescription, params: Mapping[str, object], *, has_predict_fn: bool = False) -> None:
-    """Raise an error for parameters that the signature of an MLflow model lacks, or whose values have a different type.
+    """Check a deployment's model parameters against the signature of an MLflow model.
 
-    Nothing is checked for models of other formats.
+    Models in other formats are not checked.
 
     Args:
         description: the description of the model.
@@ -73,9 +73,8 @@ def check_params(description: ModelDescription, params: Mapping[str, object], *,
             describes only the parameters of ``predict``, not those of other methods.
 
     Raises:
-        SignatureMismatchError: the model's signature does not have one of the parameters, or a value has a different
-            type than the parameter's default in the signature. An integer is accepted for a float, and any value if
-            the default is None.
+        SignatureMismatchError: the signature lacks one of the parameters, or a value's type differs from the type of
+            the parameter's default. An integer is accepted for a float, and any value if the default is None.
     """
     if not params or has_predict_fn or description.model_format not in {"mlflow", "spark"}:
         return
@@ -104,10 +103,10 @@ def _wrong_params(got: str, expected: str) -> SignatureMismatchError:
 
 
 def _fits(value: object, default: object) -> bool:
-    """Return whether the value of a parameter fits the type of the parameter's default in the signature.
+    """Return whether a parameter value has the type of the parameter's default in the signature.
 
-    An integer also fits a float, and any value fits the default None. If the default is a list, each element of the
-    value must fit the first element of the default. Any list fits an empty list.
+    An integer is accepted for a float, and any value for the default None. If the default is a list, the value must be
+    a list whose elements all fit the default's first element. An empty default accepts any list.
     """
     if default is None:
         return True
@@ -150,7 +149,7 @@ def _signature_of(model: ResolvedModel, content: dict[str, Any]) -> ModelSignatu
     with quiet_mlflow():
         try:
             return read_signature(written)
-        # MLflow raises errors of many classes here: those of JSON and NumPy, KeyError, TypeError.
+        # MLflow raises many kinds of errors here: JSON and NumPy errors, KeyError, TypeError.
         except Exception as error:
             raise _broken(model, f"a signature that MLflow cannot read ({type(error).__name__})") from error
 

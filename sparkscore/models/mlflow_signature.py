@@ -1,4 +1,4 @@
-"""Convert the signature of an MLflow model to a `ModelSignature` with Arrow types (driver)."""
+"""Convert an MLflow model signature to a `ModelSignature` with Arrow types (driver)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _SCALARS: Final = {
     "double": pa.float64(),
     "string": pa.string(),
     "binary": pa.binary(),
-    # MLflow raises an error for datetimes with a time zone, so the model gets the time in UTC, without a time zone.
+    # MLflow rejects datetimes with a time zone, so the model gets naive datetimes in UTC.
     "datetime": pa.timestamp("us"),
 }
-# Spark has no unsigned integers and no half floats, so a column of the result has the next wider type of Spark.
+# Spark has no unsigned integers and no half floats, so result columns use the next wider Spark type.
 _STORED: Final = {
     pa.uint8(): pa.int16(),
     pa.uint16(): pa.int32(),
@@ -41,10 +41,10 @@ def read_signature(signature: dict[str, Any]) -> ModelSignature:
     Call this function inside `quiet_mlflow`, because it uses MLflow to read the signature.
 
     Args:
-        signature: the value of the key ``signature`` in the MLmodel file.
+        signature: the value of the ``signature`` key in the MLmodel file.
 
     Raises:
-        Exception: MLflow cannot read the signature. MLflow has no common class for these exceptions.
+        Exception: MLflow cannot read the signature. MLflow has no common base class for these exceptions.
     """
     from mlflow.models import ModelSignature as MlflowSignature
 
@@ -61,7 +61,7 @@ def _inputs(schema: Schema) -> list[ModelInput]:
     if schema.is_tensor_spec():
         return [TensorInput(spec.name, _tensor_type(spec.type), tuple(spec.shape)) for spec in specs]
     if _has_one_unnamed(specs, "object"):
-        # A list of pydantic models or dictionaries: their fields are the input's columns.
+        # The input is a list of pydantic models or dictionaries, whose fields are the input columns.
         properties = specs[0].to_dict()["properties"]
         return [_input(name, field, takes_null=not field["required"]) for name, field in properties.items()]
     return [_input(_name_of(spec), spec.to_dict(), takes_null=_takes_null(spec)) for spec in specs]
@@ -83,9 +83,9 @@ def _has_one_unnamed(specs: list[Any], *types: str) -> bool:
 
 
 def _outputs(schema: Schema) -> pa.Schema | None:
-    """Return the names and types of the result's columns into which the model's outputs are converted.
+    """Return the names and types of the result columns, or None if the signature leaves a type undefined.
 
-    Return None if the signature does not define the types of all outputs, so that a probe must find them.
+    If None is returned, a probe must find the types.
     """
     if not schema.is_tensor_spec() and _has_one_unnamed(schema.inputs, "object", "map"):
         # The model returns dictionaries, and each key is a column. A map does not list its keys.
@@ -104,9 +104,9 @@ def _outputs(schema: Schema) -> pa.Schema | None:
 
 
 def _name_of(spec: ColSpec | TensorSpec) -> str | None:
-    """Return the name of a column or tensor, or None if it has no name.
+    """Return the name of a column or tensor, or None if it is unnamed.
 
-    A number also counts as no name, because pandas numbers columns that have no name.
+    A number does not count as a name, because pandas numbers unnamed columns.
     """
     return spec.name if isinstance(spec.name, str) else None
 
@@ -125,10 +125,10 @@ def _output_type(spec: Any) -> pa.DataType | None:
 
 
 def _column_type(written: Any) -> pa.DataType | None:
-    """Return the Arrow type for a type in MLflow's notation, or None if the type or a part of it is not defined.
+    """Return the Arrow type for a type in MLflow's notation, or None if any part of the type is undefined.
 
     Args:
-        written: the type as MLflow writes it into a dictionary: a name, or a dictionary with the key ``type``.
+        written: the type in MLflow's notation: a type name, or a dictionary with the key ``type``.
     """
     type_name = written if isinstance(written, str) else written["type"]
     if type_name in _SCALARS:

@@ -1,4 +1,4 @@
-"""Define the description of a model that is scored without a scoring script (driver)."""
+"""Define the description of a model that is used without a scoring script (driver)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ ModelFormat = Literal["mlflow", "spark", "onnx", "sklearn", "xgboost", "lightgbm
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """The description of a model that is scored without a scoring script.
+    """The description of a model that is used without a scoring script.
 
     Attributes:
-        model_format: the format of the model's files, which decides the scorer.
-        flavors: names of the flavors of an MLflow model. For any other model, one string with its format, for example
+        model_format: the format of the model's files, which determines the scorer.
+        flavors: the flavor names of an MLflow model. For other models, a single string with the format, for example
             ``xgboost .json``.
-        signature: the inputs, outputs and parameters of the model, as far as they are known.
-        requirements: the packages that MLflow recorded, as lines of a pip requirements file. Empty if the model is not
-            an MLflow model.
-        python_version: the version of Python that MLflow recorded, or None if it is not known.
-        runs_code: whether loading the model can run any code, for example because it has a pickle or a Python module.
-        signature_advice: advice for users of a model whose signature has no inputs. Empty for ONNX models, which always
-            have inputs.
+        signature: the model's inputs, outputs and parameters, as far as they are known.
+        requirements: the packages that MLflow recorded, as lines of a pip requirements file. Empty for other models.
+        python_version: the Python version that MLflow recorded, or None if it is not known.
+        runs_code: whether loading the model can run arbitrary code, for example from a pickle or a Python module.
+        signature_advice: advice for users whose model signature has no inputs. Empty for ONNX models, which always have
+            inputs.
     """
 
     model_format: ModelFormat

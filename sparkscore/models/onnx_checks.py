@@ -1,4 +1,4 @@
-"""Check that workers can load an ONNX model: its versions and its external data (driver)."""
+"""Check that the workers can load an ONNX model: its versions and its external data (driver)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sparkscore.scorers.onnx import accepts_graph
 if TYPE_CHECKING:  # the package is optional, and slow to import
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-# Versions that every supported ONNX Runtime can load. A test graph has these versions, except for the one to test.
+# Versions that every supported ONNX Runtime can load. A test graph uses them for everything but the version under test.
 _PLAIN_IR: Final = 7
 _PLAIN_OPSET: Final = 13
 _ITEM_BYTES: Final = {
@@ -26,17 +26,17 @@ _ITEM_BYTES: Final = {
 
 
 def check_versions(proto: ModelProto, file: Path) -> None:
-    """Check that the installed ONNX Runtime supports the IR version and the opsets of a model.
+    """Check that the installed ONNX Runtime supports a model's IR version and opsets.
 
-    To test a version, ONNX Runtime loads a graph with this version and one node. If ONNX Runtime is not installed,
+    Each version is tested by loading a graph that has this version and a single node. If ONNX Runtime is not installed,
     nothing is checked.
 
     Args:
         proto: the model.
-        file: the file that the model was read from, for messages.
+        file: the model's file, for messages.
 
     Raises:
-        ModelLoadError: the IR version (code ``ONNX_IR``) or an opset (code ``ONNX_OPSET``) of the model is not
+        ModelLoadError: the model's IR version (code ``ONNX_IR``) or one of its opsets (code ``ONNX_OPSET``) is not
             supported.
     """
     _check_version(
@@ -78,18 +78,18 @@ def _tiny_graph(domain: str, opset: int, ir_version: int) -> bytes:
 
 
 def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> None:
-    """Check that a model's files with external data exist, are large enough, and are in the folder of the graph.
+    """Check that a model's external data files exist, are large enough, and are in the graph's folder or below.
 
-    Subfolders of that folder are allowed, too. ONNX Runtime on the workers opens files only there.
+    ONNX Runtime opens no external data outside this folder.
 
     Args:
         proto: the model.
-        file: the file that the model was read from.
-        folder: the folder of the model, or None if the model is a single file.
+        file: the model's file.
+        folder: the model's folder, or None if the model is a single file.
 
     Raises:
-        ModelLoadError: the model is a single file and has external data. Or a file with external data is missing, is
-            too short, or is outside of the folder of the graph. The code is ``ONNX_EXTERNAL_DATA``.
+        ModelLoadError: the model is a single file but has external data. Or an external data file is missing, is too
+            short, or is outside the graph's folder. The code is ``ONNX_EXTERNAL_DATA``.
     """
     from onnx import TensorProto
 
@@ -112,8 +112,8 @@ def _check_tensor(tensor: TensorProto, file: Path) -> None:
     entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
     location = entries.get("location", "")
     path = Path(os.path.normpath(location))
-    # ONNX Runtime accepts a path in the folder of the graph or below. Links may lead to other folders, because on the
-    # workers they are replaced with files.
+    # ONNX Runtime accepts paths in the graph's folder or below. Links may point to other folders, because they are
+    # replaced with files on the workers.
     if not location or path.is_absolute() or ".." in path.parts:
         raise _out_of_reach(file, tensor.name, got=f"location '{location}'", expected="a path below the graph's folder")
     data = file.parent / path
@@ -127,19 +127,18 @@ def _check_tensor(tensor: TensorProto, file: Path) -> None:
 
 
 def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
-    """Return how many bytes a file with external data must have at least to contain a tensor.
+    """Return the minimum size in bytes of an external data file that contains a tensor.
 
     Args:
         tensor: the tensor.
-        entries: where the tensor is in the file: ``offset`` and ``length``. A value that is missing or not a number
-            counts as 0.
+        entries: the tensor's ``offset`` and ``length`` in the file. A missing or non-numeric value counts as 0.
     """
     offset, length = (int(entries[key]) if entries.get(key, "").isdecimal() else 0 for key in ("offset", "length"))
     return offset + max(length, _size_bytes(tensor))
 
 
 def _size_bytes(tensor: TensorProto) -> int:
-    """Return the size in bytes of the values of a tensor, or 0 if the size of one value is not known."""
+    """Return the size in bytes of a tensor's values, or 0 if the size of its element type is not known."""
     from onnx import TensorProto
 
     item_bytes = {TensorProto.DataType.Value(name): size for name, size in _ITEM_BYTES.items()}

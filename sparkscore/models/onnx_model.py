@@ -1,16 +1,16 @@
-"""Describe an ONNX graph, without running it: its inputs, and the columns that its outputs become (driver).
+"""Describe an ONNX graph's inputs and outputs without running it (driver).
 
 Outputs become columns of the result by these rules:
 
-- Several outputs become columns with the names of the outputs. If only one output has a value for each row, it becomes
-  the column ``prediction``.
-- A tensor of shape (N,) or (N, 1) becomes a column of scalars. For any other tensor, each dimension after the first
-  adds a level of arrays.
-- A sequence becomes a column with one element in each row. Maps in a sequence, for example from the operator ZipMap,
+- If only one output has a value for each row, its column is named ``prediction``. Otherwise, columns are named after
+  their outputs.
+- A tensor of shape (N,) or (N, 1) becomes a column of scalars. For other tensors, each dimension after the first adds a
+  level of arrays.
+- A sequence becomes a column with one element in each row. Maps in a sequence, for example from the ZipMap operator,
   become Arrow maps.
-- Types that Spark does not have become wider: float16 becomes float, and an unsigned integer becomes the smallest
-  signed integer or decimal that holds all its values. Other types are kept.
-- An output is left out if it has no value for each row: a map, a scalar, or a tensor whose first dimension has a fixed
+- Types that Spark does not have are widened: float16 to float, and unsigned integers to the smallest signed integer or
+  decimal that holds all their values. Other types are kept.
+- An output that has no value for each row is left out: a map, a scalar, or a tensor whose first dimension has a fixed
   size, unless this is the number of rows that the graph takes at once.
 """
 
@@ -51,7 +51,7 @@ _INPUT_TYPES: Final = {
     "BOOL": pa.bool_(),
     "STRING": pa.string(),
 }
-#: Types that Spark does not have; each becomes the smallest of Spark's types that holds all its values.
+#: Types that Spark does not have. Each becomes the smallest Spark type that holds all its values.
 _WIDENED: Final = {
     pa.float16(): pa.float32(),
     pa.uint8(): pa.int16(),
@@ -62,10 +62,10 @@ _WIDENED: Final = {
 
 
 def describe_onnx(model: ResolvedModel) -> ModelDescription:
-    """Return the description of an ONNX model, and check that the installed ONNX Runtime supports its versions.
+    """Describe an ONNX model, and check that the installed ONNX Runtime supports its versions.
 
-    External data is not read; only its files and their sizes are checked. If ONNX Runtime is not installed on the
-    driver, the versions are not checked here.
+    External data is not read: only the existence and size of its files are checked. If ONNX Runtime is not installed on
+    the driver, the versions are not checked here.
 
     Raises:
         ModelLoadError: the file is not an ONNX graph (``ONNX_BROKEN``), a version is not supported (``ONNX_IR``,
@@ -87,16 +87,14 @@ def describe_onnx(model: ResolvedModel) -> ModelDescription:
 
 
 def graph_outputs(path: Path) -> tuple[tuple[str, str], ...]:
-    """Return the outputs of a graph that have a value for each row, and the columns that they become.
-
-    The result is a pair for each output: the name of the output and the name of its column.
+    """Return the name and the column name of each graph output that has a value for each row.
 
     Args:
         path: path of the model's file or folder.
 
     Raises:
-        ModelError: the folder does not have exactly one ``.onnx`` file, the file cannot be read as an ONNX graph, or an
-            input or output is not supported.
+        ModelError: the folder does not have exactly one ``.onnx`` file, the file is not a valid ONNX graph, or an input
+            or output is not supported.
         MissingDependencyError: the package ``onnx`` is not installed.
     """
     graph = _read(path / graph_file(path)).graph
@@ -106,7 +104,7 @@ def graph_outputs(path: Path) -> tuple[tuple[str, str], ...]:
 def graph_file(path: Path) -> str:
     """Return the path of the ``.onnx`` file relative to the model's folder, or an empty string if the model is a file.
 
-    The ``.onnx`` file may also be in a subfolder.
+    The ``.onnx`` file may be in a subfolder.
 
     Raises:
         ModelNotFoundError: the folder has no ``.onnx`` file.
@@ -145,7 +143,7 @@ def _read(file: Path) -> ModelProto:
             next_step="Install it: pip install 'sparkscore[onnx]'.",
         ) from error
     try:
-        # The format is given, because load_model would otherwise choose it by the ending of the file name.
+        # Without a format, load_model would choose one by the file extension.
         proto = onnx.load_model(file, format="protobuf", load_external_data=False)
     except DecodeError as error:
         raise _broken(file, "bytes that are not an ONNX graph") from error
@@ -160,11 +158,11 @@ def _read(file: Path) -> ModelProto:
 
 
 def _inputs(graph: GraphProto) -> tuple[TensorInput, ...]:
-    """Return the inputs of a graph that need a value. An input with an initializer needs none.
+    """Return the graph inputs that need a value, which are those without an initializer.
 
     Raises:
-        ModelLoadError: there is no such input, or one of them is not a tensor with a dimension for the rows and a
-            supported type.
+        ModelLoadError: there are no such inputs. Or one of them is not a tensor, has an unsupported type, or has no
+            dimension for the rows.
     """
     given = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
     inputs = tuple(_input(value) for value in graph.input if value.name not in given)
@@ -191,7 +189,7 @@ def _input(value: ValueInfoProto) -> TensorInput:
 
 
 def _sizes(shape: TensorShapeProto) -> tuple[int, ...]:
-    """Return the size of each dimension of a tensor, with -1 for a dimension of any size."""
+    """Return the size of each dimension of a tensor, or -1 for a dimension of any size."""
     # A negative size in the graph also means any size, as in ONNX Runtime.
     return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else _FREE for dim in shape.dim)
 
@@ -200,7 +198,7 @@ def _batch_size(inputs: Sequence[TensorInput]) -> int:
     """Return the number of rows that a graph takes at once, or -1 if it takes any number.
 
     Raises:
-        ModelLoadError: the first dimensions of the inputs have different sizes.
+        ModelLoadError: the inputs' first dimensions have different sizes.
     """
     sizes = {tensor.shape[0]: tensor.name for tensor in inputs if tensor.shape[0] != _FREE}
     if len(sizes) > 1:
@@ -210,19 +208,16 @@ def _batch_size(inputs: Sequence[TensorInput]) -> int:
 
 
 def _columns(graph: GraphProto, batch: int) -> list[tuple[str, str, pa.DataType | None]]:
-    """Return the outputs of a graph that have a value for each row, and the columns that they become.
+    """Return the name, column name and column type of each graph output that has a value for each row.
+
+    A column type is None if the graph does not define it.
 
     Args:
         graph: the graph.
         batch: number of rows that the graph takes at once, or -1 for any number.
 
-    Returns:
-        for each output, its name, the name of its column, and the type of the column. The type is None if the graph
-        does not define it.
-
     Raises:
-        ModelLoadError: no output has a value for each row, or an output with a value for each row has a type that is
-            not supported.
+        ModelLoadError: no output has a value for each row, or an output that has one is of an unsupported type.
     """
     outputs = [output for output in graph.output if _is_per_row(output.type, batch)]
     if not outputs:
@@ -281,7 +276,7 @@ def _tensor_type(type_: TypeProto, output: str, *, per_row: int) -> pa.DataType 
     Args:
         type_: the type of the tensor.
         output: name of the output, for messages.
-        per_row: 1 if the first dimension of the tensor is that of the rows, or 0 if each row has its own tensor.
+        per_row: 1 if the tensor's first dimension is the rows, or 0 if each row has its own tensor.
 
     Raises:
         ModelLoadError: the type of the tensor's elements is not supported.

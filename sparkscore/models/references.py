@@ -1,4 +1,4 @@
-"""Find the model version that an MLflow reference such as ``models:/…`` refers to, and download its files (driver)."""
+"""Look up MLflow references such as ``models:/…``, and download the models that they refer to (driver)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ _FORMS: Final = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/latest, 
 
 @dataclass(frozen=True)
 class FoundModel:
-    """A model that was found by a path or by an MLflow reference.
+    """A model that was found by its path or by an MLflow reference.
 
     Attributes:
         path: path of the model's file or folder on the driver.
-        name: the name of the model.
-        version: the version of the model. None for a path, and for a reference that begins with
-            ``mlflow-artifacts:/``.
-        uri: MLflow's reference to the model, without an alias, a stage or ``latest``. None for a path.
+        name: the model's name.
+        version: the model's version. None for paths, and for references that begin with ``mlflow-artifacts:/``.
+        uri: MLflow's reference to exactly this version, without an alias, a stage or ``latest``. None for paths.
     """
 
     path: Path
@@ -37,7 +36,7 @@ class FoundModel:
 
 
 def is_registry_reference(reference: str) -> bool:
-    """Return whether a model reference is an MLflow reference, and not a path.
+    """Return whether a string is an MLflow reference rather than a path.
 
     >>> is_registry_reference("models:/heart@champion"), is_registry_reference("/models/heart")
     (True, False)
@@ -46,20 +45,20 @@ def is_registry_reference(reference: str) -> bool:
 
 
 def find_in_registry(reference: str) -> FoundModel:
-    """Find the model version that an MLflow reference refers to, download its files, and return the model.
+    """Look up the model version that an MLflow reference refers to, and download its files.
 
-    In the result, the number of the version replaces an alias, a stage or ``latest``. For a logged model, the version
-    is its id. For a model of an MLflow run, the version is the id of that run. A reference that begins with
-    ``mlflow-artifacts:/`` has no version. The downloaded files are temporary: Python removes them when it exits.
+    An alias, a stage or ``latest`` is resolved to a version number. The version of a logged model is its id, and the
+    version of a model from an MLflow run is the run's id. A reference that begins with ``mlflow-artifacts:/`` has no
+    version. The downloaded files are removed when Python exits.
 
     Args:
-        reference: reference that begins with ``models:/``, ``runs:/`` or ``mlflow-artifacts:/``.
+        reference: a reference that begins with ``models:/``, ``runs:/`` or ``mlflow-artifacts:/``.
 
     Raises:
-        ModelNotFoundError: MLflow reports that there is no such model, version, alias, run or file. For ``runs:/``,
-            MLflow reports this for a failed download, too.
-        ModelError: the registry does not answer, the download failed, the SQLite file of the registry does not exist,
-            or the reference has a wrong form.
+        ModelNotFoundError: MLflow reports that the model, version, alias, run or file does not exist. For ``runs:/``
+            references, MLflow also reports this if the download fails.
+        ModelError: the registry does not answer, the download failed, the registry's SQLite file does not exist, or the
+            reference is malformed.
         MissingDependencyError: MLflow is not installed.
     """
     with quiet_mlflow():
@@ -75,7 +74,7 @@ def find_in_registry(reference: str) -> FoundModel:
 
 
 def _registry_of(reference: str) -> Registry:
-    """Return the MLflow registry or tracking store in which a reference must be looked up.
+    """Return the MLflow registry or tracking store in which to look up a reference.
 
     Raises:
         ModelError: MLflow is configured to use an SQLite file that does not exist.
@@ -96,13 +95,13 @@ def _name_in(reference: str) -> str:
 
 
 def _pin(reference: str, registry: Registry) -> tuple[str, str | None, str]:
-    """Return the name and version of the model that a reference refers to, and a reference to exactly this version.
+    """Return a model's name and version, and a reference to exactly this version.
 
-    For a reference that begins with ``mlflow-artifacts:/``, the version is None, and the reference is not changed.
+    If the given reference begins with ``mlflow-artifacts:/``, it is returned unchanged, and the version is None.
 
     Raises:
         NotRegisteredError: MLflow has no such model, version, alias or run.
-        ModelError: the reference has a wrong form.
+        ModelError: the reference is malformed.
     """
     scheme, _, rest = reference.partition(":/")
     parts = rest.rstrip("/").split("/")
@@ -136,15 +135,15 @@ def _pin_model(reference: str, registry: Registry, parts: list[str]) -> tuple[st
 
 
 def _find_latest(registry: Registry, name: str, word: str) -> str:
-    """Return the latest version of a registered model, among all its versions or those in a stage.
+    """Return the latest version of a registered model, either of all its versions or of those in a stage.
 
     Args:
         registry: the registry that has the model.
-        name: name of the registered model.
-        word: ``latest`` for all versions, or the name of a stage.
+        name: the registered model's name.
+        word: ``latest`` for all versions, or a stage name.
 
     Raises:
-        NotRegisteredError: there is no such model, or it has no version at all or none in the stage.
+        NotRegisteredError: the model does not exist, or has no version, or has none in the stage.
     """
     stage = None if word.lower() == "latest" else word
     version = registry.find_latest_version(name, stage)

@@ -1,6 +1,7 @@
-"""Find the Python packages that a deployment needs: in its own list, in Azure's conda file, or in the model (driver).
+"""Find the Python packages that a deployment needs (driver).
 
-`sparkscore.scorers.environment` compares these packages with those that are installed on the workers.
+They are listed by the deployment itself, by Azure's conda file or by the model.
+`sparkscore.scorers.environment` compares them with the packages installed on the workers.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ _CONDA_PIN: Final = re.compile(r"([A-Za-z0-9._-]+)\s*=\s*([0-9][^=,\s]*)(=\S+)?"
 def environment_of(
     deployment: Deployment, model: ResolvedModel | None, description: ModelDescription | None
 ) -> EnvironmentSpec | None:
-    """Return the packages and the version of Python that the workers should have, or None if they are listed nowhere.
+    """Return the packages and the Python version that the workers should have, or None if they are not listed anywhere.
 
-    Only one list is used: the file in ``python.requirements``, or else Azure's ``environment.conda_file``, or else the
-    packages that MLflow recorded in the model. Packages of a ``pyspark.ml`` pipeline are not used, because it runs
-    inside Spark. Pip packages whose names begin with ``azureml-`` are left out. If the conda file cannot be read and
-    ``python.check`` is not strict, a warning is logged, and the packages of the model are used.
+    Only one list is used: the file named in ``python.requirements``, or else Azure's ``environment.conda_file``, or
+    else the packages that MLflow recorded in the model. The packages of a ``pyspark.ml`` pipeline are ignored, because
+    it runs inside Spark. So are pip packages whose names begin with ``azureml-``. If the conda file cannot be read and
+    ``python.check`` is not strict, a warning is logged and the model's packages are used.
 
     Args:
         deployment: the deployment.
         model: the model and its files, or None if the deployment has no model.
-        description: the description of the model, or None if there is no model or a script scores it.
+        description: the model's description, or None if there is no model or it is used by a scoring script.
 
     Raises:
-        ConfigError: the file in ``python.requirements`` cannot be read. Or ``python.check`` is strict, and the conda
-            file cannot be read or there is no list.
+        ConfigError: the file named in ``python.requirements`` cannot be read. Or ``python.check`` is strict, and either
+            the conda file cannot be read or no packages are listed.
     """
     is_strict = deployment.python.check == "strict"
     found = _own(deployment) or _azures(deployment) or _recorded(model, description)
@@ -63,10 +64,10 @@ def environment_of(
 
 
 def recorded_requirements(folder: Path) -> tuple[str, ...]:
-    """Return the packages that MLflow recorded in the folder of a model, as lines of a pip requirements file.
+    """Return the packages that MLflow recorded in a model folder, as lines of a pip requirements file.
 
-    They come from ``requirements.txt`` in the folder, or from the pip packages in ``conda.yaml`` if there is no
-    ``requirements.txt``. Comments and lines with options of pip are left out.
+    They come from ``requirements.txt``, or from the pip packages in ``conda.yaml`` if there is no ``requirements.txt``.
+    Comments and pip options are left out.
     """
     file = folder / "requirements.txt"
     if file.is_file():
@@ -75,16 +76,15 @@ def recorded_requirements(folder: Path) -> tuple[str, ...]:
 
 
 def recorded_python(folder: Path) -> str | None:
-    """Return the version of Python that MLflow recorded in the folder of a model, or None if there is none.
+    """Return the Python version that MLflow recorded in a model folder, or None if it is not recorded.
 
-    MLflow writes the version into the file ``python_env.yaml``.
+    MLflow records the version in ``python_env.yaml``.
     """
     version = _read_yaml(folder / "python_env.yaml").get("python")
     return None if version is None else str(version)
 
 
-# The name of the list for messages, the packages that pip installs, the version of Python, and the packages that conda
-# installs.
+# The list's name for messages, the packages that pip installs, the Python version, and the packages that conda installs.
 _Found = tuple[str, Iterable[str], str | None, Iterable[str]]
 
 
@@ -96,7 +96,7 @@ def _own(deployment: Deployment) -> _Found | None:
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable("python.requirements", file, error) from error
-    # A line that ends with a backslash continues on the next line, for example before the option --hash.
+    # A backslash at the end of a line continues it on the next line, for example before a --hash option.
     lines = re.sub(r"\\\n", " ", text).splitlines()
     return f"'{Path(file).name}'", _plain_lines(re.sub(r"\s--hash=\S+", "", line) for line in lines), None, ()
 
@@ -112,7 +112,7 @@ def _azures(deployment: Deployment) -> _Found | None:
             unreadable = _unreadable("environment.conda_file", conda, error)
             if deployment.python.check == "strict":
                 raise unreadable from error
-            # Azure ML needs the file to run the deployment, but sparkscore does not.
+            # Azure ML needs this file to run the deployment, but sparkscore does not.
             logger.warning("the workers' packages are not compared: %s", unreadable.sentence)
             return None
     content = conda if isinstance(conda, dict) else {}
@@ -158,7 +158,7 @@ def _python_of_conda(conda: dict[str, Any]) -> str | None:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file, or an empty dictionary if the file cannot be read or is not a mapping."""
+    """Return the mapping in a YAML file, or an empty dictionary if the file is unreadable or contains no mapping."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError):

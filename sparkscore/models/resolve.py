@@ -1,4 +1,4 @@
-"""Find the files, the name, the version and the digest of a model (driver)."""
+"""Find a model's files, name, version and digest (driver)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ class ResolvedModel:
 
     Attributes:
         path: absolute path of the model's file or folder.
-        name: the name of the model.
-        version: the version of the model. If the model has no version, this is ``sha256:`` with the beginning of the
-            digest.
+        name: the model's name.
+        version: the model's version. A model without one gets ``sha256:`` and the first digits of its digest.
         sha256: digest of the model's files.
-        uri: MLflow's reference to the model, without an alias, a stage or ``latest``. None if the model was given as a
-            path.
+        uri: MLflow's reference to exactly this version, without an alias, a stage or ``latest``. None if the model was
+            given as a path.
     """
 
     path: Path
@@ -37,24 +36,24 @@ class ResolvedModel:
     uri: str | None = None
 
     def describe(self) -> dict[str, str | None]:
-        """Return a dictionary with the model's name, version and digest, and with its URI or else its path."""
+        """Return a dictionary of the model's name, version, digest, path and URI. If it has a URI, the path is None."""
         path = None if self.uri else str(self.path)
         return {"name": self.name, "version": self.version, "sha256": self.sha256, "path": path, "uri": self.uri}
 
 
 def resolve_model(model: Model | None) -> ResolvedModel | None:
-    """Find the files of a model, and return the model with its digest, or None if the deployment has no model.
+    """Find a model's files and compute their digest.
 
     A model that is given as an MLflow reference is downloaded.
 
     Args:
-        model: the section ``model`` of the deployment, or None if there is no such section.
+        model: the deployment's ``model`` section, or None if it has none. In that case, None is returned.
 
     Raises:
-        ConfigError: the path is a URI of a remote store.
+        ConfigError: the path is the URI of a remote store.
         ModelNotFoundError: the path does not exist, or MLflow has no such model.
         ModelError: the files cannot be read, their digest differs from the one in the deployment, the MLflow reference
-            has a wrong form, the registry does not answer, or the download failed.
+            is malformed, the registry does not answer, or the download failed.
         MissingDependencyError: the path is an MLflow reference, and MLflow is not installed.
     """
     if model is None:
@@ -77,18 +76,18 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
 
 
 def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> tuple[ResolvedModel, ...]:
-    """Find the files of the models in the section ``models``, and return these models in the order of the section.
+    """Find the files of the models in the ``models`` section, and return these models in the section's order.
 
-    Each model is named as in the section. Its own setting ``name`` is ignored.
+    Each model gets its name from the section. A ``name`` setting of its own is ignored.
 
     Args:
-        models: the section ``models`` of the deployment, with each model by its name.
-        main: the model in the section ``model``, or None. On the workers, all models are in one folder, so that no
-            other model may have the name of the main model's file or folder.
+        models: the deployment's ``models`` section: the models by name.
+        main: the model in the ``model`` section, or None. On the workers, all models are in one folder. None of the
+            other models may therefore have the name of the main model's file or folder.
 
     Raises:
-        ConfigError: a name cannot be the name of a folder, or is the name of the main model's file or folder. Or a path
-            is a URI of a remote store.
+        ConfigError: a name is not a valid folder name, or is the name of the main model's file or folder. Or a path is
+            the URI of a remote store.
         ModelError: a model cannot be found or read, or its digest differs from the one in the deployment.
         MissingDependencyError: a path is an MLflow reference, and MLflow is not installed.
     """
@@ -122,17 +121,17 @@ def _unreadable(reference: str, error: OSError) -> ModelError:
 
 
 def find_model(reference: str) -> FoundModel:
-    """Find the files of a model, and return their path with the model's name, version and MLflow reference.
+    """Find a model by its path or MLflow reference, and download it if it is in MLflow.
 
-    A model in MLflow's registry or tracking store is downloaded. For a path, only its existence is checked.
+    For a path, only its existence is checked.
 
     Args:
         reference: a path, or an MLflow reference such as ``models:/NAME/VERSION``.
 
     Raises:
-        ConfigError: the path is a URI of a remote store.
+        ConfigError: the path is the URI of a remote store.
         ModelNotFoundError: the path does not exist, or MLflow has no such model.
-        ModelError: the MLflow reference has a wrong form, the registry does not answer, or the download failed.
+        ModelError: the MLflow reference is malformed, the registry does not answer, or the download failed.
         MissingDependencyError: the reference is an MLflow reference, and MLflow is not installed.
     """
     if is_registry_reference(reference):

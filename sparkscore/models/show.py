@@ -1,4 +1,4 @@
-"""Show the files, the signature and the requirements of a model (driver)."""
+"""Show a model's files, signature and requirements (driver)."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from sparkscore.signature.model_signature import ColumnInput, ModelInput
 
 
 def show_model(reference: str | Path, *, framework: str | None = None) -> dict[str, Any]:
-    """Return the files, the digest, the signature and the packages of a model.
+    """Return a model's files, digest, signature and packages.
 
-    Spark is not needed, and no code of the model runs.
+    This needs no Spark session and does not run the model's code.
 
     Args:
         reference: path of a file or folder, or an MLflow reference: ``models:/NAME/VERSION``, ``models:/NAME@ALIAS`` or
             ``runs:/RUN/PATH``.
-        framework: the library that wrote the model file, ``sklearn``, ``xgboost`` or ``lightgbm``. It is not needed for
-            MLflow models, nor for files that end with ``.onnx`` or ``.ubj`` (XGBoost).
+        framework: the library that wrote the model file: ``sklearn``, ``xgboost`` or ``lightgbm``. It is not needed for
+            MLflow models or for files that end with ``.onnx`` or ``.ubj`` (XGBoost).
 
     Returns:
         the dictionary that ``sparkscore models show --json`` prints.
 
     Raises:
-        ConfigError: the reference or the framework is an empty string, or the reference is an Azure ML reference or
-            the URI of a remote store.
-        ModelError: there is no such model, its files cannot be read, or it cannot be scored without a script.
+        ConfigError: the reference or the framework is an empty string, or the reference is an Azure ML reference or the
+            URI of a remote store.
+        ModelError: the model does not exist, its files cannot be read, or it cannot be used without a script.
         MissingDependencyError: a package that is needed to find or read the model is not installed.
     """
     section = load_deployment(None, {"model.path": str(reference), "model.framework": framework}).model

@@ -1,4 +1,4 @@
-"""Score rows inside Spark with the ``pyspark.ml`` pipeline of an MLflow model (driver)."""
+"""Score rows inside Spark with an MLflow model's ``pyspark.ml`` pipeline (driver)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from sparkscore.spark.settings import pinned_settings
 
 
 def transform(rows: DataFrame, model: Path) -> DataFrame:
-    """Score rows with the ``pyspark.ml`` pipeline of an MLflow model, and return the scored rows.
+    """Score rows with an MLflow model's ``pyspark.ml`` pipeline, and return the scored rows.
 
-    A column of ``pyspark.ml`` vectors becomes a column of arrays of doubles.
+    Columns of ``pyspark.ml`` vectors are converted to arrays of doubles.
 
     Args:
-        rows: the rows of the input.
-        model: folder of the MLflow model that has the pipeline.
+        rows: the input rows.
+        model: the MLflow model's folder, which contains the pipeline.
 
     Raises:
         ModelLoadError: the pipeline cannot be loaded or applied to these rows, for example because a column is missing.
-        ConfigError: a setting of the Spark session has a wrong value, and cannot be changed.
+        ConfigError: a Spark session setting has a wrong value and cannot be changed.
     """
     with pinned_settings(rows.sparkSession):
         scored = _transform(rows, model)
