@@ -84,7 +84,7 @@ def recorded_python(folder: Path) -> str | None:
     return None if version is None else str(version)
 
 
-# The list's name for messages, the packages that pip installs, the Python version, and the packages that conda installs.
+# The list's name for messages, the pip packages, the Python version, and the conda packages.
 _Found = tuple[str, Iterable[str], str | None, Iterable[str]]
 
 

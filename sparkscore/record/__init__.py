@@ -1,1 +1,1 @@
-"""Write and read the records of runs, and other files in the folders of runs (driver)."""
+"""Write and read run records and the other files in run folders (driver)."""

@@ -1,7 +1,7 @@
-"""Build the table ``attempts.parquet`` from the workers' reports: a row for each call of the model or script (driver).
+"""Build the table ``attempts.parquet`` from the workers' reports: one row per call of the model or script (driver).
 
-The calls of the probe are not included. The columns do not depend on the run, so that the calls of several runs can be
-queried together with SQL.
+Calls made by the probe are not included. The columns are the same for all runs, so that the calls of several runs can
+be queried together with SQL.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ ATTEMPTS_SCHEMA = pa.schema(
 
 
 def attempts_of(run_id: str, reports: Iterable[MiniBatchReport]) -> pa.Table:
-    """Return the rows of ``attempts.parquet`` for one run: one row for each call that the reports contain.
+    """Return a run's rows of ``attempts.parquet``: one for each call in the reports.
 
-    The calls of a mini-batch are numbered from 1 in the column ``attempt``.
+    The ``attempt`` column numbers the calls of each mini-batch from 1.
 
     Args:
         run_id: id of the run.

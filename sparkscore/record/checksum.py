@@ -1,4 +1,4 @@
-"""Add a checksum to a JSON object, and check it when the object is read, to detect changes (driver)."""
+"""Add a checksum to a JSON object, and check it later to detect changes (driver)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ SUM: Final = "sha256"
 
 
 def summed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a JSON object with the additional key ``sha256``, whose value is the checksum of the object."""
+    """Return a copy of a JSON object with its checksum added under the key ``sha256``."""
     return {**content, SUM: _sum_of(content)}
 
 
 def is_whole(content: Mapping[str, Any]) -> bool:
     """Return whether a JSON object still matches the checksum that `summed` added to it.
 
-    The order of the keys does not matter. The result is False if the object has no checksum.
+    The order of the keys does not matter. An object without a checksum never matches.
     """
     return content.get(SUM) == _sum_of({name: part for name, part in content.items() if name != SUM})
 

@@ -12,16 +12,16 @@ from sparkscore.stage import MiniBatchReport
 from sparkscore.stage.report import add_counts
 from sparkscore.worker import ProbeReport
 
-# Largest number of warnings about loading a model. Those of each process may differ, for example in paths.
+# Largest number of warnings about loading a model. They may differ between processes, for example in their paths.
 _MOST_OF_LOADING = 10
 
 
 def describe_plan(plan: Plan, columns: dict[str, str] | None) -> RecordedInput:
-    """Return the entry of the run record that describes the input.
+    """Return the run record's entry about the input.
 
     Args:
-        plan: the plan of the run, which contains the list of the input files or the version of the input table.
-        columns: the type of each column of the input, keyed by name; None if the items are files.
+        plan: the run's plan, which lists the input files or has the version of the input table.
+        columns: the type of each input column by name, or None if the items are files.
     """
     snapshot = plan.snapshot
     return RecordedInput(
@@ -38,13 +38,13 @@ def describe_plan(plan: Plan, columns: dict[str, str] | None) -> RecordedInput:
 
 
 def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, items: int | None) -> Counts:
-    """Return the entry of the run record with the numbers of items, mini-batches and calls.
+    """Return the run record's entry with the numbers of items, mini-batches and calls.
 
     Args:
         reports: one report for each mini-batch.
-        probe: the report of the probe, whose calls are counted separately; None if there was no probe.
-        items: the planned number of items. Planned items that are in no report are counted as skipped. If None, the
-            items in the reports are counted instead, and no item counts as skipped.
+        probe: the probe's report, whose calls are counted separately, or None if there was no probe.
+        items: the planned number of items. Those that are in no report are counted as skipped. If None, the items in
+            the reports are counted, and none is skipped.
     """
     done = list(reports)
     scored, failed = sum(report.scored for report in done), sum(report.failed for report in done)
@@ -63,10 +63,10 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
 
 
 def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> dict[str, int]:
-    """Count the model loads and the worker processes, for the run record.
+    """Count the model loads and the worker processes for the run record.
 
-    The keys of the dictionary are ``model_loads`` and ``worker_processes``. If there was a probe, its worker process is
-    included. Loads that failed are counted, too.
+    The result has the keys ``model_loads`` and ``worker_processes``. Failed loads are counted, and so is the probe's
+    worker process if there was a probe.
     """
     loads: dict[str, int] = {}
     for report in _all(reports, probe):
@@ -75,10 +75,7 @@ def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> d
 
 
 def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Count, for each model, the worker processes that verified the model's files according to the reports.
-
-    The keys of the dictionary are the digests of the models.
-    """
+    """Return the number of worker processes that verified each model's files, keyed by the model's digest."""
     found = {(digest, report.worker) for report in reports for digest in report.models}
     return dict(sorted(Counter(digest for digest, _ in found).items()))
 
@@ -86,8 +83,8 @@ def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
 def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:
     """Return the warnings for the run record.
 
-    The sorted warnings of the mini-batches and of the probe come first, without duplicates. At most 10 of them begin
-    with ``while the model was loaded``. Up to three warnings about the whole run follow: about mini-batches that were
+    First come the sorted, distinct warnings of the mini-batches and the probe. At most 10 of them begin with
+    ``while the model was loaded``. Then come up to three warnings about the whole run: about mini-batches that were
     scored in parts, about broken contracts, and about values that are not among the model's categories.
     """
     done = list(reports)
@@ -98,7 +95,10 @@ def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -
 
 
 def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
-    """Return a list with a warning if mini-batches without failed items were scored in parts, or an empty list."""
+    """Return a list with a warning about mini-batches that were scored in parts although no item failed.
+
+    The list is empty if there are no such mini-batches.
+    """
     parts = [report for report in reports if report.scored_in_parts and not report.failed]
     if not parts:
         return []
@@ -112,7 +112,7 @@ def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
 
 
 def unseen_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Return, for each column, the number of values in the reports that a model has no category for.
+    """Return the number of values in each column for which a model has no category.
 
     Columns without such values are left out.
     """

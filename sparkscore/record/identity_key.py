@@ -1,4 +1,4 @@
-"""Create and check the key for the digests of a run's secrets (driver)."""
+"""Create and check the key with which a run's secrets are digested (driver)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _KEY: Final = re.compile(rb"[0-9a-f]{%d}" % (2 * _BYTES))
 
 
 def new_key() -> bytes:
-    """Generate a random key, and return it in the form in which the key file contains it."""
+    """Generate a random key, in the form in which the key file stores it."""
     return secrets.token_hex(_BYTES).encode()
 
 
 def key_in(content: bytes, file: Path, run_id: str) -> bytes:
-    """Return the key that a key file contains.
+    """Return the key in the content of a key file.
 
     Args:
-        content: the content of the file.
+        content: the file's content.
         file: path of the file, for the error message.
         run_id: id of the run, for the error message.
 

@@ -1,4 +1,4 @@
-"""The manifest of a run: its staged files to publish, the columns of the result, and the run record (driver)."""
+"""Define a run's manifest: the staged files to publish, the result's columns, and the run record (driver)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FILES: Final = ("files", "quarantined")
 
 @dataclass(frozen=True)
 class Manifest:
-    """The staged files that a run publishes, and what is needed to publish them.
+    """The staged files that a run publishes, and the information needed to publish them.
 
     Attributes:
         files: the staged files of the result.
         quarantined: the staged files of the quarantine, which contain failed items.
-        columns: for each column of the result, the name that Spark uses for its type.
-        commit_info: the model's name and version, which are written into the history of a Delta table.
-        record: the run record at the time when the manifest was made.
+        columns: the name of Spark's type for each column of the result.
+        commit_info: the model's name and version, for the history of a Delta table.
+        record: the run record as it was when the manifest was made.
     """
 
     files: tuple[StagedFile, ...]
@@ -37,28 +37,28 @@ class Manifest:
 
 
 def content_of(manifest: Manifest, run_id: str) -> dict[str, Any]:
-    """Convert a manifest to the JSON object for its file, with the run id, the format number and a checksum."""
+    """Convert a manifest to the JSON object for its file, which also has the run id, a format number and a checksum."""
     content = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
     files = {name: [asdict(file) for file in content[name]] for name in _FILES}
     return summed({"run_id": run_id, "format": FORMAT, **content, **files, "record": manifest.record.as_dict()})
 
 
 def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest:
-    """Return the manifest from the JSON object in its file.
+    """Convert the JSON object in a manifest file to a manifest.
 
     Args:
-        content: the JSON object; empty if the file has none. A manifest of an earlier version of sparkscore may have no
+        content: the JSON object, or an empty dictionary if the file has none. Earlier versions of sparkscore wrote no
             checksum.
         path: path of the file, for the error message.
         run_id: id of the run that the manifest belongs to.
 
     Raises:
-        LineageError: the JSON object is empty or does not match its checksum, the manifest has a different format, or
-            its run record is that of another run or is not valid.
+        LineageError: the JSON object is empty, does not match its checksum or has a different format. Or its run record
+            is not valid, or belongs to another run.
     """
-    # The format is checked first, because the checksum may be computed in another way in another format.
+    # The format is checked first, because other formats may compute the checksum differently.
     refuse_other_format(content.get("format"), "manifest", path, run_id)
-    # Earlier versions of sparkscore wrote no checksum of the manifest, and none of the files.
+    # Earlier versions of sparkscore wrote no checksums, neither for the manifest nor for the files.
     has_none = SUM not in content and _is_of_an_earlier_version(content)
     record = record_in(content["record"], run_id) if has_none or is_whole(content) else None
     if record is None:

@@ -1,4 +1,4 @@
-"""Generate a run id from the current time, or check one that the user chose (driver)."""
+"""Generate a run id from the current time, or check a run id chosen by the user (driver)."""
 
 from __future__ import annotations
 
@@ -10,32 +10,31 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 
 _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
-# Words that readers of partition columns treat as numbers. Spark uses Java's parseDouble, and other readers C's strtod.
+# Words that are read as numbers in partition columns, by Spark with Java's parseDouble or by others with C's strtod.
 _NUMBERS = {"nan", "inf", "infinity"}
-# Names of files next to the folders of runs and of stages: Spark's own files, and locks.
+# Names of files next to run folders and stage folders: Spark's own files, and locks.
 _TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|.*\.lock(\..*)?", re.IGNORECASE)
 
 
 def make_run_id(now: datetime | None = None) -> str:
-    """Return a new run id, ``run-DATE-TIME-DIGITS`` with random hexadecimal digits, so that ids sort by second.
+    """Return a new run id of the form ``run-DATE-TIME-DIGITS``, where the digits are random and hexadecimal.
 
     >>> make_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:-6]
     'run-20260102-030405-'
 
     Args:
-        now: the time, in UTC; the current time if None.
+        now: the time, in UTC. Defaults to the current time.
     """
     return f"run-{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def check_run_id(run_id: str) -> str:
-    """Check that a run id can be the name of a folder and the value of a partition column, and return it unchanged.
+    """Check that a run id can be used as a folder name and as a partition value, and return it unchanged.
 
     Raises:
-        ConfigError: the id does not begin with an ASCII letter; it is longer than 128 characters; it has characters
-            other than ASCII letters, digits and ``_ . -``; it ends with a full stop, which some stores drop; readers of
-            partition columns would read it as a number, such as ``NaN``; or it is the name of a lock or of a file of
-            Spark.
+        ConfigError: the id is not an ASCII letter followed by at most 127 ASCII letters, digits and ``_ . -``. Or it
+            ends with a full stop, which some stores drop; it would be read as a number from a partition column, like
+            ``NaN``; or it is the name of a lock or of one of Spark's own files.
     """
     if not is_run_id(run_id):
         raise ConfigError(

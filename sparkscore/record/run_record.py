@@ -1,6 +1,6 @@
-"""The run record: the input, the model and the output of a run, and how the run ended (driver).
+"""The run record: a run's input, model and output, and how the run ended (driver).
 
-The table of the record in ``docs/result.md`` is generated from the descriptions of the fields.
+The field descriptions below are also used to generate the run record table in ``docs/result.md``.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ RUNNING, HELD, COMPLETE, FAIL, ABORT = "RUNNING", "HELD", "COMPLETE", "FAIL", "A
 
 
 class Part(BaseModel):
-    """The base class of the run record and of its parts.
+    """Base class of the run record and its parts.
 
-    Another version of sparkscore may have written the record. When this version writes the record again, unknown keys
-    are kept, and missing fields stay missing unless they got a value. In Python, a missing optional field has its
-    default value.
+    A record may have been written by another version of sparkscore. When it is written again, unknown keys are kept,
+    and missing fields stay missing unless they were set. In Python, a missing optional field has its default value.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the record, or one of its parts, as the JSON object that ``record.json`` contains.
+        """Return this record, or part of a record, as the JSON object for ``record.json``.
 
-        The object has the fields that were set, even to None or to their defaults, and unknown keys that were read.
+        The object has all fields that were set, even to their defaults, and the unknown keys that were read.
         """
         return self.model_dump(exclude_unset=True)
 
@@ -48,14 +47,14 @@ def _checked_time(value: str) -> str:
     return value
 
 
-# A string, so that a time that is read and written again keeps its digits.
+# A string, so that a time keeps its digits when it is read and written again.
 Time = Annotated[str, AfterValidator(_checked_time)]
-# Earlier versions wrote null for a part that was not known.
+# Earlier versions wrote null for an unknown part.
 OrNull = BeforeValidator(_nothing_for_null)
 
 
 class RecordedInput(Part):
-    """The entry of the run record about the input: its location, version, size and columns."""
+    """The run record's entry about the input: its location, version, size and columns."""
 
     format: str | None = Field(default=None, description="format of the input")
     location: str | list[str] | None = Field(default=None, description="location, or a list of locations")
@@ -84,7 +83,7 @@ class RecordedInput(Part):
 
 
 class RecordedOutput(Part):
-    """The entry of the run record about the output."""
+    """The run record's entry about the output."""
 
     format: str | None = Field(default=None, description="`delta` or `parquet`")
     location: str | None = Field(default=None, description="location")
@@ -105,7 +104,7 @@ class RecordedOutput(Part):
 
 
 class RecordedQuarantine(Part):
-    """The entry of the run record about the quarantine table."""
+    """The run record's entry about the quarantine table."""
 
     location: str | None = Field(
         default=None, description="the table of the items that failed and were tolerated; null if none did"
@@ -114,7 +113,7 @@ class RecordedQuarantine(Part):
 
 
 class RecordedModel(Part):
-    """The entry of the run record about a model."""
+    """The run record's entry about a model."""
 
     name: str | None = Field(default=None, description="the model's name, as in each row of the result")
     version: str | None = Field(default=None, description="the model's version, as in each row of the result")
@@ -134,14 +133,14 @@ class RecordedModel(Part):
 
 
 class RecordedScript(Part):
-    """The entry of the run record about the scoring script."""
+    """The run record's entry about the scoring script."""
 
     path: str | None = Field(default=None, description="the scoring script")
     sha256: str | None = Field(default=None, description="digest of the code folder: file names and contents")
 
 
 class Counts(Part):
-    """The entry of the run record with the numbers of items, mini-batches and calls."""
+    """The run record's entry with the numbers of items, mini-batches and calls."""
 
     items: int = Field(description="files or rows that went in")
     scored: int = Field(description="of these, scored")
@@ -160,7 +159,7 @@ class Counts(Part):
 
 
 class Seconds(Part):
-    """The entry of the run record with the seconds that planning, scoring and publishing took."""
+    """The run record's entry with the seconds spent on planning, scoring and publishing."""
 
     plan: float = Field(default=0.0, description="finding and pinning the input, probe included")
     score: float = Field(default=0.0, description="scoring")
@@ -168,7 +167,7 @@ class Seconds(Part):
 
 
 class Versions(Part):
-    """The entry of the run record with the versions of Python and of packages on the driver."""
+    """The run record's entry with the versions of Python and of packages on the driver."""
 
     sparkscore: str | None = Field(default=None, description="version of sparkscore")
     spark: str | None = Field(default=None, description="of PySpark on the driver")
@@ -177,15 +176,15 @@ class Versions(Part):
 
 
 class OnlyFailed(Part):
-    """The entry of the run record about the earlier run whose failed items this run scores again.
+    """The run record's entry about the earlier run whose failed items this run scores again.
 
     Attributes:
         run_id: id of the earlier run.
-        first: id of the run in which the items failed for the first time. It differs from `run_id` if the earlier run
-            itself scored failed items again.
-        without: ids of the runs that had already scored failed items of the run `first` again, and published the
-            result. Items that are in one of these results are left out.
-        items: number of items that are scored again; None if it is not known.
+        first: id of the run in which the items first failed. It differs from `run_id` if the earlier run itself scored
+            failed items again.
+        without: ids of the runs that had already scored failed items of the run `first` again and published the
+            result. Items in these results are left out.
+        items: number of items that are scored again, or None if it is not known.
     """
 
     run_id: str
@@ -195,14 +194,14 @@ class OnlyFailed(Part):
 
 
 class RecordedError(Part):
-    """The entry of the run record about the error with which the run failed or was interrupted."""
+    """The run record's entry about the error that failed or interrupted the run."""
 
     code: str | None = Field(default=None, description="code of the error; `error` is null in a COMPLETE run")
     message: str | None = Field(default=None, description="the message, secrets masked")
 
 
 class RunRecord(Part):
-    """The run record: the input, the model, the script and the output of a run, and how the run ended."""
+    """The run record: a run's input, model, script and output, and how the run ended."""
 
     run_id: str = Field(description="the run's id")
     state: str = Field(
@@ -266,28 +265,28 @@ class RunRecord(Part):
 
     @property
     def stage_location(self) -> str | None:
-        """The folder for stages from the setting ``output.stage``, or None if this setting is missing or empty."""
+        """The folder in the ``output.stage`` setting, or None if this setting is missing or empty."""
         output = self.config.get("output")
         folder = output.get("stage") if isinstance(output, dict) else None
         return folder if isinstance(folder, str) and folder else None
 
     @property
     def waits_for_publishing(self) -> bool:
-        """Whether the run is held: the record has the location of its staged rows, and its state is not ``COMPLETE``.
+        """Whether the run is held: it has staged rows on record, and its state is not ``COMPLETE``.
 
-        The state may differ from ``HELD``, for example if publishing the run failed.
+        The state of a held run is not always ``HELD``. It may differ, for example, if publishing failed.
         """
         return bool(self.stage) and self.state != COMPLETE
 
     @property
     def may_show_rows(self) -> bool:
-        """Whether readers may see predictions or quarantined items of this run, because publishing began.
+        """Whether publishing began, so that readers may see this run's predictions or quarantined items.
 
-        Some records do not say whether publishing began, for example those of earlier versions of sparkscore. For
-        these, the result is True if the output has columns and the state is not ``HELD``.
+        Some records do not say whether publishing began, for example those of earlier versions of sparkscore. In that
+        case, the result is True if the output has columns and the state is not ``HELD``.
         """
-        # The field is missing before publishing, in a published run, and in records of earlier versions. The output has
-        # columns from the moment at which publishing began, or at which the run was held.
+        # The field is missing before publishing, in a published run, and in records of earlier versions. The output
+        # gets its columns when publishing begins or when the run is held.
         if self.output.publishing_began is None:
             return bool(self.output.columns) and self.state != HELD
         return self.output.publishing_began
@@ -296,7 +295,7 @@ class RunRecord(Part):
         """Return a copy of the record with new values for the given fields. The values are not validated.
 
         Raises:
-            TypeError: the record has no field with a given name.
+            TypeError: the record has no field of a given name.
         """
         if unknown := parts.keys() - RunRecord.model_fields.keys():
             raise TypeError(f"the record has no {', '.join(sorted(unknown))}")
@@ -304,10 +303,10 @@ class RunRecord(Part):
 
 
 def record_in(content: Mapping[str, object], run_id: str) -> RunRecord | None:
-    """Return the run record that a JSON object contains, or None if the object is not a record of this run.
+    """Return the run record in a JSON object, or None if the object is not a record of this run.
 
     Args:
-        content: the JSON object, which another version of sparkscore may have written.
+        content: the JSON object, possibly written by another version of sparkscore.
         run_id: id of the run.
     """
     try:
@@ -318,13 +317,13 @@ def record_in(content: Mapping[str, object], run_id: str) -> RunRecord | None:
 
 
 def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]) -> RunRecord:
-    """Return the record of a run that starts now, with the state ``RUNNING`` and the versions of packages.
+    """Return the record of a run that is starting, with the state ``RUNNING`` and the current package versions.
 
-    Values that are not known yet are None, empty or 0.
+    Values that are not yet known are None, empty or 0.
 
     Args:
         run_id: id of the run.
-        deployment: name or path of the deployment file; None if there is none.
+        deployment: name or path of the deployment file, or None if there is none.
         config: the whole deployment with options and defaults, with secrets masked.
     """
     return RunRecord(
@@ -362,22 +361,22 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
 
 
 def blank(part: type[_PartT], *without: str) -> _PartT:
-    """Return a part of the run record whose fields are explicitly set to their defaults.
+    """Return a part of the run record with its fields explicitly set to their defaults.
 
-    Fields that are not set would be missing in ``record.json``.
+    Unset fields would be missing in ``record.json``.
 
     Args:
         part: the class of the part.
-        without: names of fields to leave unset.
+        without: names of the fields to leave unset.
     """
     fields = {name: field for name, field in part.model_fields.items() if name not in without}
     return part.model_validate({name: field.get_default(call_default_factory=True) for name, field in fields.items()})
 
 
 def end_record(record: RunRecord, state: str, error: BaseException | None = None) -> RunRecord:
-    """Return a copy of the record of a run that ends now, with its final state, and with the error if there was one.
+    """Return a copy of a run's record with its final state, the current time as its end, and its error, if any.
 
-    The end time of the run is the current time. Secrets in the message of the error are masked.
+    Secrets in the error message are masked.
     """
     return record.noting(state=state, ended_at=_now(), error=None if error is None else _describe_error(error))
 

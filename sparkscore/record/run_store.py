@@ -1,8 +1,8 @@
-"""The protocol of the store of a run, which has its record, manifest, request, plan, calls and logs (driver).
+"""Protocols for storing a run's record, manifest, request, plan, calls and logs (driver).
 
-`sparkscore.record.runs_folder.RunFolder` implements it with files. The rows that are scored and not yet published are
-in the stage, whose protocols are in `sparkscore.stage.run_stage`. After an error, a call may still have had an effect:
-it may have succeeded, and only its answer was lost.
+`sparkscore.record.runs_folder.RunFolder` stores them as files. Rows that are scored but not yet published are in the
+stage instead; see `sparkscore.stage.run_stage`. A call that raises an error may still have had an effect: it may have
+succeeded, with only its answer lost.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sparkscore.stage import MiniBatchReport
 
 
 class Claim(Protocol):
-    """The exclusive right of one driver to work on a run. If this driver dies, another one can take over the claim."""
+    """One driver's exclusive right to work on a run. If this driver dies, another one can take over the claim."""
 
     def __enter__(self) -> Self:
         """Claim the run for this driver.
 
         Raises:
-            ConfigError: a live driver has the claim (code ``RUN_ID_RUNNING``), or the location of the claim has a file
-                or folder that sparkscore did not write (code ``RUN_LOCK_FOREIGN``).
+            ConfigError: a live driver has the claim (code ``RUN_ID_RUNNING``), or there is a file or folder at the
+                claim's location that sparkscore did not write (code ``RUN_LOCK_FOREIGN``).
             LineageError: the claim cannot be written.
         """
 
@@ -38,7 +38,7 @@ class Claim(Protocol):
     def is_ours(self) -> bool:
         """Return whether this driver still has the claim.
 
-        A driver can lose the claim, for example while its process is suspended: another driver may then take it over.
+        Another driver may take over the claim, for example while this process is suspended.
 
         Raises:
             OSError: the claim cannot be read.
@@ -48,26 +48,26 @@ class Claim(Protocol):
         """Check that this driver still has the claim.
 
         Raises:
-            SinkConflictError: this driver has lost the claim, for example because another driver has taken it over.
+            SinkConflictError: this driver has lost the claim, for example because another driver took it over.
             OSError: the claim cannot be read.
         """
 
 
 class RunStore(Protocol):
-    """Stores the record, the manifest, the request, the plan, the calls and the logs of one run.
+    """Stores the record, manifest, request, plan, calls and logs of a run.
 
-    The staged rows of the run are not in this store, but in the run's stage. Only the driver that has the claim may
-    call the ``write_…`` methods. Any process may call the ``read_…`` methods at any time, and gets the old or the new
-    content. After a crash or an error in a ``write_…`` method, the store has the old content or the new content, and
-    the call can be repeated.
+    The run's staged rows are not in this store, but in the run's stage. Only the driver that has the claim may call the
+    ``write_…`` methods. Any process may call the ``read_…`` methods at any time; they return either the old or the new
+    content. If a ``write_…`` method crashes or raises an error, the store has the old or the new content, and the call
+    can be repeated.
 
     Attributes:
         run_id: id of the run.
         path: location of the run, to show to users.
-        log_file: log of the run, to show to users.
-        spark_log_file: file with the output of the JVM that this driver starts.
+        log_file: the run's log, to show to users.
+        spark_log_file: file for the output of the JVM that this driver starts.
         script_output: folder into which scripts on the workers may write files.
-        script_logs: folder for the logs that scripts on the workers write with Azure's class ``EntryScript``.
+        script_logs: folder for the logs that scripts on the workers write with Azure's ``EntryScript`` class.
     """
 
     run_id: str
@@ -79,21 +79,21 @@ class RunStore(Protocol):
 
     @property
     def runs(self) -> Path:
-        """The runs folder, which contains this run and maybe others."""
+        """The runs folder that contains this run."""
 
     def refuse_foreign(self) -> None:
-        """Raise an error if the location of the run has files that sparkscore did not write.
+        """Raise an error if the run's location has files that sparkscore did not write.
 
         Raises:
-            ConfigError: there are files that sparkscore did not write.
+            ConfigError: there are such files.
         """
 
     def create(self) -> None:
-        """Create the location of this run in the store, unless it exists.
+        """Create the run's location in the store, unless it exists.
 
         Raises:
-            ConfigError: the location of the run has files that sparkscore did not write, or the store does not
-                distinguish the run id from another one that differs only in case.
+            ConfigError: the location has files that sparkscore did not write, or the store has a run whose id differs
+                only in case and cannot tell the two apart.
             LineageError: the store cannot be written.
         """
 
@@ -101,44 +101,44 @@ class RunStore(Protocol):
         """Return a context manager that claims the run for this driver."""
 
     def is_claimed(self) -> bool:
-        """Return whether a live driver has the claim. The answer may already be outdated when the caller gets it."""
+        """Return whether a live driver has the claim. This may change at any time."""
 
     def key(self) -> bytes:
-        """Return the key for the digests of the run's secrets.
+        """Return the key with which the run's secrets are digested.
 
-        The first call creates the key, so that only the user who runs this process can read it.
+        The first call creates the key. Only the user who runs this process can read it.
 
         Raises:
             LineageError: the key cannot be read or written.
         """
 
     def log_handler(self) -> logging.Handler:
-        """Return a handler for Python's `logging` that appends to the run's log.
+        """Return a `logging` handler that appends to the run's log.
 
         Raises:
             LineageError: the log cannot be written.
         """
 
     def write_request(self, request: Mapping[str, Any]) -> None:
-        """Write the request of the run, so that the run can be resumed by its id.
+        """Write the run's request, so that the run can be resumed by its id.
 
         Args:
-            request: the request. If it is empty, because the real one may contain a secret, `read_request` returns None
-                from then on.
+            request: the request. Pass an empty one if the real one may contain a secret: `read_request` then returns
+                None.
 
         Raises:
             LineageError: the request cannot be written.
         """
 
     def read_request(self) -> dict[str, Any] | None:
-        """Return the request of the run, or None if it was not written, was empty or cannot be read."""
+        """Return the run's request, or None if it was not written, is empty or cannot be read."""
 
     def write_code(self, files: Mapping[str, str], left_out: Mapping[str, str]) -> None:
-        """Write the digests of the code folder's files, so that a resumed run can report which files have changed.
+        """Write the digests of the files in the code folder, so that a resumed run can report which files have changed.
 
         Args:
-            files: digest of each file that was sent to the workers, by name.
-            left_out: reason why each other file or folder was not sent, by name.
+            files: digests of the files that were sent to the workers, by file name.
+            left_out: reasons why other files and folders were not sent, by name.
 
         Raises:
             LineageError: the digests cannot be written.
@@ -148,34 +148,33 @@ class RunStore(Protocol):
         """Return what `write_code` stored for this run.
 
         Returns:
-            a dictionary with the keys ``files`` (digests by file name) and ``left_out`` (reasons by file name). Both
-            values are empty dictionaries if nothing was stored, or if it cannot be read.
+            a dictionary with the keys ``files`` (digests by file name) and ``left_out`` (reasons by name). Both values
+            are empty dictionaries if nothing was stored or it cannot be read.
         """
 
     def write_plan(self, mini_batches: pa.Table) -> None:
-        """Write the planned mini-batches, for users to look at. The tasks read the plan in the stage instead.
+        """Write the planned mini-batches for users to look at. The tasks read the plan from the stage instead.
 
         Raises:
             LineageError: the mini-batches cannot be written.
         """
 
     def write_record(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> None:
-        """Replace the record of the run.
+        """Replace the run record.
 
         Args:
             record: the new record.
-            check: called immediately before the record is replaced. If it raises an error, the old record stays, and
-                the error is raised.
+            check: called immediately before the record is replaced. If it raises an error, the old record is kept.
 
         Raises:
             LineageError: the record cannot be written.
         """
 
     def read_record(self) -> RunRecord | None:
-        """Return the record of the run, or None if the run has no readable record."""
+        """Return the run record, or None if there is no readable record."""
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write the manifest of the run.
+        """Write the run's manifest.
 
         Raises:
             LineageError: the manifest cannot be written.
@@ -185,14 +184,14 @@ class RunStore(Protocol):
         """Return whether the run has a manifest, even one in a format that `read_manifest` cannot read."""
 
     def read_manifest(self) -> Manifest | None:
-        """Return the manifest of the run, or None if there is none.
+        """Return the run's manifest, or None if it has none.
 
         Raises:
-            LineageError: the manifest cannot be read, was changed since it was written, or has a different format.
+            LineageError: the manifest cannot be read, has changed since it was written, or has a different format.
         """
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Write the list of the later runs that scored failed items of this run again.
+        """Write the list of later runs that scored failed items of this run again.
 
         Args:
             runs: the runs, in the order in which they began to publish.
@@ -202,16 +201,16 @@ class RunStore(Protocol):
         """
 
     def read_scored_again(self) -> list[ScoredAgain]:
-        """Return the later runs that scored failed items of this run again. The list is empty if none was written.
+        """Return the later runs that scored failed items of this run again, or an empty list if no list was written.
 
         Raises:
-            LineageError: the list cannot be read, or was changed since it was written.
+            LineageError: the list cannot be read, or has changed since it was written.
         """
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
-        """Write the table of this run's calls, with one row for each call that the reports contain.
+        """Write the table of this run's calls, with one row for each call in the reports.
 
-        The columns do not depend on the run, so that the tables of several runs can be queried together with SQL.
+        The columns are the same for all runs, so that the tables of several runs can be queried together with SQL.
 
         Args:
             reports: the reports of the run's mini-batches.
@@ -221,7 +220,7 @@ class RunStore(Protocol):
         """
 
     def read_attempts(self) -> pa.Table:
-        """Return the table of this run's calls, or a table without rows if `write_attempts` was not called.
+        """Return the table of this run's calls, or an empty table if none was written.
 
         Raises:
             LineageError: the table cannot be read.
