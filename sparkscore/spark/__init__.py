@@ -1,1 +1,1 @@
-"""Start Spark sessions, set their settings, run jobs with `mapInArrow`, and convert schemas and errors (driver)."""
+"""Start and configure Spark sessions, run `mapInArrow` jobs, and convert schemas and errors (driver)."""

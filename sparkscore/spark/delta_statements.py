@@ -1,4 +1,4 @@
-"""Run SQL statements that describe a Delta table, whose path may contain any characters (driver)."""
+"""Run ``DESCRIBE`` statements on Delta tables whose paths may contain any characters (driver)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 def describe(spark: SparkSession, what: str, path: str) -> DataFrame:
     """Return the result of ``DESCRIBE HISTORY`` or ``DESCRIBE DETAIL`` for a Delta table.
 
-    Call this function inside `pinned_settings`, so that the session's settings cannot change the result.
+    Call this function inside `pinned_settings`, so that the session's settings cannot affect the result.
 
     Args:
         spark: the session.
@@ -19,11 +19,10 @@ def describe(spark: SparkSession, what: str, path: str) -> DataFrame:
 
 
 def sql_text(text: str) -> str:
-    r"""Return a string as a string literal of Spark SQL. Only ASCII letters and digits and ``/._-`` are not escaped.
+    r"""Return a Spark SQL literal for a string. Only ASCII letters, digits and ``/._-`` are left unescaped.
 
-    Without the escapes, Spark would replace ``${name}`` in a statement with a setting or an environment variable, even
-    inside quotes. Source: https://spark.apache.org/docs/latest/sql-ref-literals.html#string-literal,
-    `spark.sql.variable.substitute`.
+    Spark would replace an unescaped ``${name}`` with a setting or an environment variable, even inside quotes.
+    Source: https://spark.apache.org/docs/latest/sql-ref-literals.html#string-literal, `spark.sql.variable.substitute`.
 
     >>> sql_text("/data/a-1"), sql_text("/${x}")
     ("'/data/a-1'", "'/\\u0024\\u007Bx\\u007D'")

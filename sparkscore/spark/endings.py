@@ -1,4 +1,4 @@
-"""Find out why a run ended, from the exception that it raised (driver)."""
+"""Determine why a run ended, from the exception that it raised (driver)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sparkscore.stage.ending import Ending
 
 
 def ending_of(error: BaseException) -> Ending:
-    """Return the `Ending` of a run that raised this exception: the reason why the run ended."""
+    """Return why a run ended, given the exception that it raised."""
     if interrupt_behind(error) is not None:
         return Ending.INTERRUPTED
     if isinstance(error, SPARK_ERRORS) or getattr(error, "code", "") in OF_PROCESSES:

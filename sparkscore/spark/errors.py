@@ -1,7 +1,7 @@
-"""Convert exceptions of Spark to errors of sparkscore (driver).
+"""Convert Spark exceptions to sparkscore errors (driver).
 
-Spark's messages may contain values of rows, and Java stack traces. Therefore a converted error does not contain the
-whole message, but only parts of it, for example the path of a file or the error condition ``PATH_NOT_FOUND``.
+Spark's messages may contain row values and Java stack traces. A converted error therefore contains only parts of the
+message, for example a file path or the error condition ``PATH_NOT_FOUND``.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ try:
 except ImportError:  # the package pyspark-client, for Spark Connect, does not have py4j
 
     class Py4JError(Exception):  # type: ignore[no-redef]
-        """Replacement for py4j's exception class if py4j is not installed. It is never raised."""
+        """Stand-in for py4j's exception class when py4j is not installed. It is never raised."""
 
 
-#: Exceptions that a call of Spark may raise: PySpark's own, and those of the JVM that PySpark does not translate.
+#: Exceptions that calls to Spark may raise: PySpark's own, and JVM exceptions that PySpark does not translate.
 SPARK_ERRORS = (PySparkException, Py4JError)
 
-#: Codes of errors that are caused by processes or hosts and not by the items, so that scoring again may succeed.
+#: Codes of errors that are caused by processes or hosts rather than by items. Scoring again may succeed.
 OF_PROCESSES = frozenset(
     {ErrorCode.SPARK_JOB, ErrorCode.WORKER_DIED, ErrorCode.CHUNK_DIFFERS, ErrorCode.LOAD_PROCESS_ENDED}
 )
 
 _CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "PATH_NOT_FOUND")
-#: Start and end of the message that sparkscore passes to Spark SQL's function ``raise_error``. They mark the message in
-#: the text of Spark's exception.
+#: Start and end of the message that sparkscore passes to Spark SQL's ``raise_error``, by which the message can be found
+#: in the text of Spark's exception.
 REFUSED_VALUE = ("[INPUT_VALUE] ", " [/INPUT_VALUE]")
 _REFUSED_VALUE = re.compile(r"\[INPUT_VALUE\] (.*?): got (.*?) in '(.*?)' \[/INPUT_VALUE\]")
 _REPAIR = (
@@ -57,7 +57,7 @@ _WORKER_DIED = ("Python worker exited unexpectedly", "Python worker process term
 def condition_of(error: Exception) -> str:
     """Return Spark's error condition, such as ``PATH_NOT_FOUND``, or the exception's class name if there is none.
 
-    If PySpark has not translated an exception of the JVM, the condition is taken from the exception's message.
+    If PySpark has not translated a JVM exception, the condition is taken from the message.
     """
     condition = error.getCondition() if isinstance(error, PySparkException) else None
     in_text = _CONDITION.search(str(error))
@@ -65,7 +65,7 @@ def condition_of(error: Exception) -> str:
 
 
 def file_behind(error: Exception) -> str:
-    """Return the path of the file that Spark could not read, or an empty string if Spark's message has no path."""
+    """Return the path of the file that Spark could not read, or an empty string if the message has no path."""
     path = _READ_FILE.search(str(error))
     return plain_path(path[1]) if path else ""
 
@@ -73,12 +73,12 @@ def file_behind(error: Exception) -> str:
 def explain_read_error(error: Exception, what: str = "") -> SourceError:
     """Return the sparkscore error for an input that Spark cannot read.
 
-    If Spark treats two column names as the same name, the error is a `SourceSchemaError`. Otherwise, the message of the
-    error contains the path of the file, if Spark's message contains it.
+    If Spark does not distinguish two of the column names, the error is a `SourceSchemaError`. Otherwise, the error
+    names the file if Spark's message does.
 
     Args:
         error: the exception that Spark raised.
-        what: format of the input for the error's message, for example ``Delta``, or an empty string.
+        what: input format to show in the message, for example ``Delta``. May be empty.
     """
     if condition_of(error) == "COLUMN_ALREADY_EXISTS":
         return _doubled_column(error, what)
@@ -120,9 +120,14 @@ def _doubled_column(error: Exception, what: str) -> SourceSchemaError:
 def explain_spark_error(error: Exception) -> SparkscoreError:
     """Return the sparkscore error that describes why a Spark job failed.
 
-    These causes are found in Spark's exception: an error that sparkscore itself raised in a task (``INPUT_VALUE``,
-    ``CHUNK_DIFFERS`` or ``FILE_SPLIT``), an input that cannot be read, a worker process that ended, or a full disk. For
-    any other cause, the error has the code ``SPARK_JOB``.
+    These causes are recognized from Spark's exception:
+
+    - an error that sparkscore itself raised in a task (``INPUT_VALUE``, ``CHUNK_DIFFERS`` or ``FILE_SPLIT``)
+    - an input that cannot be read
+    - a worker process that ended
+    - a full disk
+
+    For any other cause, the error code is ``SPARK_JOB``.
     """
     if (found := _error_of_a_task(str(error))) is not None:
         return found
@@ -155,10 +160,10 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
 
 
 def _error_of_a_task(text: str) -> SparkscoreError | None:
-    """Return the error that a task raised, if its code is ``INPUT_VALUE``, ``CHUNK_DIFFERS`` or ``FILE_SPLIT``.
+    """Recreate an ``INPUT_VALUE``, ``CHUNK_DIFFERS`` or ``FILE_SPLIT`` error that a task raised.
 
-    The driver gets the error of a task only as a part of Spark's message, so a new error is created from this part. If
-    Spark's message contains none of these three errors, None is returned.
+    The driver sees a task's error only as part of Spark's message. If the message contains none of these errors, None
+    is returned.
 
     Args:
         text: the message of Spark's exception.
@@ -179,13 +184,13 @@ def _error_of_a_task(text: str) -> SparkscoreError | None:
 def interrupt_behind(error: BaseException, handled_before: BaseException | None = None) -> BaseException | None:
     """Return the interrupt that led to an exception, or None if there was no interrupt.
 
-    An interrupt is a ``KeyboardInterrupt`` or a ``SystemExit``. It may be the exception itself, its ``__context__``,
-    the ``__context__`` of that exception, and so on.
+    An interrupt is a ``KeyboardInterrupt`` or a ``SystemExit``. It is searched for in the exception itself and in its
+    chain of ``__context__`` exceptions.
 
     Args:
         error: the exception that was caught.
-        handled_before: an exception that was already being handled when the run began. It and its ``__context__`` are
-            unrelated to the run, so they are not searched.
+        handled_before: an exception that was already being handled when the run began. The search stops at this
+            exception, because it is unrelated to the run.
     """
     # Source: PySpark's `toArrow` waits for its job in a ``finally`` block. If an interrupt cancels the job, the
     # exception of the cancelled job replaces the interrupt, which becomes the ``__context__`` of the exception.

@@ -1,6 +1,6 @@
 """Start the Spark jobs that sample the input, run the probe, score the input, and check staged files (driver).
 
-Only `partition_id` and the functions inside `_score_function`, `_check_function` and `_probe_function` run on workers.
+`partition_id` and the functions nested in `_score_function`, `_check_function` and `_probe_function` run on workers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sparkscore.worker.probe import PROBE_SCHEMA
 _SAMPLE_ROWS: Final = 10_000
 # The probe tries at most this number of mini-batches, until the script returns rows.
 _TO_PROBE: Final = 10
-# Smallest number of rows to sample, so that the sample does not only consist of small files with one row each.
+# Smallest number of rows to sample, so that the sample does not consist only of small files with one row each.
 _LEAST_ROWS: Final = 100
 _LOCAL_MASTER: Final = re.compile(r"local(?:\[(\d+|\*)(?:,\d+)?\])?$")
 _SLOTS_OF_A_CLUSTER: Final = 32
@@ -42,22 +42,21 @@ _TASKS_OF_A_CHECK: Final = 200
 
 
 def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) -> list[MiniBatchReport]:
-    """Score the input in one Spark action, and return the reports about its mini-batches.
+    """Score the input in one Spark action, and return the reports on its mini-batches.
 
-    Only the reports of successful task attempts are returned. If the items are files and no work unit is left to score,
-    no Spark job is started and the list is empty.
+    Only reports from successful task attempts are returned. If the items are files and no work units are left to score,
+    the list is empty and no Spark job is started.
 
     Args:
         spark: the session.
-        rows: the rows of the input, or None if the items are files, whose mini-batches are in the plan.
-        spec: the settings that all tasks get. If the items are files, it also has the work units that are not scored
-            yet.
+        rows: the input rows, or None if the items are files.
+        spec: the settings for all tasks. If the items are files, it also lists the work units still to be scored.
 
     Raises:
-        SourceError: Spark could not read the input, or a value of the input does not fit into its column's type.
+        SourceError: Spark could not read the input, or an input value does not fit its column's type.
         ScoringError: the Spark job failed for another reason, for example because a worker process died.
-        SinkError: the file system of the stage is full.
-        ConfigError: a Spark setting that affects the results has a wrong value, and cannot be changed in this session.
+        SinkError: the stage's file system is full.
+        ConfigError: a Spark setting that affects the results has the wrong value and cannot be changed in this session.
     """
     # If the items are files, the DataFrame only has numbers: one row and one partition for each work unit.
     if rows is None:
@@ -74,15 +73,15 @@ def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) ->
 
 
 def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
-    """Run the probe in a Spark job with one task, and return the report of the worker.
+    """Run the probe in a Spark job with one task, and return its report.
 
     Args:
         spark: the session.
-        spec: the scorer and one mini-batch, for which the worker calls the scorer.
+        spec: the scorer and the mini-batch to score with it.
 
     Raises:
-        SparkscoreError: the Spark job failed, for example because the worker process died, or a setting of the session
-            cannot be set to its fixed value.
+        SparkscoreError: the Spark job failed, for example because the worker process died, or a Spark setting that
+            affects the results cannot be changed in this session.
     """
     return read_probe_report(run_in_arrow(spark, spark.range(0, 1, 1, 1), _probe_function(spec), PROBE_SCHEMA))
 
@@ -90,21 +89,20 @@ def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
 def find_changed_files(
     spark: SparkSession, stage: TaskStage, files: Sequence[StagedFile], *, reads_all: bool
 ) -> list[tuple[str, str]]:
-    """Return the paths of the staged files that changed since they were written, each with a description of the change.
+    """Return the path of each staged file that has changed since it was written, with a description of the change.
 
-    The driver itself checks the sizes and footers of up to 1000 files. If there are more files, or if whole contents
-    must be read, workers check the files in one Spark job. A file that is missing or cannot be read counts as changed.
+    The driver itself checks the sizes and footers of up to 1000 files. If there are more files, or if whole files must
+    be read, workers check them in one Spark job. A missing or unreadable file counts as changed.
 
     Args:
         spark: the session.
         stage: the run's stage.
-        files: the staged files to check, with the sizes, row counts and checksums that their writers reported.
-        reads_all: whether to read the whole files and compare their checksums. Otherwise only sizes and footers are
-            compared.
+        files: the staged files to check, with the sizes, row counts and checksums reported by their writers.
+        reads_all: whether to read whole files and compare their checksums, rather than just sizes and footers.
 
     Raises:
         ScoringError: the Spark job failed.
-        ConfigError: a Spark setting that affects the results has a wrong value, and cannot be changed in this session.
+        ConfigError: a Spark setting that affects the results has the wrong value and cannot be changed in this session.
     """
     if not files or (not reads_all and len(files) <= _MOST_FOOTERS_HERE):
         return stage.find_changed(files, reads_all=reads_all)
@@ -115,22 +113,26 @@ def find_changed_files(
 
 
 def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
-    """Return at most ten mini-batches for the probe: the first of the plan, or mini-batches of a sample of the rows.
+    """Return at most ten mini-batches for the probe.
 
-    A Spark job reads the sample. If mini-batches are limited by a number of rows, the sample has at most that number of
-    rows or 100 rows, whichever is more. Otherwise it has at most 10,000 rows, and may have only a part of a file.
-    Mini-batches of the sample that have one row come last in the list.
+    If the items are files, these are the first mini-batches of the plan. Otherwise, a Spark job reads a sample of the
+    rows:
+
+    - If mini-batches have a row limit, the sample has at most that many rows, or 100 if the limit is lower.
+    - Otherwise, it has at most 10,000 rows, and may contain only part of a file.
+
+    Mini-batches of the sample that have a single row come last.
 
     Args:
         plan: the plan, which has the number of work units.
-        stage: the stage. If the items are files, it contains the mini-batches of the plan.
-        rows: the rows of the input, or None if the items are files.
-        limit: the largest size of a mini-batch.
+        stage: the stage. If the items are files, it contains the plan's mini-batches.
+        rows: the input rows, or None if the items are files.
+        limit: the size limit of a mini-batch.
 
     Raises:
-        SourceError: Spark could not read the input, or a value of the input does not fit into its column's type.
+        SourceError: Spark could not read the input, or an input value does not fit its column's type.
         ScoringError: the Spark job failed for another reason.
-        ConfigError: a Spark setting that affects the rows has a wrong value, and cannot be changed in this session.
+        ConfigError: a Spark setting that affects the rows has the wrong value and cannot be changed in this session.
     """
     if rows is None:
         return [*islice(stage.planned(range(plan.unit_count or 0)), _TO_PROBE)]
@@ -146,10 +148,10 @@ def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, lim
 
 
 def task_slots(spark: SparkSession) -> int:
-    """Return an estimate of how many tasks Spark can run at the same time, from Spark's settings.
+    """Estimate how many tasks Spark can run at the same time, based on its settings.
 
-    With a local master, it is the number of Spark's threads. Otherwise it is the number of executors times their cores,
-    or 32 if one of these settings is missing.
+    With a local master, this is the number of Spark's threads. Otherwise it is the number of executors times their
+    cores, or 32 if one of these settings is missing.
     """
     master = _LOCAL_MASTER.match(spark.conf.get("spark.master", "") or "")
     if master:
@@ -159,12 +161,12 @@ def task_slots(spark: SparkSession) -> int:
 
 
 def input_schema(rows: DataFrame) -> StructType:
-    """Return the schema of the input's rows without the columns that sparkscore adds when it reads files."""
+    """Return the schema of the input rows, without the columns that sparkscore adds when it reads files."""
     return StructType([field for field in rows.schema if field.name not in HIDDEN_COLUMNS])
 
 
 def partition_id() -> int:
-    """Return the partition number of the Spark task that calls this function, or 0 if it is not called in a task."""
+    """Return the partition number of the current Spark task, or 0 outside a task."""
     context = TaskContext.get()
     return context.partitionId() if context else 0
 
@@ -180,7 +182,7 @@ def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
 
 def _check_function(stage: TaskStage, files: tuple[StagedFile, ...], count: int, *, reads_all: bool) -> ArrowFunction:
     def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Check this task's share of the staged files, and yield the files that changed. Runs on a worker."""
+        """Check this task's share of the staged files, and yield those that have changed. Runs on a worker."""
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 changed = stage.find_changed(files[number::count], reads_all=reads_all)
@@ -192,7 +194,7 @@ def _check_function(stage: TaskStage, files: tuple[StagedFile, ...], count: int,
 
 def _probe_function(spec: ProbeSpec) -> ArrowFunction:
     def probe_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Run the probe, and yield its report. Runs on a worker, in the only task of a job."""
+        """Run the probe and yield its report. Runs on a worker, in the job's only task."""
         for _ in batches:
             yield probe(spec)
 

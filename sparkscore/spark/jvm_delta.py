@@ -1,4 +1,4 @@
-"""Find out which table features the Delta library in the session's JVM supports (driver)."""
+"""Look up which table features the session's Delta library supports (driver)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from sparkscore.spark.errors import SPARK_ERRORS
 
 
 def supported_features(spark: SparkSession) -> frozenset[str] | None:
-    """Return the names of the table features that the session's Delta library supports, in lower case.
+    """Return the lower-case names of the table features that the session's Delta library supports.
 
     Returns:
-        the names, or None if they cannot be found out, for example on a platform with a different implementation of
-        Delta.
+        the names, or None if they cannot be determined, for example on a platform with its own implementation of Delta.
     """
     try:
         features = spark._jvm.org.apache.spark.sql.delta.TableFeature.allSupportedFeaturesMap()  # type: ignore[union-attr]  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Set the environment variables with which PySpark starts a JVM, and write its settings to a private file (driver)."""
+"""Prepare the environment variables and the private settings file with which PySpark starts a JVM (driver)."""
 
 from __future__ import annotations
 
@@ -35,21 +35,20 @@ SHOWN_WITHOUT: Final = (
 def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[str, str]]:
     """Change environment variables so that PySpark starts a JVM with these settings, and restore them afterwards.
 
-    The variables are changed in the body of a ``with`` statement, in which the caller starts the JVM.
+    Start the JVM in the body of the ``with`` statement.
 
     Args:
-        settings: Spark's settings. They are written to a properties file that only this user can read, and that is
+        settings: Spark settings. They are written to a properties file that only the current user can read. The file is
             removed afterwards.
-        is_local: whether Spark's driver and executors all run on this machine.
+        is_local: whether Spark's driver and all executors run on this machine.
 
     Yields:
-        the settings that the caller must pass on the command line of the JVM. Usually there are none. But if the
-        variable ``PYSPARK_SUBMIT_ARGS`` names a properties file of the user, Spark reads only that file. Then the
-        caller must pass all settings except secrets.
+        the settings to pass on the JVM's command line. There are none unless ``PYSPARK_SUBMIT_ARGS`` already names
+        a properties file. In that case Spark reads only that file, so all settings except secrets must be passed.
 
     Raises:
-        ConfigError: a Java option contains a secret, or the user of this process has no name.
-        OSError: the file with the settings cannot be written.
+        ConfigError: a Java option contains a secret, or the current user id has no user name.
+        OSError: the settings file cannot be written.
     """
     _refuse_secret_options(settings)
     _refuse_user_without_name()
@@ -57,8 +56,8 @@ def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[s
     handle, name = tempfile.mkstemp(prefix="sparkscore-", suffix=".conf")
     file = Path(name)
     changed = _environment_of_jvm(is_local=is_local)
-    # If the user passes a properties file, Spark ignores this one. Then the settings are passed on the command line,
-    # except secrets.
+    # If the user passes a properties file, Spark ignores this one, and the settings except secrets are passed on the
+    # command line.
     has_own_file = _PROPERTIES in given
     if not has_own_file:
         changed[_SUBMIT_ARGUMENTS] = f"{_PROPERTIES} {shlex.quote(name)} --load-spark-defaults {given}"
@@ -84,7 +83,7 @@ def _environment_of_jvm(*, is_local: bool) -> dict[str, str]:
     if sys.getfilesystemencoding() == "utf-8" and not re.search(r"utf-?8", locale, re.IGNORECASE):
         changed["LC_ALL"] = "C.UTF-8"
     if is_local:
-        # Source: without these, Spark looks up the name of this host, and in a container the name may be unknown.
+        # Source: without these, Spark looks up the name of this host, which may be unknown in a container.
         changed |= {name: value for name, value in _LOOPBACK.items() if name not in os.environ}
     return changed
 
@@ -93,7 +92,7 @@ _LOOPBACK: Final = {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_LOCAL_HOSTNAME": "loca
 
 
 def _escaped(text: str) -> str:
-    """Return a string for a Java properties file, with all characters escaped except ASCII letters and digits."""
+    """Escape all characters of a string for a Java properties file, except ASCII letters and digits."""
     units = text.encode("utf-16-be", errors="surrogatepass")
     chars = (chr(int.from_bytes(units[start : start + 2], "big")) for start in range(0, len(units), 2))
     return "".join(char if char.isascii() and char.isalnum() else f"\\u{ord(char):04x}" for char in chars)

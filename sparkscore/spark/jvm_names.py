@@ -1,4 +1,4 @@
-"""Check, before anything is scored, that Spark can open paths with special characters (driver)."""
+"""Check before scoring that Spark can open paths with special characters (driver)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sparkscore.location import local_path, spark_path
 
 
 def refuse_colons_in_patterns(locations: Iterable[str]) -> None:
-    """Raise an error if a path has a colon and a glob character, because Spark could not read files there.
+    """Raise an error if a path contains both a colon and a glob character, because Spark could not read files there.
 
     Args:
         locations: local paths or ``file:`` URIs. Relative paths are made absolute before the check.
 
     Raises:
-        ConfigError: a path has a colon and a glob character, or a location is not local.
+        ConfigError: a path contains both a colon and a glob character, or a location is not local.
     """
     # Source: tried with Spark 4.2. Spark can write files to such a path, but its readers treat each path as a glob
-    # pattern. If a path has glob characters, Hadoop parses the part of a folder's name before a colon as the scheme of
-    # a URI, and fails with ``URISyntaxException``.
+    # pattern. If a path has glob characters, Hadoop parses the part of a folder name before a colon as a URI scheme,
+    # and fails with ``URISyntaxException``.
     for location in locations:
         path = str(local_path(location).absolute())
         if ":" in path and path != spark_path(path):
@@ -38,11 +38,11 @@ def refuse_colons_in_patterns(locations: Iterable[str]) -> None:
 def refuse_unreadable_names(spark: SparkSession, names: Iterable[str]) -> None:
     """Raise an error if a name has non-ASCII characters and the JVM does not use UTF-8 for file names.
 
-    If the encoding of file names cannot be found out, no name is checked.
+    If the JVM's encoding of file names is unknown, nothing is checked.
 
     Args:
         spark: the session.
-        names: paths or names of files.
+        names: file names or paths.
 
     Raises:
         ConfigError: a name has non-ASCII characters, and the JVM does not use UTF-8 for file names.

@@ -1,6 +1,6 @@
-"""Start a JVM for Spark, and create a session in it (driver).
+"""Start a JVM for Spark and create a session in it (driver).
 
-This module imports PySpark. `sparkscore.spark.session` checks that PySpark is installed before it imports this module.
+This module requires PySpark. `sparkscore.spark.session` checks that PySpark is installed before importing this module.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MIRROR = "behind a mirror, set spark.jars.ivySettings to your Ivy settings file
 def active_session() -> SparkSession | None:
     """Return the Spark session of this process, or None if this process has no Spark context.
 
-    If the process has a Spark context but no active session, a session of this context is created.
+    If there is a context but no active session, a session is created for it.
     """
     context = SparkContext._active_spark_context  # noqa: SLF001 - Spark's only way to ask without starting one
     if context is None:
@@ -49,10 +49,10 @@ def running_gateway() -> JavaGateway | None:
 
 
 def submitted_settings(gateway: JavaGateway | None) -> dict[str, str]:
-    """Return the settings of ``spark-submit``, or an empty dictionary if it did not start this process.
+    """Return the ``spark-submit`` settings, or an empty dictionary if ``spark-submit`` did not start this process.
 
     Args:
-        gateway: the py4j gateway to the JVM, or None if this process has no JVM.
+        gateway: the py4j gateway to the JVM, or None if there is no JVM.
     """
     if gateway is None or _SUBMIT_PORT not in os.environ:
         return {}
@@ -60,20 +60,20 @@ def submitted_settings(gateway: JavaGateway | None) -> dict[str, str]:
 
 
 def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
-    """Start a JVM with Spark's settings, and return the py4j gateway to this JVM.
+    """Start a JVM with these Spark settings, and return the py4j gateway to it.
 
     The JVM's standard output and standard error are appended to the log file, with known secrets masked. With a local
-    master, the environment variable ``PYSPARK_PYTHON`` is set, so that the workers use the Python of this process.
+    master, ``PYSPARK_PYTHON`` is set so that workers use this process's Python.
 
     Args:
-        settings: Spark's settings, which must have ``spark.master`` and ``spark.jars.packages``.
+        settings: Spark settings, which must include ``spark.master`` and ``spark.jars.packages``.
         log_file: path of the log file.
 
     Raises:
-        ConfigError: the log file cannot be written, a Java option contains a secret, or the user of this process has no
-            name.
-        MissingDependencyError: Java is missing, too old or does not start, the jar of Delta or another package cannot
-            be downloaded, or the JVM or the process that writes the log does not start.
+        ConfigError: the log file cannot be written, a Java option contains a secret, or the current user id has
+            no user name.
+        MissingDependencyError: Java is missing, too old or does not start; the Delta jar or another package cannot be
+            downloaded; or the JVM or the process that writes the log does not start.
     """
     check_java()
     if settings["spark.master"].startswith("local"):
@@ -121,9 +121,9 @@ def create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file: 
     """Create a Spark session with these settings in a running JVM, and check that the JVM has Delta.
 
     Args:
-        settings: Spark's settings.
+        settings: Spark settings.
         gateway: the py4j gateway to the JVM.
-        log_file: path of the JVM's log, for the messages of errors.
+        log_file: path of the JVM's log, for error messages.
 
     Raises:
         MissingDependencyError: Spark does not start, or the JVM does not have the Delta jar.
@@ -140,7 +140,7 @@ def create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file: 
 
 
 def _check_delta(session: SparkSession, gateway: JavaGateway) -> None:
-    """Check that the JVM has Delta's classes. Otherwise stop the session and raise an error."""
+    """Check that the JVM has Delta's classes. If not, stop the session and raise an error."""
     try:
         gateway.jvm.org.apache.spark.util.Utils.classForName(DELTA_EXTENSION, True, False)
     except Py4JError as error:
@@ -170,8 +170,9 @@ def _launch_error(log_file: Path, start: int, packages: str) -> MissingDependenc
 def _cause_in(lines: list[str]) -> str:
     """Return the reason why a JVM ended, from the lines of its log.
 
-    The reason is the last line that begins with ``Exception in thread`` or ``Caused by:``. If there is none, it is the
-    first two lines that are not warnings or notes of Java, or ``without a message`` if there are no such lines.
+    This is the last line that begins with ``Exception in thread`` or ``Caused by:``. If there is no such line, the
+    first two lines that are not Java warnings or notes are returned, or ``without a message`` if there are none of
+    these either.
     """
     causes = [line for line in lines if line.startswith(("Exception in thread", "Caused by:"))]
     if causes:

@@ -1,6 +1,6 @@
-"""Run functions on Spark's workers with `mapInArrow` (driver; the inner function runs on workers).
+"""Run functions on Spark's workers with `mapInArrow` (driver; the nested function runs on workers).
 
-Only this module calls `mapInArrow`.
+No other module calls `mapInArrow`.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def run_in_arrow(
     Args:
         spark: the session.
         work: the DataFrame.
-        function: gets the record batches of one partition, and yields record batches.
+        function: takes the record batches of one partition, and yields record batches.
         schema: the schema of the record batches that the function yields.
         for_whole_files: whether one task must get all rows of a file.
 
     Raises:
-        SourceError: Spark could not read the input, or a value of the input does not fit into its column's type.
+        SourceError: Spark could not read the input, or an input value does not fit its column's type.
         ScoringError: the Spark job failed for another reason, for example because a worker process died.
-        SinkError: the file system of the stage is full.
-        ConfigError: a Spark setting that affects the results has a wrong value, and cannot be changed in this session.
+        SinkError: the stage's file system is full.
+        ConfigError: a Spark setting that affects the results has the wrong value and cannot be changed in this session.
     """
     try:
         with pinned_settings(spark, for_whole_files=for_whole_files):
@@ -48,19 +48,19 @@ def run_in_arrow(
 
 
 def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares: Sequence[Share]) -> list[str]:
-    """Call a function on the workers for each element of a sequence, and return the answers in the same order.
+    """Call a function on the workers for each element of a sequence, and return the results in the same order.
 
-    All calls are part of one Spark job. If the sequence is empty, no job is started and the list is empty.
+    All calls run in one Spark job. If the sequence is empty, no job is started.
 
     Args:
         spark: the session.
-        function: gets one element and returns an answer. Workers must be able to import the function. If the function
-            raises an exception, the Spark job fails.
-        shares: the elements, for example paths of files.
+        function: takes one element and returns a string. Workers must be able to import the function. An exception
+            makes the Spark job fail.
+        shares: the elements, for example file paths.
 
     Raises:
         ScoringError: the Spark job failed.
-        ConfigError: a Spark setting that affects the results has a wrong value, and cannot be changed in this session.
+        ConfigError: a Spark setting that affects the results has the wrong value and cannot be changed in this session.
     """
     count = min(len(shares), _MOST_TASKS)
     if not count:
@@ -72,7 +72,7 @@ def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares
 
 def _mapper(function: Callable[[Share], str], shares: Sequence[Share], count: int) -> ArrowFunction:
     def answer(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Call the function for the elements of this task, and yield the answers. Runs on a worker."""
+        """Call the function for the elements of this task, and yield the results. Runs on a worker."""
         for batch in batches:
             for first in batch.column(0).to_pylist():
                 numbers = list(range(first, len(shares), count))

@@ -1,6 +1,6 @@
-"""Check that this machine has the programs and packages that Spark needs: PySpark, Java and Delta (driver).
+"""Check that PySpark, Java and Delta are installed on this machine (driver).
 
-This module can be imported without PySpark, so that a missing PySpark leads to an error with advice.
+This module can be imported without PySpark, so that it can raise an error with advice if PySpark is missing.
 """
 
 from __future__ import annotations
@@ -29,10 +29,7 @@ _LOCAL_INSTALL = "pip install 'sparkscore[local]'"
 
 
 def java_version() -> int | None:
-    """Return the major version of the Java that Spark would start, or None if it is unknown.
-
-    For example, the version is unknown if Java is missing or does not start.
-    """
+    """Return the major version of the Java that Spark would start, or None if it cannot be determined."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     found = re.search(r'version "(?:1\.)?(\d+)', _answer_of(java) if java else "")
@@ -71,13 +68,13 @@ def check_java() -> None:
 
 
 def _answer_of(java: str) -> str:
-    """Return the output of ``java -version``, or the reason why there is none, or an empty string if Java is missing.
+    """Return the output of ``java -version``, or an empty string if Java is missing.
 
-    If Java cannot be started or runs too long, the reason is the message of the exception. If Java prints nothing, the
-    reason is its exit code.
+    If Java cannot be started or takes too long, the exception's message is returned instead. If Java prints nothing,
+    its exit code is returned.
 
     Args:
-        java: path of the program ``java``.
+        java: path of the ``java`` program.
     """
     try:
         answer = subprocess.run(  # noqa: S603 - the program that Spark itself would start
@@ -91,7 +88,7 @@ def _answer_of(java: str) -> str:
 
 
 def delta_coordinate() -> str:
-    """Return the Maven coordinates of the Delta jar that fits the installed PySpark and delta-spark.
+    """Return the Maven coordinates of the Delta jar that matches the installed PySpark and delta-spark.
 
     Raises:
         MissingDependencyError: PySpark or delta-spark is not installed.

@@ -1,7 +1,7 @@
-"""Convert Spark schemas to Arrow schemas and to dictionaries, and back (driver).
+"""Convert Spark schemas to and from Arrow schemas and dictionaries (driver).
 
-PySpark's own conversions to and from Arrow are private and differ between versions. The functions of this module that
-return Arrow types use the time zone UTC for Spark's ``timestamp``, and no time zone for ``timestamp_ntz``.
+PySpark's own Arrow conversions are private and differ between versions. The Arrow types that this module returns have
+the time zone UTC for Spark's ``timestamp``, and no time zone for ``timestamp_ntz``.
 """
 
 from __future__ import annotations
@@ -66,17 +66,17 @@ def column(name: str) -> Column:
 
 
 def quoted(name: str) -> str:
-    """Return a name in backquotes for Spark SQL. The name may contain any characters."""
+    """Return a name in backquotes for use in Spark SQL. The name may contain any characters."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def columns_of(schema: StructType) -> dict[str, str]:
-    """Return a dictionary that maps each column name of a Spark schema to the name of the column's type."""
+    """Return a Spark schema as a dictionary of column names and type names."""
     return {field.name: field.dataType.simpleString() for field in schema}
 
 
 def schema_of(columns: Mapping[str, str]) -> StructType:
-    """Return the Spark schema for a dictionary that `columns_of` returned."""
+    """Return the Spark schema for a dictionary of column names and type names, the inverse of `columns_of`."""
     # Spark's own parser is used only if `parse_ddl` does not know one of the types, because Spark's result for
     # ``timestamp`` depends on the session's setting ``spark.sql.timestampType``.
     ddl = ", ".join(f"{quoted(name)} {type_name}" for name, type_name in columns.items())
@@ -87,7 +87,7 @@ def schema_of(columns: Mapping[str, str]) -> StructType:
 
 
 def to_arrow(schema: StructType) -> pa.Schema:
-    """Return the Arrow schema that corresponds to a Spark schema.
+    """Convert a Spark schema to an Arrow schema.
 
     Raises:
         SourceSchemaError: a Spark type has no supported counterpart in Arrow.
@@ -96,7 +96,7 @@ def to_arrow(schema: StructType) -> pa.Schema:
 
 
 def arrow_type_or_none(spark_type: DataType) -> pa.DataType | None:
-    """Return the Arrow type that corresponds to a Spark type, or None if no such type is supported."""
+    """Return the Arrow type for a Spark type, or None if the Spark type is not supported."""
     try:
         return _arrow_type(spark_type)
     except SourceSchemaError:
@@ -104,7 +104,7 @@ def arrow_type_or_none(spark_type: DataType) -> pa.DataType | None:
 
 
 def from_arrow(schema: pa.Schema) -> StructType:
-    """Return the Spark schema that corresponds to an Arrow schema.
+    """Convert an Arrow schema to a Spark schema.
 
     Raises:
         SinkSchemaError: an Arrow type has no supported counterpart in Spark.

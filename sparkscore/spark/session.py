@@ -40,33 +40,33 @@ def local_session(
 ) -> SparkSession:
     """Start Spark with Delta in this process, or return the active session unchanged.
 
-    If there is no JVM yet, a JVM is started. The output of Spark, Ivy and local workers is then appended to the log
-    file, and is not printed on the terminal. With a local master, ``PYSPARK_PYTHON`` is also set, so that the workers
-    use the Python of this process.
+    If no JVM is running yet, one is started. The output of Spark, Ivy and local workers is then appended to the log
+    file instead of printed on the terminal. With a local master, ``PYSPARK_PYTHON`` is also set, so that workers use
+    this process's Python.
 
-    After ``stop()``, the next session uses the JVM of the first session, with its jars, memory and log file. If
-    ``spark-submit`` started this process, the session uses the JVM of ``spark-submit``. The settings of
-    ``spark-submit``, such as the master, override the settings of this function, except those in ``conf``.
+    After ``stop()``, the next session reuses the first session's JVM, with its jars, memory and log file. If
+    ``spark-submit`` started this process, the session uses the JVM of ``spark-submit``. In that case, the
+    ``spark-submit`` settings, such as the master, override all settings of this function except ``conf``.
 
     Args:
         master: a Spark master URL. ``local[*,4]`` runs each task up to four times if it fails.
-        conf: Spark settings, which override all others. If they contain packages or SQL extensions without Delta, Delta
-            is added.
-        log_file: file for the output of a JVM that is started. The default is ``spark.log`` in the runs folder.
-        app_name: the name that Spark shows for this application.
+        conf: Spark settings, which override all others. If they set packages or SQL extensions without Delta, Delta is
+            added.
+        log_file: file for the output of the JVM, if one is started. The default is ``spark.log`` in the runs folder.
+        app_name: the application name that Spark shows.
 
     Returns:
-        the active session, or a new session, whose time zone is UTC unless ``conf`` or ``spark-submit`` sets a
-            different one.
+        the active session, or a new one. The time zone of a new session is UTC unless ``conf`` or ``spark-submit`` sets
+        a different one.
 
     Raises:
         ConfigError: this process uses Spark Connect, the log file cannot be written, a Java option contains a secret,
-            or the user of this process has no name.
-        MissingDependencyError: PySpark, delta-spark, Java or the jar of Delta or of another package is missing, PySpark
-            or Java has an unsupported version, or Java or Spark does not start.
+            or the current user id has no user name.
+        MissingDependencyError: PySpark, delta-spark, Java, or the jar of Delta or another package is missing; PySpark
+            or Java has an unsupported version; or Java or Spark does not start.
     """
     check_pyspark()
-    # Imported here, because the module imports PySpark, and the line before checks that PySpark is installed.
+    # Imported only now, because the module imports PySpark, which `check_pyspark` has found to be installed.
     from sparkscore.spark import jvm_session  # noqa: PLC0415
 
     active = jvm_session.active_session()
@@ -90,7 +90,7 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
         "spark.python.worker.faulthandler.enabled": "true",
         "spark.redaction.regex": SHOWN_WITHOUT,
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        # The value in the name of a folder such as day=007 stays a string.
+        # The value in a folder name such as day=007 stays a string.
         "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "4",
@@ -109,7 +109,7 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
 
 
 def _with_delta(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings for packages and SQL extensions, with Delta added to them if it is missing."""
+    """Return the settings for packages and SQL extensions, with Delta added where it is missing."""
     found = {}
     for key, delta in (("spark.jars.packages", delta_coordinate), ("spark.sql.extensions", lambda: DELTA_EXTENSION)):
         own = given.get(key, "")

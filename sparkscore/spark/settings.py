@@ -1,8 +1,8 @@
-"""Give fixed values to those options and settings of Spark that could otherwise change a result (driver).
+"""Pin the Spark options and settings that could otherwise change a result (driver).
 
 Only this module sets the options of readers and writers, and changes the settings of a running session. Options are
-preferred, because they belong to one DataFrame and apply each time that Spark computes it. If no option is possible,
-the setting of the session is changed while an action runs, and is restored afterwards.
+preferred, because they belong to one DataFrame and apply whenever Spark computes it. Where no option exists, the
+session setting is changed while an action runs, and restored afterwards.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _ALL_FILES: Final = {"ignoreCorruptFiles": "false", "ignoreMissingFiles": "false
 _VERIFIED_PAGES: Final = {"parquet.page.verify-checksum.enabled": "true"}
 _DELTA_WRITE_OPTIONS: Final = {"mergeSchema": "false", "partitionOverwriteMode": "static"}
 
-#: Stands for the default value of the installed Spark version.
+#: Stands for the installed Spark version's default value.
 DEFAULT: Final = None
-#: Settings that can change the rows and for which there is no option, or none that Delta's reader accepts.
+#: Settings that can change the rows and have no corresponding option, or none that Delta's reader accepts.
 PINNED: Final[Mapping[str, str | None]] = MappingProxyType(
     {
         # Files and rows that are skipped.
@@ -115,15 +115,15 @@ PINNED_FOR_WHOLE_FILES: Final[Mapping[str, str | None]] = MappingProxyType(
 
 
 def read_from(spark: SparkSession, file_format: str, options: Mapping[str, str] = _NO_OPTIONS) -> DataFrameReader:
-    """Return a DataFrame reader for a format, with options that override settings of the session.
+    """Return a DataFrame reader for a format, with options that override the session's settings.
 
-    For Delta, the reader has no other options than those in ``options``.
+    For Delta, only the options in ``options`` are set.
 
     Args:
         spark: the session.
-        file_format: Spark's name of the format.
-        options: more options for the reader. For formats other than Delta, they cannot make Spark skip corrupt files,
-            missing files or the checksums of Parquet pages.
+        file_format: Spark's name for the format.
+        options: more reader options. Except for Delta, they cannot make Spark skip corrupt files, missing files or the
+            checksums of Parquet pages.
     """
     always: Mapping[str, str] = {} if file_format == "delta" else _ALL_FILES
     if file_format == "parquet":
@@ -132,23 +132,23 @@ def read_from(spark: SparkSession, file_format: str, options: Mapping[str, str] 
 
 
 def write_to_delta(frame: DataFrame, options: Mapping[str, str]) -> DataFrameWriter:
-    """Return a DataFrame writer for Delta, whose fixed options override settings of the session.
+    """Return a DataFrame writer for Delta, with fixed options that override the session's settings.
 
     Call the writer's ``save`` inside `pinned_settings`.
 
     Args:
         frame: the rows to write.
-        options: more options for the writer. They cannot change the fixed options.
+        options: more writer options. They cannot change the fixed options.
     """
     return frame.write.format("delta").options(**{**options, **_DELTA_WRITE_OPTIONS})
 
 
 @dataclass
 class _Change:
-    """A setting of a session that is changed while actions run.
+    """A session setting that is changed while actions run.
 
     Attributes:
-        before: the value that was set before, or None if the setting was not set.
+        before: the previous value, or None if the setting was not set.
         users: number of running actions that need the changed value.
     """
 
@@ -156,9 +156,8 @@ class _Change:
     users: int = 1
 
 
-# Global variables on purpose. All threads of a process share the settings of a session, so the actions that need a
-# change are counted for each session. If they were counted for each run, one run could restore a setting that another
-# run needs.
+# Global variables on purpose. All threads of a process share a session's settings, so the actions that need a change
+# are counted per session. If they were counted per run, one run could restore a setting that another run needs.
 _lock = threading.Lock()
 _changes: WeakKeyDictionary[SparkSession, dict[str, _Change]] = WeakKeyDictionary()
 _defaults: WeakKeyDictionary[SparkSession, dict[str, str | None]] = WeakKeyDictionary()
@@ -166,20 +165,22 @@ _defaults: WeakKeyDictionary[SparkSession, dict[str, str | None]] = WeakKeyDicti
 
 @contextmanager
 def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole_files: bool = False) -> Iterator[None]:
-    """Set all pinned settings of a session for the body of a ``with`` statement, and restore them afterwards.
+    """Pin a session's settings in the body of a ``with`` statement, and restore them afterwards.
 
-    The pinned settings are those of `PINNED`. The arguments add those of `PINNED_FOR_WRITING` and
-    `PINNED_FOR_WHOLE_FILES`. A setting that has the right value already, or that this version of Spark does not have,
-    is not changed. If actions in several threads need the same change, the setting is restored when the last of these
-    actions ends. If a setting cannot be restored, a warning is logged.
+    The settings in `PINNED` are always included. Depending on the arguments, `PINNED_FOR_WRITING` and
+    `PINNED_FOR_WHOLE_FILES` are added. A setting is left unchanged if it already has the right value, or if this
+    version of Spark does not have it.
+
+    If several threads need the same change, the setting is restored when the last one is done. If a setting cannot be
+    restored, a warning is logged.
 
     Args:
         spark: the session.
         for_writing: whether the body writes a table.
-        for_whole_files: whether each task that the body starts must read whole files.
+        for_whole_files: whether the tasks that the body starts must read whole files.
 
     Raises:
-        ConfigError: a setting has a different value and cannot be changed.
+        ConfigError: a setting has the wrong value and cannot be changed.
     """
     more = (PINNED_FOR_WRITING if for_writing else {}), (PINNED_FOR_WHOLE_FILES if for_whole_files else {})
     pinned = {**PINNED, **more[0], **more[1]}
@@ -198,10 +199,10 @@ def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole
 
 
 def _settings_of(spark: SparkSession) -> dict[str, str]:
-    """Return the settings of a session as a dictionary.
+    """Return a session's settings as a dictionary.
 
-    If the platform allows it, all settings that were set are read in one call. Otherwise only the settings that this
-    module may change are read, one by one, and those that were not set have their defaults.
+    If the platform allows it, all settings that have been set are read in one call. Otherwise, only the settings that
+    this module may change are read, one by one, including defaults.
     """
     try:
         return dict(spark.conf.getAll)
@@ -211,9 +212,9 @@ def _settings_of(spark: SparkSession) -> dict[str, str]:
 
 
 def _setting(spark: SparkSession, key: str) -> str | None:
-    """Return the value of a setting, or its default if it is not set, or None if Spark returns neither.
+    """Return the value of a setting, or its default if it is not set.
 
-    The result is None, for example, if this version of Spark does not have the setting.
+    If Spark returns neither, the result is None, for example because this version of Spark does not have the setting.
     """
     try:
         return spark.conf.get(key)
@@ -222,7 +223,7 @@ def _setting(spark: SparkSession, key: str) -> str | None:
 
 
 def _default(spark: SparkSession, key: str) -> str | None:
-    """Return Spark's default for a setting that is not set in the session, or None if Spark does not return it."""
+    """Return Spark's default for a setting that is not set in the session, or None if there is no known default."""
     # The default is cached, because Spark Connect sends a request to a server to find it.
     known = _defaults.setdefault(spark, {})
     if key not in known:
@@ -233,14 +234,14 @@ def _default(spark: SparkSession, key: str) -> str | None:
 def _take(spark: SparkSession, key: str, wanted: str | None, given: Mapping[str, str]) -> bool:
     """Change a setting for an action, and return whether `_restore` must be called when the action ends.
 
-    If another running action has changed the setting already, the change is shared. If the setting has the wanted
-    value, or if this version of Spark does not have the setting, nothing is changed.
+    If another running action has already changed the setting, the change is shared. If the setting already has the
+    wanted value, or this version of Spark does not have it, nothing is changed.
 
     Args:
         spark: the session.
         key: name of the setting.
         wanted: the wanted value, or None for Spark's default.
-        given: the settings that the session has.
+        given: the session's current settings.
 
     Raises:
         ConfigError: the setting cannot be changed.
