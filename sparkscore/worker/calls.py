@@ -1,7 +1,7 @@
-"""Score a mini-batch: call the scorer, call it again after a failure, then call it with halves (worker).
+"""Score a mini-batch: call the scorer, retry after a failure, and then call it with halves (worker).
 
-The `retry_settings` of Azure ML only try a whole mini-batch again. Halving, which finds the items that fail, is a
-feature of sparkscore.
+Azure ML's `retry_settings` only retry whole mini-batches. Halving, which finds the failing items, is specific to
+sparkscore.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Calls:
     """Calls the scorer for one mini-batch.
 
     Attributes:
-        reports: one report for each call so far.
+        reports: one report per call so far.
     """
 
     def __init__(self, loaded: LoadedEngine, spec: ResultSpec, rules: FailureRules, scored_at: datetime) -> None:
@@ -48,12 +48,13 @@ class Calls:
         self._scored_at = scored_at
 
     def score(self, mini_batch: MiniBatch) -> Outcome:
-        """Score a mini-batch with one or more calls, and return the rows of the result and the failed items.
+        """Score a mini-batch with one or more calls, and return its result rows and failed items.
 
-        A mini-batch that fails as a whole is tried again, up to the maximum number of tries. If all tries fail, it is
-        halved again and again to find the items that fail. If it cannot be halved, all its items fail. When the number
-        of failed items exceeds the tolerance of the run, the remaining items fail without a call. If the scorer is
-        found to break its contract, all items of the mini-batch fail.
+        - A mini-batch that fails as a whole is retried, up to the maximum number of tries.
+        - If every try fails, it is halved repeatedly to find the failing items. If it cannot be halved, all its items
+          fail.
+        - Once more items have failed than the run tolerates, the remaining items fail without being scored.
+        - If the scorer turns out to break its contract, all items fail.
         """
         outcome = self._call(mini_batch)
         while failed_whole(outcome) and self._loaded.failure is None and self.tries < self._rules.tries:
@@ -74,12 +75,12 @@ class Calls:
     def _call(self, mini_batch: MiniBatch, *, is_part: bool = False) -> Outcome:
         """Call the scorer once, and add a report of the call.
 
-        If the scorer's process has ended, the scorer is loaded first. If it cannot be loaded, there is no call, and the
-        outcome has the failure of loading.
+        If the scorer's process has ended, the scorer is loaded first. If that fails, there is no call, and the outcome
+        contains the load failure.
 
         Args:
-            mini_batch: the items of the call.
-            is_part: whether these items are only a part of the whole mini-batch.
+            mini_batch: the items to score.
+            is_part: whether these items are only part of the whole mini-batch.
         """
         self._loaded.ensure()
         if self._loaded.failure is not None:
@@ -96,26 +97,26 @@ class Calls:
         return self._call(mini_batch, is_part=True)
 
     def _test_part(self, mini_batch: MiniBatch) -> Outcome:
-        """Call the scorer with a part of the mini-batch to see whether the call fails, and drop its rows."""
+        """Call the scorer with part of the mini-batch only to see whether it fails, and drop the returned rows."""
         outcome = self._call_part(mini_batch)
         self._drop_rows_of_last_call()
         return outcome
 
     def _drop_rows_of_last_call(self) -> None:
-        """Change the report of the last call to 0 scored items, because its rows are not in the result."""
+        """Set the scored-item count in the last call's report to 0, because its rows are not in the result."""
         self.reports[-1:] = [replace(call, scored=0) for call in self.reports[-1:]]
 
     def _score_parts(self, whole: Part) -> Outcome:
-        """Score a mini-batch that failed as a whole in smaller and smaller parts, to find the items that fail.
+        """Score a failed mini-batch in smaller and smaller parts, to find the failing items.
 
-        If no item fails in the parts, the whole mini-batch is tried once more. If that call succeeds, its outcome is
-        returned. Otherwise, the merged outcome of the parts is returned.
+        If no item fails in the parts, the whole mini-batch is tried once more. The outcome of that call is returned if
+        it succeeds. Otherwise, the outcomes of the parts are merged and returned.
 
         Args:
-            whole: the mini-batch with the outcome of the call that failed.
+            whole: the mini-batch, with the outcome of the failed call.
 
         Raises:
-            BrokenContractError: the scorer does not return one element for each item, so no single item is the cause.
+            BrokenContractError: the scorer does not return one element per item, so no single item is to blame.
         """
         halving = Halving(self._call_part, self._test_part, self._rules, {self._spec.columns, whole.outcome.columns})
         parts = halving.score(whole)
@@ -133,15 +134,18 @@ class Calls:
         return replace(joined, failure=whole.outcome.failure) if joined.failed else joined
 
     def _check_ambiguous(self, mini_batch: MiniBatch, outcome: Outcome) -> Outcome:
-        """Check that a successful call returned one element for each row, by scoring half of the mini-batch as well.
+        """Check that a successful call really returned one element per row, by also scoring half of the mini-batch.
 
-        For example, a script that returns one element for each column succeeds by coincidence if there are as many rows
-        as columns. If the half has a wrong number of elements, the returned outcome is a failure of the whole
-        mini-batch.
+        For example, a script that returns one element per column seems correct if there happen to be as many rows as
+        columns. If the half returns a wrong number of elements, the outcome is a failure of the whole mini-batch. If
+        the half fails for another reason, the outcome is returned unchanged.
 
-        If the half fails for another reason, the outcome is returned unchanged. The check is skipped if the call
-        failed, if the mini-batch has only one item, if no columns are carried, or if it is already known that the
-        scorer returns one element for each row.
+        The check is skipped if any of the following holds:
+
+        - The call failed.
+        - The mini-batch has only one item.
+        - No columns are carried.
+        - The scorer is already known to return one element per row.
         """
         is_clear = self._loaded.is_proven or outcome.failure is not None or mini_batch.item_count == 1
         if is_clear or not self._spec.carried:
@@ -163,10 +167,10 @@ class Calls:
     def _broken(self, whole: Outcome, why: str) -> Outcome:
         """Return a failed outcome for a mini-batch whose scorer broke its contract.
 
-        Any rows that were scored in parts of the mini-batch are dropped, so all reports are changed to 0 scored items.
+        Rows that were scored in parts are dropped, so the scored-item count is set to 0 in all reports.
 
         Args:
-            whole: the outcome of the call with the whole mini-batch.
+            whole: outcome of the call with the whole mini-batch.
             why: how the scorer broke its contract.
         """
         self.reports[:] = [replace(call, scored=0) for call in self.reports]
@@ -182,13 +186,13 @@ def _with_every_item(outcome: Outcome) -> Outcome:
 
 
 def _joined(parts: Sequence[Part], items: int) -> Outcome:
-    """Merge the outcomes of the parts of a mini-batch into one outcome.
+    """Merge the outcomes of all parts of a mini-batch.
 
-    The merged outcome has the failed items of all parts in ``failures``. Its attribute ``failure`` is None.
+    The merged outcome lists the failed items of all parts in ``failures``. Its ``failure`` attribute is None.
 
     Args:
-        parts: all parts of the mini-batch, in the order of the items.
-        items: number of items of the mini-batch.
+        parts: all parts of the mini-batch, in item order.
+        items: number of items in the mini-batch.
     """
     outcomes = [(part.before, _with_every_item(part.outcome)) for part in parts]
     tables = [outcome.table for _, outcome in outcomes if outcome.table is not None]

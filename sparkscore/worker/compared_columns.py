@@ -1,4 +1,4 @@
-"""Compare the columns of a DataFrame with their values before the user's code got them (worker and child)."""
+"""Compare DataFrame columns before and after a call to the user's code (worker and child)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ _FIRST: Final = 64
 
 @dataclass(frozen=True)
 class Pair:
-    """A column before and after the call of the user's code.
+    """A column before and after a call to the user's code.
 
     Attributes:
         was: values before the call.
-        now: values after the call, as an array of NumPy or pandas.
-        objects: Python objects of the column before the call, or None if the column had no objects or if they were not
-            kept.
+        now: values after the call, as a NumPy or pandas array.
+        objects: the column's Python objects before the call, or None if it had none or they were not kept.
     """
 
     was: pa.ChunkedArray
@@ -35,11 +34,11 @@ class Pair:
 
 
 def compare_bits(pair: Pair) -> tuple[bool, Numbers | None]:
-    """Compare the bits of a column, or the references to its objects, with those before the call.
+    """Compare the bits of a column's values, or its object references, before and after the call.
 
     Returns:
-        a pair. The first element is whether the column was found to contain new values. The second element is a number
-            for each value if all bits are the same as before, or else None.
+        a pair. The first element is whether new values were found in the column. The second element is an array with a
+        number per value if all bits are unchanged, or None otherwise.
     """
     if _has_lost_nan(pair):
         return True, None
@@ -55,7 +54,7 @@ def compare_bits(pair: Pair) -> tuple[bool, Numbers | None]:
 
 
 def _has_lost_nan(pair: Pair) -> bool:
-    """Return whether a float column now has fewer NaN than it had NULLs before the call, as after ``fillna``."""
+    """Return whether a float column has fewer NaN now than NULLs before the call, for example after ``fillna``."""
     now = pair.now
     if not pair.was.null_count or not isinstance(now, np.ndarray) or now.dtype.kind != "f":
         return False
@@ -63,14 +62,14 @@ def _has_lost_nan(pair: Pair) -> bool:
 
 
 def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
-    """Return whether the changed values contain a value that the column did not contain before the call.
+    """Return whether the changed values include one that the column did not contain before the call.
 
-    To save time, only the largest and the smallest changed value are looked up in the column, so a new value between
-    them is not found. The result is also False if there is no changed value, or if a changed value is NaN.
+    To save time, only the smallest and the largest changed value are looked up, so new values in between are missed.
+    The result is also False if there are no changed values, or if any of them is NaN.
 
     Args:
-        before: values of the column before the call.
-        changed: some of the values that are different after the call.
+        before: the column's values before the call.
+        changed: some of the values that differ after the call.
     """
     if not len(changed) or (changed.dtype.kind in "fMm" and np.isnan(changed).any()):  # NaN is not equal to itself
         return False
@@ -78,10 +77,10 @@ def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
 
 
 def _raw(pair: Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-    """Return the values of a column before and after the call as two NumPy arrays, to compare them bit by bit.
+    """Return a column's values before and after the call as NumPy arrays that can be compared bit by bit.
 
-    For Python objects, the arrays contain the references to the objects. If the type of the column cannot be compared
-    bit by bit, a pair of None is returned.
+    For Python objects, the arrays contain the object references. If the column's type cannot be compared bit by bit,
+    both elements are None.
     """
     now = pair.now
     if pair.objects is not None:
@@ -110,12 +109,12 @@ class _References:
 
 
 def _addresses(objects: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a number for each object in an array: its address in memory. Equal numbers mean the same object."""
+    """Return the memory address of each object in an array."""
     return np.asarray(_References(objects))
 
 
 def has_other_numbers(pair: Pair) -> bool:
-    """Return whether a column of numbers has a different minimum, maximum or number of NaN than before the call."""
+    """Return whether the minimum, maximum or NaN count of a numeric column has changed."""
     if not (pa.types.is_integer(pair.was.type) or pa.types.is_floating(pair.was.type)) or not len(pair.was):
         return False
     if not isinstance(pair.now, np.ndarray) or pair.now.dtype.kind not in "iuf":
@@ -132,9 +131,10 @@ def _count_nan(values: npt.NDArray[Any]) -> int:
 
 
 def numbers_if_same(pair: Pair) -> Numbers | None:
-    """Return a number for each value of a column if the column is known to be unchanged, or else None.
+    """Number the values of an unchanged column, so that equal values have equal numbers.
 
-    Equal values have equal numbers. Values of a nested type cannot be numbered, so they all get the number 0.
+    Values of nested types cannot be numbered, so all of them get 0. Return None if the column has changed, or cannot be
+    compared.
     """
     before, after = without_nan(pair.was), to_arrow(pair.now, pair.was.type)
     if after is None or not after.equals(before):
@@ -160,9 +160,9 @@ def to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
 
 
 def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the column in at most one chunk, with NULL instead of NaN in a column of floating-point numbers.
+    """Return the column with at most one chunk and, if it contains floats, with NULL instead of NaN.
 
-    NaN is replaced because pandas does not distinguish NaN and NULL in such a column.
+    NaN is replaced because pandas does not distinguish it from NULL in float columns.
     """
     if pa.types.is_floating(column.type):
         return pa.chunked_array([pa.array(column.to_numpy(), type=column.type, from_pandas=True)])
@@ -172,7 +172,7 @@ def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def number_values(column: pa.Array | pa.ChunkedArray) -> tuple[Codes, pa.Array]:
-    """Return the index of each value in the array of the column's distinct values, and this array."""
+    """Dictionary-encode a column, and return the index of each value along with the array of distinct values."""
     whole = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
     encoded = whole.dictionary_encode(null_encoding="encode")
     return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary

@@ -1,6 +1,6 @@
 """Load a scorer, score mini-batches with it, and return each result or failure as a value (worker and child).
 
-`LocalEngine` scores in the current process, and `sparkscore.worker.child.supervisor.ChildEngine` in a child process.
+`LocalEngine` scores in the current process, `sparkscore.worker.child.supervisor.ChildEngine` in a child process.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class ChildSpec:
     """How a worker starts the child process that scores, and how long the child may take.
 
     Attributes:
-        python: path of the child's interpreter on the worker's host, or None if the deployment names none.
-        archive: a packed Python environment that has the child's interpreter, or None.
-        timeout: maximum number of seconds for one call with a mini-batch, or None for no limit.
-        load_timeout: maximum number of seconds for loading the scorer, or None for no limit.
+        python: path of the child's interpreter on the worker's host, or None if the deployment does not name one.
+        archive: packed Python environment that contains the child's interpreter, or None.
+        timeout: time limit for scoring one mini-batch in one call, in seconds, or None for no limit.
+        load_timeout: time limit for loading the scorer, in seconds, or None for no limit.
     """
 
     python: str | None = None
@@ -55,15 +55,14 @@ class EngineSpec:
     """Which scorer a worker loads, and in which process the scorer runs.
 
     Attributes:
-        key: string that is unique for this execution of the run. A worker process keeps its loaded scorer under this
-            key.
+        key: unique string for this execution of the run, under which a worker process keeps its loaded scorer.
         scorer: the scorer to load.
-        environment: the packages that the deployment or the model lists. None if there is no list, if the list cannot
-            be read, or if Spark itself scores the rows.
-        child: how to run the child process that scores, or None if the worker itself scores.
-        variables: environment variables for a model without a script. Those for a script are in the scorer's own spec.
-        secrets: values that are masked in messages.
-        not_null: columns of the input that are declared NOT NULL.
+        environment: the packages listed by the deployment or the model. None if there is no list, if it cannot be read,
+            or if Spark itself scores the rows.
+        child: how to run the child process that scores, or None to score in the worker itself.
+        variables: environment variables for a model without a script. A script's variables are in the scorer's spec.
+        secrets: values to mask in messages.
+        not_null: input columns that are declared NOT NULL.
     """
 
     key: str
@@ -75,7 +74,7 @@ class EngineSpec:
     not_null: tuple[str, ...] = ()
 
     def remember_secrets(self) -> None:
-        """Make this process mask the run's secrets and the secrets in the process's environment variables."""
+        """Have this process mask the run's secrets, and any secrets in its environment variables."""
         remember_values(self.secrets)
         remember_secrets(dict(os.environ))
 
@@ -85,7 +84,7 @@ class Loaded:
     """The result of loading a scorer.
 
     Attributes:
-        failure: why the scorer could not be loaded, or None if it is loaded.
+        failure: why the scorer could not be loaded, or None if it was loaded.
         warnings: warnings for the user, one sentence each.
         models: digests of the model files that were checked. May be empty.
     """
@@ -104,7 +103,7 @@ class Probed:
         is_frame: whether the call returned a DataFrame, an Arrow table or an Arrow record batch.
         failure: why the call failed, or None.
         elements: number of returned elements, or 0 if the call failed.
-        columns: number of columns that the user's code got, or 0 if it is not known.
+        columns: number of columns that were passed to the user's code, or 0 if unknown.
     """
 
     predictions: pa.Schema | None = None
@@ -117,13 +116,13 @@ class Probed:
 class Engine(Protocol):
     """Loads a scorer and scores mini-batches with it, in the current process or in a child process.
 
-    The tests in ``tests/contract/test_engines.py`` check its implementations.
+    Implementations are tested in ``tests/contract/test_engines.py``.
     """
 
     def load(self) -> Loaded:
-        """Load the scorer, for the first time or again after the process that scores has ended.
+        """Load the scorer, or load it again after the process that scores has ended.
 
-        If loading fails, no exception is raised. The returned `Loaded` contains the failure.
+        No exception is raised if loading fails; the returned `Loaded` contains the failure.
         """
 
     @property
@@ -131,7 +130,7 @@ class Engine(Protocol):
         """Whether the scorer is loaded. It becomes False when a call finds that the process that scores has ended."""
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch in one call, and return the rows of the result or a failure.
+        """Score one mini-batch in one call, and return its result rows or a failure.
 
         The scorer must be loaded.
         """
@@ -139,7 +138,7 @@ class Engine(Protocol):
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
         """Score one mini-batch in one call, and return the names and types of the returned columns, or a failure.
 
-        The scorer must be loaded. If columns are declared, the returned value is converted to them.
+        The scorer must be loaded. The returned value is converted to the declared columns, if any.
         """
 
     def close(self) -> None:
@@ -164,9 +163,9 @@ class LocalEngine:
         return self._scorer is not None
 
     def load(self) -> Loaded:
-        """Set the environment variables of the model, check the installed packages, and load the scorer.
+        """Set the model's environment variables, check the installed packages, and load the scorer.
 
-        If loading fails, no exception is raised. The returned `Loaded` contains the failure.
+        No exception is raised if loading fails; the returned `Loaded` contains the failure.
         """
         self._before = {name: os.environ.get(name) for name in self._variables}
         os.environ.update(self._variables)
@@ -187,7 +186,7 @@ class LocalEngine:
         return Loaded(warnings=(told, *warnings), models=models)
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch, and return the rows of the result or a failure.
+        """Score one mini-batch, and return its result rows or a failure.
 
         Raises:
             RuntimeError: the scorer is not loaded.
@@ -221,7 +220,7 @@ class LocalEngine:
         return Probed(result.table.schema, result.is_frame, elements=result.elements, columns=self._columns)
 
     def close(self) -> None:
-        """Close the scorer, and restore the environment variables that `load` set in this process."""
+        """Close the scorer, and restore the environment variables that `load` changed."""
         if self._scorer is not None:
             with Contained():
                 self._scorer.close()
@@ -235,12 +234,12 @@ class LocalEngine:
 
     @property
     def _handed_over(self) -> HandedOver | None:
-        """The DataFrame that the user's code got in the last call, or None if there is none or it was not kept."""
+        """The DataFrame that was passed to the user's code in the last call, or None if it was not kept."""
         return getattr(self._scorer, "handed_over", None)
 
     @property
     def _unseen(self) -> tuple[tuple[str, int], ...]:
-        """The names of categorical columns, each with the number of its values that the model does not know.
+        """Pairs of a categorical column and the number of its values that the model does not know.
 
         Empty if the scorer does not count such values.
         """
@@ -248,7 +247,7 @@ class LocalEngine:
 
     @property
     def _columns(self) -> int:
-        """The number of columns of the DataFrame that the user's code got in the last call, or 0 if it is not known."""
+        """The number of DataFrame columns that were passed to the user's code in the last call, or 0 if unknown."""
         return 0 if self._handed_over is None else self._handed_over.rows.num_columns
 
     def _call(self, mini_batch: MiniBatch) -> object:
@@ -270,7 +269,7 @@ class LocalEngine:
 
 
 def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:
-    """Raise a `SourceSchemaError` if a column that is declared NOT NULL contains a NULL in this mini-batch."""
+    """Raise `SourceSchemaError` if a column that is declared NOT NULL contains a NULL in this mini-batch."""
     rows = mini_batch.rows
     wrong = [] if rows is None else [name for name in columns if name in rows.column_names and rows[name].null_count]
     if wrong:
@@ -288,5 +287,5 @@ _OF_THE_USERS_CODE = (ScorerFailedError, SparkscoreError, SystemExit, KeyboardIn
 
 
 def _failure_of(error: BaseException, code: ErrorCode) -> Failure:
-    """Return the failure that a `ScorerFailedError` contains, or a new failure that describes any other exception."""
+    """Return the failure in a `ScorerFailedError`, or a new failure that describes any other exception."""
     return error.failure if isinstance(error, ScorerFailedError) else describe_failure(error, code)

@@ -1,8 +1,8 @@
-"""Score a failed mini-batch in halves, to find the items that fail or a scorer that breaks its contract (worker).
+"""Score a failed mini-batch in halves, to find the failing items or a scorer that breaks its contract (worker).
 
-The contract is that the scorer returns one element for each row. A single row cannot show a broken contract: a script
-that always returns one element succeeds with it. So the results of parts are checked before they are used. For example,
-if a mini-batch failed because of its number of elements, the numbers of elements of its halves must add up to that
+The contract is that the scorer returns one element per row. A single row cannot reveal a broken contract: a script that
+always returns one element appears correct. The results of parts are therefore checked before they are used. For
+example, if a mini-batch failed because of its number of elements, the element counts of its halves must add up to that
 number.
 """
 
@@ -34,10 +34,10 @@ Call = Callable[[MiniBatch], Outcome]
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a mini-batch, and the outcome of scoring it.
+    """A part of a mini-batch, and its outcome.
 
     Attributes:
-        before: number of items of the mini-batch that precede this part.
+        before: number of items in the mini-batch before this part.
         mini_batch: the items of this part.
         outcome: the outcome of scoring this part.
     """
@@ -48,21 +48,21 @@ class Part:
 
 
 class BrokenContractError(Exception):
-    """The scorer seems to break its contract to return one element for each item. The message says how."""
+    """The scorer seems to break its contract to return one element per item. The message says how."""
 
 
 class Halving:
-    """Calls the scorer with parts of one mini-batch, and checks that the results of the parts can be trusted."""
+    """Scores a mini-batch in parts, and checks that the results of the parts can be trusted."""
 
     def __init__(self, call: Call, test: Call, rules: FailureRules, columns: Collection[int]) -> None:
         """Prepare to call the scorer.
 
         Args:
-            call: function that calls the scorer with a part and keeps the returned rows.
-            test: function that calls the scorer with a part only to see whether it fails, and drops the returned rows.
-            rules: how many items may fail. If more items of the mini-batch have failed, no more calls are made.
-            columns: two numbers: how many columns the input has, and how many the scorer gets. A result with as many
-                elements may have one element for each column instead of one for each row.
+            call: calls the scorer with a part, and keeps the returned rows.
+            test: calls the scorer with a part only to see whether it fails, and drops the returned rows.
+            rules: how many items may fail. Once more items of the mini-batch have failed, no more calls are made.
+            columns: the number of input columns, and the number of columns that the scorer gets. A result with as many
+                elements may have one element per column instead of one per row.
         """
         self._call = call
         self._test = test
@@ -71,17 +71,16 @@ class Halving:
         self._failed = 0
 
     def score(self, whole: Part) -> list[Part]:
-        """Split a mini-batch that failed as a whole, and return its parts in order, each with its outcome.
+        """Split a mini-batch that failed as a whole, and return its parts in order, with their outcomes.
 
-        A part that failed as a whole is halved again if `can_be_halved` returns True for it. When the number of failed
-        items of this mini-batch exceeds the tolerance of the run, there are no more calls: parts that failed are not
-        halved, and parts that were not scored yet are returned as failed.
+        Parts that fail as a whole are halved again while `can_be_halved` allows it. Once more items have failed than
+        the run tolerates, no more calls are made. The remaining parts are then returned as failed.
 
         Args:
-            whole: the mini-batch with the outcome of the call that failed.
+            whole: the mini-batch, with the outcome of the failed call.
 
         Raises:
-            BrokenContractError: the scorer seems to break its contract, so no single item is the cause.
+            BrokenContractError: the scorer seems to break its contract, so no single item is to blame.
         """
         parts = [whole]
         for _ in range(_LEVELS):
@@ -93,16 +92,16 @@ class Halving:
     def prove(self, whole: MiniBatch, parts: Sequence[Part]) -> None:
         """Score some of the successful items again in one call, to check that their results can be trusted.
 
-        This is needed if no call has proven yet that the scorer returns one element for each item. There is no call if
-        too few items were scored, or if more items have failed than the run tolerates.
+        This is needed if no call so far has proven that the scorer returns one element per item. No call is made if too
+        few items were scored, or if more items have failed than the run tolerates.
 
         Args:
             whole: the mini-batch.
             parts: the parts that `score` returned for it.
 
         Raises:
-            BrokenContractError: the call failed as a whole, although each of its items was scored in a part before,
-                and the process that scores has not ended.
+            BrokenContractError: the call failed as a whole without ending the process that scores, although each of its
+                items had been scored successfully in a part.
         """
         good = [part for part in parts if part.outcome.failure is None]
         positions = [part.before + item for part in good for item in range(part.outcome.items)]
@@ -117,27 +116,27 @@ class Halving:
 
     @property
     def _is_given_up(self) -> bool:
-        """Whether more items of this mini-batch have failed than the run tolerates, so that the run cannot succeed."""
+        """Whether more items of this mini-batch have failed than the run tolerates."""
         return self._rules.tolerance.is_passed(self._failed, 0)
 
     @property
     def _telling_count(self) -> int:
-        """The number of items for a call that is to show whether the scorer returns one element for each item.
+        """The number of items for a call that can show whether the scorer returns one element per item.
 
-        This is the smallest number above 1 that is not one of the numbers of columns in ``self._columns``. A call with
-        one item would not expose a script that returns a single element for all items. A call with as many items as
-        columns would not expose a script that returns one element for each column.
+        This is the smallest number above 1 that differs from both numbers in ``self._columns``. A call with one item
+        would not expose a script that returns a single element for all items. A call with as many items as columns
+        would not expose a script that returns one element per column.
         """
         return next(number for number in count(2) if number not in self._columns)
 
     def _split(self, part: Part) -> list[Part]:
-        """Score both halves of a part that failed as a whole and return them, or return only the part itself.
+        """Halve a part that failed as a whole, and return both halves with their outcomes.
 
-        The part itself is returned if it did not fail as a whole, if it cannot be halved, or if more items have failed
-        than the run tolerates.
+        Only the part itself is returned if it did not fail as a whole, if it cannot be halved, or if more items have
+        failed than the run tolerates.
 
         Raises:
-            BrokenContractError: the numbers of elements of the halves do not add up to that of the part.
+            BrokenContractError: the element counts of the halves do not add up to that of the part.
         """
         if self._is_given_up or not can_be_halved(part.mini_batch, part.outcome):
             return [part]
@@ -150,7 +149,7 @@ class Halving:
         return halves
 
     def _descend(self, part: Part) -> Iterator[Part]:
-        """Split a part again and again, and yield the parts that are not split further."""
+        """Split a part repeatedly, and yield the parts that are not split further."""
         pieces = self._split(part)
         if pieces == [part]:
             yield part
@@ -159,7 +158,10 @@ class Halving:
             yield from self._descend(piece)
 
     def _score(self, part: MiniBatch, before: Outcome) -> Outcome:
-        """Score a part and return its outcome, or the failure of the larger part if too many items have failed already.
+        """Score a part and return its outcome.
+
+        If more items have already failed than the run tolerates, the part is not scored. It then gets the failure of
+        the larger part.
 
         Args:
             part: the items to score.
@@ -173,16 +175,16 @@ class Halving:
         return outcome
 
     def _refuse_what_fails_everywhere(self, parts: Sequence[Part]) -> None:
-        """Raise an error if the scorer fails whenever it gets several items, so that no single item is the cause.
+        """Raise an error if the scorer fails whenever it gets several items, so that no single item is to blame.
 
-        The caller must have checked that each part failed as a whole. To find the cause, a few items from all over each
-        part are scored in one call. Most of these items are probably good. So if each of these calls fails as a whole,
-        the items are not the cause. Parts that have only a few items are not scored again, because they have already
-        failed. If each part is a single item, nothing is checked.
+        Call this only if every part failed as a whole. A few items, spread over the part, are scored in one call per
+        part. Most of them are probably good. If every such call also fails as a whole, the items are not the cause.
+        Parts with only a few items are skipped, because they have already failed. If each part is a single item,
+        nothing is checked.
 
         Raises:
-            BrokenContractError: each of the calls failed as a whole without ending the process that scores, or no part
-                had enough items for a call.
+            BrokenContractError: every such call failed as a whole without ending the process that scores, or all parts
+                were too small for a call.
         """
         number = self._telling_count
         if all(part.mini_batch.item_count == 1 for part in parts):
@@ -200,11 +202,13 @@ class Halving:
 
 
 def can_be_halved(mini_batch: MiniBatch, outcome: Outcome) -> bool:
-    """Return whether a mini-batch failed as a whole, and can be halved to find the items that fail.
+    """Return whether a mini-batch failed as a whole and can be halved to find the failing items.
 
-    A mini-batch that has one item or that is indivisible cannot be halved. A mini-batch for which ``run()`` returned no
-    element is not halved, because ``run()`` may return none for the halves either. Some failures also prevent halving,
-    for example the end of the process that scores.
+    A mini-batch is not halved if any of the following holds:
+
+    - It has only one item, or is indivisible.
+    - ``run()`` returned no elements, since it may return none for the halves either.
+    - The failure itself rules it out, for example because the process that scores has ended.
     """
     if not failed_whole(outcome) or outcome.failure is None or outcome.elements == 0:
         return False
@@ -218,20 +222,20 @@ def failed_whole(outcome: Outcome) -> bool:
 
 
 def is_proof(outcome: Outcome, columns: int) -> bool:
-    """Return whether the outcome of a call is treated as a proof that the scorer returns one element for each item.
+    """Return whether a call's outcome proves that the scorer returns one element per item.
 
-    A call that failed proves nothing. Neither does a call with one item, or with as many items as columns: the scorer
-    may then have returned one element in all, or one for each column.
+    A failed call proves nothing. Neither does a call with one item, or with as many items as columns: the scorer may
+    have returned a single element, or one per column.
 
     Args:
         outcome: the outcome of the call.
-        columns: number of columns of the input.
+        columns: number of input columns.
     """
     return outcome.failure is None and outcome.items > 1 and outcome.items not in {columns, outcome.columns}
 
 
 def flag_broken(outcome: Outcome) -> Outcome:
-    """Return the outcome, marked as a broken contract if it failed because of the order of its rows."""
+    """Mark an outcome as a broken contract if it failed because of the order of its rows, and return it."""
     is_broken = outcome.failure is not None and outcome.failure.code in _OF_THE_WHOLE
     return replace(outcome, is_contract_broken=outcome.is_contract_broken or is_broken)
 
@@ -242,14 +246,14 @@ def broken_contract(failure: Failure, why: str) -> Failure:
 
 
 def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
-    """Check that two halves together returned as many elements as the whole mini-batch did.
+    """Check that two halves together returned as many elements as the whole.
 
-    The check is made only if the mini-batch failed because of its number of elements, and if neither half ended the
-    process that scores.
+    The check is skipped unless the mini-batch failed because of its number of elements. It is also skipped if either
+    half ended the process that scores.
 
     Raises:
-        BrokenContractError: the halves returned more or fewer elements than the whole, or a call with a half failed
-            before its elements were counted.
+        BrokenContractError: the halves returned more or fewer elements than the whole, or a half failed before its
+            elements were counted.
     """
     if whole.failure is None or whole.failure.code != WRONG_COUNT or whole.elements is None:
         return
@@ -264,7 +268,7 @@ def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
 def _all_failed(parts: Sequence[Part]) -> bool:
     """Return whether the mini-batch was split into eighths, and each of them failed as a whole.
 
-    The result is False if the process that scores has ended, or if the scorer can no longer be loaded.
+    Return False if the process that scores has ended, or the scorer can no longer be loaded.
     """
     whole = len(parts) == 2**_LEVELS
     return whole and all(failed_whole(part.outcome) and not _is_gone(part.outcome) for part in parts)

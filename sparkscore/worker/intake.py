@@ -1,8 +1,8 @@
-"""Convert rows from Spark to Arrow types that do not depend on the settings of the Spark session (driver and worker).
+"""Convert rows from Spark to Arrow types that do not depend on the Spark session's settings (driver and worker).
 
-Spark returns timestamps in the time zone of the session, and may return strings as Arrow's ``large_string``. The values
-are the same, but a script that reads the hour of a timestamp, or a scorer that expects the type ``string``, would
-notice the difference.
+Spark returns timestamps in the session's time zone, and may return strings as Arrow's ``large_string``. The values are
+the same, but the difference is visible to a script that reads the hour of a timestamp, or to a scorer that expects
+``string``.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import pyarrow as pa
 
 
 def settle_types(batch: pa.RecordBatch, names: Sequence[str] | None = None) -> pa.RecordBatch:
-    """Return the same rows with UTC as the time zone of timestamps, and without Arrow's large types.
+    """Return the rows with all time zones changed to UTC, and without Arrow's large types.
 
-    Timestamps without a time zone stay as they are. The types ``large_string``, ``large_binary`` and ``large_list`` are
-    replaced with ``string``, ``binary`` and ``list``. Types inside lists, maps and structs are replaced, too.
+    Timestamps without a time zone are unchanged. ``large_string``, ``large_binary`` and ``large_list`` become
+    ``string``, ``binary`` and ``list``, including inside lists, maps and structs.
 
     Args:
-        batch: rows as Spark returns them.
-        names: new names of the columns. If None, the columns keep their names.
+        batch: rows as returned by Spark.
+        names: new column names. If None, the names are kept.
     """
     names = batch.schema.names if names is None else names
     fields = [

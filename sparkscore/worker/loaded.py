@@ -1,7 +1,7 @@
-"""Keep loaded scorers in a worker process, so that its next tasks need not load them again (worker).
+"""Keep loaded scorers in a worker process, so that later tasks need not load them again (worker).
 
-A scorer is kept together with its engine, the object that loads it and scores mini-batches with it, in the worker's own
-process or in a child process.
+Each scorer is kept together with its engine. The engine loads the scorer and scores mini-batches, either in the
+worker's own process or in a child process.
 """
 
 from __future__ import annotations
@@ -26,18 +26,17 @@ _WAITS_S: Final = (0.0, 1.0, 3.0)
 
 @dataclass
 class LoadedEngine:
-    """An engine that this worker process keeps for a run, and whether its scorer could be loaded.
+    """An engine that this worker process keeps for a run, with the result of loading its scorer.
 
     Attributes:
-        key: key of the `EngineSpec` that the engine was created for.
-        worker: name of this worker process for reports: host, process id and a random suffix.
+        key: key of the engine's `EngineSpec`.
+        worker: name of this worker process in reports: host, process id and a random suffix.
         engine: the engine.
-        failure: why the scorer could not be loaded, or None. After a failure, this engine does not try to load the
-            scorer again.
-        loads: number of times that this engine has loaded the scorer or tried to load it.
-        warnings: warnings for the user from the last load of the scorer, one sentence each.
-        models: digests of the model files from the last load of the scorer. May be empty.
-        is_proven: whether it is known that the scorer returns one element for each item.
+        failure: why the scorer could not be loaded, or None. After a failure, loading is not tried again.
+        loads: number of times the scorer was loaded, including failed loads.
+        warnings: warnings for the user from the last load, one sentence each.
+        models: digests of the model files from the last load. May be empty.
+        is_proven: whether the scorer is known to return one element per item.
     """
 
     key: str
@@ -50,10 +49,10 @@ class LoadedEngine:
     is_proven: bool = False
 
     def ensure(self) -> None:
-        """Load the scorer if it is not loaded, either for the first time or because its process has ended.
+        """Load the scorer if it is not loaded yet, or if its process has ended.
 
-        If the scorer's process ends during loading, loading is tried up to two more times. If loading still fails, or
-        fails for another reason, the failure is stored in ``self.failure``, and later calls do nothing.
+        If the process ends during loading, there are up to two more tries. A final failure is stored in
+        ``self.failure``, and later calls do nothing.
         """
         if self.engine.is_loaded or self.failure is not None:
             return
@@ -66,7 +65,7 @@ class LoadedEngine:
         self.failure, self.warnings, self.models = loaded.failure, loaded.warnings, loaded.models
 
     def describe(self) -> WorkerState:
-        """Return the state of this worker process for the report of a mini-batch."""
+        """Return the state of this worker process for a mini-batch's report."""
         return WorkerState(self.worker, self.loads, self.warnings, self.models, self.failure is None)
 
 
@@ -75,11 +74,10 @@ ROOM: Final = 2
 
 
 class KeptEngines:
-    """A small cache of the engines of a worker process, by key.
+    """A small cache of a worker process's engines, by key.
 
-    If the cache is full, `get` closes the least recently used engines before it adds another one. Before `get` adds a
-    `LocalEngine`, it also closes any other `LocalEngine`, because two scripts in the same process may have modules with
-    the same name.
+    If the cache is full, `get` closes the least recently used engine before adding another. Adding a `LocalEngine` also
+    closes any other `LocalEngine`, because modules of different scripts may have the same name.
     """
 
     def __init__(self, room: int = ROOM) -> None:
@@ -87,9 +85,9 @@ class KeptEngines:
         self._by_key: dict[str, LoadedEngine] = {}
 
     def get(self, spec: EngineSpec) -> LoadedEngine:
-        """Return the engine for this spec: create it if the cache does not have it, and load its scorer if needed.
+        """Return the engine for this spec, creating it and loading its scorer if necessary.
 
-        If the scorer cannot be loaded, no exception is raised, and the returned engine contains the failure.
+        No exception is raised if loading fails; the returned engine contains the failure.
         """
         loaded = self._by_key.pop(spec.key, None)
         if loaded is None:
@@ -127,9 +125,9 @@ _engines = KeptEngines()
 
 
 def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
-    """Return the engine for this spec, which this worker process keeps for its next tasks.
+    """Return this worker process's engine for the spec, creating it and loading its scorer if necessary.
 
-    The engine is created if the process does not keep one for this spec, and its scorer is loaded if it is not loaded.
-    If loading fails, no exception is raised, and the returned engine contains the failure.
+    The engine is kept for later tasks. No exception is raised if loading fails; the returned engine contains the
+    failure.
     """
     return _engines.get(spec)

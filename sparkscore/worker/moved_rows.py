@@ -1,6 +1,6 @@
-"""Find out whether the user's code moved the rows of the DataFrame that it got (worker and child).
+"""Find out whether the user's code moved rows in the DataFrame that was passed to it (worker and child).
 
-The DataFrame after the call is compared with the Arrow table of the mini-batch. The user's code never gets this table.
+After the call, the DataFrame is compared with the mini-batch's Arrow table, to which the user's code has no access.
 """
 
 from __future__ import annotations
@@ -36,12 +36,11 @@ _TWO: Final = 2
 
 
 def moved_how(handed: HandedOver) -> str | None:
-    """Return a phrase that says how the user's code moved rows in the DataFrame that it got, or None.
+    """Return a phrase that says how the user's code moved rows in its DataFrame, or None if no move was found.
 
-    The result is None if nothing shows that rows were moved, added or removed. The number of rows and the index are
-    checked first, and then the values of the columns. The values show that rows have moved if a new order of the rows
-    explains how the values have changed. Columns that were dropped, added or overwritten with different values show
-    nothing.
+    The number of rows and the index are checked first, then the column values. Rows count as moved if a new row order
+    explains how the values have changed. Columns that were dropped, added or overwritten with different values are
+    ignored.
     """
     frame, rows = handed.frame, handed.rows
     if len(frame) != rows.num_rows:
@@ -63,10 +62,10 @@ def _is_mixed(index: pd.Index[Any]) -> bool:
 
 
 def _have_labels_moved(handed: HandedOver) -> bool:
-    """Return whether rows have moved together with their labels in the index.
+    """Return whether rows have moved together with their index labels.
 
-    Before the call, the labels were the row numbers. Labels that differ from the row numbers are not enough, because a
-    script may number its rows from 1: the values of at least one column must have moved together with the labels.
+    Before the call, the labels were the row numbers. Different labels alone are not enough, because a script may number
+    its rows from 1. The values of at least one column must have moved with them.
     """
     index, count = handed.frame.index, handed.rows.num_rows
     is_plain = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(count))
@@ -83,10 +82,10 @@ def _have_labels_moved(handed: HandedOver) -> bool:
 
 
 def _are_moved(handed: HandedOver) -> bool:
-    """Return whether the values of the columns show that rows have moved.
+    """Return whether the column values show that rows have moved.
 
-    First, the bits of numbers and the references to Python objects are compared, which is fast. The values of a
-    column are compared only if this comparison is not enough.
+    The bits of numbers and the references to Python objects are compared first, which is fast. A column's values are
+    compared only if that is not enough.
     """
     kept: list[Pair] = []
     other: list[Pair] = []
@@ -112,7 +111,7 @@ def _are_moved(handed: HandedOver) -> bool:
 
 
 class _Fingerprint:
-    """Computes a number for each row from the values of some columns, to show that no two rows are equal."""
+    """Computes a number per row from the values of some columns, to show that no two rows are equal."""
 
     def __init__(self, count: int) -> None:
         self._numbers = np.zeros(count, np.uint64)
@@ -120,7 +119,7 @@ class _Fingerprint:
         self._next_look = 0
 
     def tells_rows_apart_with(self, column: Numbers) -> bool:
-        """Mix a column into the number of each row, and return whether all rows are now known to be different.
+        """Mix a column into each row's number, and return whether all rows are now known to be different.
 
         To save time, many calls return False without checking all rows. A column whose first values are all equal is
         not mixed in.
@@ -144,10 +143,10 @@ def _has_repeats(numbers: Numbers) -> bool:
 
 
 def _pairs(handed: HandedOver) -> Iterator[Pair]:
-    """Yield each column that still exists in the DataFrame or its index, as it was before and as it is after the call.
+    """Yield each column that is still in the DataFrame or its index, with its values before and after the call.
 
-    Columns of floating-point numbers come first, because they are fast to compare and few rows have equal ones. Then
-    come integers, and then all others.
+    Float columns come first, because they are fast to compare and seldom repeat values. Integer columns follow, then
+    all others.
     """
     frame, rows, schema = handed.frame, handed.rows, handed.rows.schema
     positions = None if frame.columns is handed.columns else _positions(frame, rows.column_names)
@@ -164,12 +163,12 @@ def _pairs(handed: HandedOver) -> Iterator[Pair]:
 
 
 def _pair(handed: HandedOver, position: int, current: int | str) -> Pair:
-    """Return a column as it was before the call and as it is after the call.
+    """Return a column's values before and after the call.
 
     Args:
         handed: the DataFrame and the original rows.
         position: position of the column in the original rows.
-        current: position of the column in the DataFrame, or the name of a level of its index.
+        current: position of the column in the DataFrame, or the name of its index level.
     """
     was, frame, before = handed.rows.column(position), handed.frame, None
     now = frame.index.get_level_values(current).array if isinstance(current, str) else _values_of(frame, current)
@@ -179,23 +178,23 @@ def _pair(handed: HandedOver, position: int, current: int | str) -> Pair:
 
 
 def _values_of(frame: pd.DataFrame, position: int) -> Any:
-    """Return the array of a DataFrame's column. Creating a Series for each column would take much more time."""
+    """Return the array of a DataFrame column, without the cost of creating a Series."""
     return frame._get_column_array(position)  # type: ignore[operator]  # noqa: SLF001 - see above
 
 
 def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
-    """Find the columns of the original rows in the DataFrame or in its index.
+    """Find the original columns in the DataFrame or its index.
 
-    A column is found by its name. A column whose name no longer exists is found by its position, unless the column
-    there has the name of another original column.
+    Columns are found by name. A column whose name no longer exists is found by position, unless the column at that
+    position has another original column's name.
 
     Args:
         frame: the DataFrame after the call.
-        found: names of the columns in the original rows.
+        found: names of the original columns.
 
     Returns:
-        for each position of a column in the original rows, its position in the DataFrame or the name of its index
-        level. A column that is not found is left out.
+        a dictionary from each original column's position to its position in the DataFrame or the name of its index
+        level. Columns that are not found are omitted.
     """
     labels: list[Hashable] = list(frame.columns)
     by_name: dict[Hashable, int | str] = dict(zip(labels, range(len(labels)), strict=True))
@@ -211,16 +210,17 @@ def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
 
 
 def _one_permutation_explains(changed: list[Pair], kept: list[Pair]) -> bool:
-    """Return whether a new order of the rows can explain how the columns changed.
+    """Return whether a new row order can explain how the columns changed.
 
-    Only columns that have the same values as before, in a different order, can show that rows have moved. A column with
-    two values that were swapped, as by ``1 - flag``, does not show it on its own. If two columns have moved together,
-    and one of them has no repeated values, the result is True. Otherwise, one new order must explain all columns that
-    have the same values as before, including the unchanged ones.
+    Only columns that contain the same values as before, in a different order, can show that rows have moved. A column
+    whose two values were swapped, as by ``1 - flag``, is not enough on its own.
+
+    If two columns have moved together, and one of them has no repeated values, the result is True. Otherwise, a single
+    row order must explain all columns that contain the same values as before, including unchanged columns.
 
     Args:
-        changed: the columns whose values have changed.
-        kept: the unchanged columns, which the new order must leave unchanged.
+        changed: columns whose values have changed.
+        kept: unchanged columns, which the new order must leave unchanged.
     """
     moved = [codes for pair in changed if (codes := _codes(pair)) is not None and codes.are_same_values]
     certain = [codes for codes in moved if not codes.is_recoded]
@@ -235,12 +235,12 @@ def _one_permutation_explains(changed: list[Pair], kept: list[Pair]) -> bool:
 
 @dataclass(frozen=True)
 class _Codes:
-    """The values of a column before and after the call as numbers. Equal values have equal numbers.
+    """The values of a column before and after the call, as numbers. Equal values have equal numbers.
 
     Attributes:
         was: numbers before the call.
         now: numbers after the call.
-        are_two_numbers: whether the column has exactly two distinct values apart from NULL, which are numbers or
+        are_two_numbers: whether the column has exactly two distinct values apart from NULL, and they are numbers or
             booleans.
         is_flag: whether these two values are 0 and 1, or False and True.
     """
@@ -260,10 +260,9 @@ class _Codes:
 
     @property
     def is_recoded(self) -> bool:
-        """Whether the two values of a column were only swapped, as by ``flag = 1 - flag``. This moves no row.
+        """Whether a column's two values were only swapped, as by ``flag = 1 - flag``, which moves no row.
 
-        For a column with very few rows whose two values are not 0 and 1, the result is False, because it is more likely
-        that rows have moved.
+        For very short columns whose two values are not 0 and 1, this is False, because a move is more likely.
         """
         values = len(np.unique(self.was))
         if not self.is_flag and (not self.are_two_numbers or values > len(self.was) // 2):
@@ -273,9 +272,9 @@ class _Codes:
 
 
 def _codes(pair: Pair) -> _Codes | None:
-    """Return the values of a column before and after the call as numbers, which are fast to compare.
+    """Return a column's values before and after the call as numbers, which are fast to compare.
 
-    The result is None if the values after the call cannot be converted to the type that the column had before.
+    Return None if the values after the call cannot be converted to the column's original type.
     """
     now = to_arrow(pair.now, pair.was.type)
     if now is None:
@@ -292,9 +291,9 @@ def _codes(pair: Pair) -> _Codes | None:
 
 
 def _moved_together(columns: list[_Codes]) -> bool:
-    """Return whether the rows of these columns are the same as before the call, in any order.
+    """Return whether these columns have the same rows as before the call, in any order.
 
-    The caller must have checked this for the first column on its own.
+    The caller must already have checked this for the first column alone.
     """
     was, now = columns[0].was, columns[0].now
     for column in columns[1:]:

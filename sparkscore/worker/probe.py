@@ -1,4 +1,4 @@
-"""Score one mini-batch before the run, to find the names and types of the result's columns (worker and driver)."""
+"""Score one mini-batch before the run, to find the names and types of the result columns (worker and driver)."""
 
 from __future__ import annotations
 
@@ -37,17 +37,16 @@ class ProbeSpec:
     """What a worker needs for the probe: the scorer, one mini-batch, and the declared result columns, if any.
 
     Attributes:
-        engine: which scorer to load, and in which process. The key is the same as in the run, so that a worker that
-            ran the probe need not load the scorer again.
+        engine: which scorer to load, and in which process. The run uses the same key, so a worker that ran the probe
+            need not load the scorer again.
         mini_batch_id: name of the mini-batch.
-        files: the files that are the items of the mini-batch, or that its rows come from.
-        rows: rows of the mini-batch as an Arrow stream, or None if its items are files.
-        declared: names and types of the columns that the scorer returns, if the deployment or the model declares them,
-            or None.
-        is_tolerant: whether the run tolerates failed items. If so, and if the mini-batch fails, parts of it are tried.
-        is_joined: whether input columns are carried into the result by position. None means that they are, unless
+        files: the files that are the mini-batch's items, or that its rows come from.
+        rows: the mini-batch's rows as an Arrow stream, or None if its items are files.
+        declared: names and types of the scorer's columns as declared in the deployment or the model, or None.
+        is_tolerant: whether the run tolerates failed items. If so, parts of a failed mini-batch are tried.
+        is_joined: whether input columns are carried into the result by position. If None, they are carried unless
             ``run()`` returns a DataFrame, an Arrow table or an Arrow record batch.
-        columns: number of columns of the input, or 0 if the items are files.
+        columns: number of input columns, or 0 if the items are files.
         tries: maximum number of calls with the whole mini-batch.
     """
 
@@ -70,11 +69,11 @@ class ProbeReport:
         predictions: names and types of the columns that ``run()`` returned, or None if the probe failed.
         is_frame: whether ``run()`` returned a DataFrame, an Arrow table or an Arrow record batch.
         worker: name of the worker process.
-        loads: number of times that this process has loaded the scorer or tried to load it.
+        loads: number of times the process loaded the scorer, including failed loads.
         calls: number of calls of ``run()`` in the probe.
         warnings: warnings for the user, one sentence each.
         failure: why the probe failed, or None.
-        is_proven: whether the calls prove that ``run()`` returns one element for each row.
+        is_proven: whether the calls prove that ``run()`` returns one element per row.
     """
 
     predictions: pa.Schema | None
@@ -88,11 +87,10 @@ class ProbeReport:
 
 
 def probe(spec: ProbeSpec) -> pa.RecordBatch:
-    """Score one mini-batch, and return a report with the names and types of its result, as a record batch with one row.
+    """Score one mini-batch, and report the names and types of its result in a record batch with a single row.
 
-    Runs on the worker. The record batch has the schema `PROBE_SCHEMA`. The scorer may be called several times: again
-    after a failure, and with parts of the mini-batch. If the probe fails, the row contains the failure, and no
-    exception is raised.
+    Runs on the worker. The record batch has the schema `PROBE_SCHEMA`. The scorer may be called again after a failure,
+    or with parts of the mini-batch. No exception is raised if the probe fails; the row contains the failure.
     """
     loaded = engine_of_this_process(spec.engine)
     calls = _Calls(loaded, spec.declared)
@@ -122,7 +120,7 @@ def _row_of(report: ProbeReport) -> pa.RecordBatch:
 
 
 def read_probe_report(table: pa.Table) -> ProbeReport:
-    """Return the report of a probe from a table whose first row contains it (driver)."""
+    """Return the probe report in the first row of a table (driver)."""
     row = table.to_pylist()[0]
     schema = pa.ipc.read_schema(pa.py_buffer(row["predictions"])) if row["predictions"] is not None else None
     failure = read_failure(row["failure"])
@@ -139,9 +137,9 @@ class _Calls:
         self._declared = declared
 
     def probe(self, part: MiniBatch) -> Probed:
-        """Call the scorer with some items. If the scorer's process has ended, load the scorer first.
+        """Call the scorer with some items, loading it first if its process has ended.
 
-        If the scorer cannot be loaded, there is no call, and the failure of loading is returned.
+        If it cannot be loaded, the load failure is returned without a call.
         """
         self.loaded.ensure()
         if self.loaded.failure is not None:
@@ -150,9 +148,9 @@ class _Calls:
         return self.loaded.engine.probe(part, self._declared)
 
     def try_first(self, part: MiniBatch, tries: int) -> Probed:
-        """Call the scorer with the whole mini-batch, until a call succeeds or the number of tries is reached.
+        """Call the scorer with the whole mini-batch until a call succeeds or the number of tries is reached.
 
-        There are no more calls if the scorer can no longer be loaded.
+        Stop early if the scorer can no longer be loaded.
         """
         probed = self.probe(part)
         while probed.failure is not None and self.count < tries and self.loaded.failure is None:
@@ -166,8 +164,8 @@ def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
     Parts are tried only if the run tolerates failed items. After 20 calls, no further parts are tried.
 
     Returns:
-        a pair: the result of the successful call, and the part that was scored. If no call succeeded, the pair is the
-        failure of the whole mini-batch, and None.
+        the result of the successful call and the part that was scored, or the failure of the whole mini-batch and None
+        if no call succeeded.
     """
     rows = None if spec.rows is None else pa.ipc.open_stream(spec.rows).read_all()
     parts = deque([MiniBatch(spec.mini_batch_id, spec.files, rows)])
@@ -184,22 +182,23 @@ def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
 
 
 def _is_counted(probed: Probed, part: MiniBatch, spec: ProbeSpec) -> bool:
-    """Return whether ``run()`` got several rows and must return one element for each of them."""
+    """Return whether ``run()`` got several rows and must return one element per row."""
     is_joined = spec.is_joined if spec.is_joined is not None else not probed.is_frame
     return is_joined and part.rows is not None and part.item_count > 1
 
 
 def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -> tuple[Probed, bool]:
-    """Check that ``run()`` returned one element for each row, with calls for the halves if the number is ambiguous.
+    """Check that ``run()`` returned one element per row, scoring the halves as well if the number is ambiguous.
 
-    The number is ambiguous if it is 1 or a number of columns: the script may return one element for all rows, or one
-    for each column. The probe fails if the numbers of elements for the halves do not add up to that of the whole. It
-    does not fail if the number is wrong but not ambiguous, or if the call with a half fails: the run itself finds the
-    rows that fail.
+    The number is ambiguous if it is 1 or a number of columns: the script may return one element in all, or one per
+    column. The probe fails if the element counts of the halves do not add up to that of the whole.
+
+    The probe does not fail because of an unambiguous wrong number, or because a half fails: the run itself finds the
+    failing rows.
 
     Returns:
         a pair. The first element is `probed`, or a failure if the number of elements does not depend on the rows. The
-        second element is whether it is proven that there is one element for each row.
+        second element is whether there is proof of one element per row.
     """
     items = part.item_count
     if probed.elements not in {1, columns, probed.columns}:
@@ -228,7 +227,7 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
 
 
 def packed_report(report: ProbeReport) -> bytes:
-    """Return a probe's report as bytes. The stage stores them, so that a resumed run has the same columns (driver)."""
+    """Serialize a probe report, which the stage stores so that a resumed run has the same columns (driver)."""
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, PROBE_SCHEMA) as writer:
         writer.write_batch(_row_of(report))
@@ -236,6 +235,6 @@ def packed_report(report: ProbeReport) -> bytes:
 
 
 def unpacked_report(content: bytes) -> ProbeReport:
-    """Return the probe's report from the bytes that `packed_report` returned (driver)."""
+    """Deserialize a probe report from `packed_report` (driver)."""
     with pa.ipc.open_file(content) as reader:
         return read_probe_report(reader.read_all())

@@ -44,17 +44,17 @@ _LONGEST_TRACEBACK: Final = 20_000
 def quarantined_rows(
     mini_batch: MiniBatch, outcome: Outcome, lineage: LineageValues, tries: int, failed_at: dt.datetime
 ) -> pa.Table | None:
-    """Return rows for the quarantine table, one for each failed item, or None if all items were scored.
+    """Return one quarantine row per failed item, or None if all items were scored.
 
-    If it is not known which item failed, for example because a script returned too few elements, ``position`` and
-    ``row`` are NULL. Secrets are masked in the messages and tracebacks.
+    If the failed items are not known individually, for example because a script returned too few elements, ``position``
+    and ``row`` are NULL. Secrets in messages and tracebacks are masked.
 
     Args:
         mini_batch: the whole mini-batch.
-        outcome: the outcome of the mini-batch.
+        outcome: the mini-batch's outcome.
         lineage: the run and the model.
         tries: number of calls with the whole mini-batch.
-        failed_at: value of the column ``failed_at``, in UTC.
+        failed_at: value of the ``failed_at`` column, in UTC.
     """
     known = [(item.position, item.failure) for item in outcome.failures]
     unnamed = outcome.failed - len(known)
@@ -91,27 +91,27 @@ _NO_REASON: Final = Failure(ErrorCode.OUTPUT_ROWS)
 
 
 class _Texts:
-    """Masks secrets in strings and truncates the strings. Results are cached: many failures have the same message."""
+    """Masks secrets in strings and truncates them. Results are cached, because many failures have the same message."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], str] = {}
 
     def safe(self, text: str, longest: int) -> str:
-        """Return a string with its secrets masked, truncated to this number of characters."""
+        """Mask the secrets in a string, and truncate it to `longest` characters."""
         if (text, longest) not in self._known:
             self._known[text, longest] = redact(text)[:longest]
         return self._known[text, longest]
 
 
 def _file_of(mini_batch: MiniBatch, position: int | None) -> str | None:
-    """Return the file that is the item or contains the item, or None if the file is not known."""
+    """Return the file that is or contains the item, or None if unknown."""
     if mini_batch.rows is None:
         return None if position is None else mini_batch.files[position]
     return plain_path(mini_batch.files[0]) if len(mini_batch.files) == 1 else None
 
 
 def _row_of(mini_batch: MiniBatch, position: int | None) -> str | None:
-    """Return an input row as JSON, or None if the item is a file or its position is not known."""
+    """Return an input row as JSON, or None if the item is a file or its position is unknown."""
     if mini_batch.rows is None or position is None:
         return None
     (row,) = mini_batch.rows.slice(position, 1).to_pylist()
@@ -119,11 +119,11 @@ def _row_of(mini_batch: MiniBatch, position: int | None) -> str | None:
 
 
 def read_rows(texts: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """Convert input rows that the quarantine table contains as JSON strings back to an Arrow table.
+    """Convert input rows from the quarantine table, stored as JSON strings, back to an Arrow table.
 
     Args:
-        texts: one JSON object for each row.
-        schema: names and types of the columns. A value that a JSON object does not contain is NULL.
+        texts: one JSON object per row.
+        schema: column names and types. Values missing from a JSON object become NULL.
     """
     rows = [json.loads(text) for text in texts]
     columns = [pa.array([_from_json(row.get(field.name), field.type) for row in rows], field.type) for field in schema]
@@ -156,9 +156,9 @@ _READERS: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[str], Any]]
 
 
 def _as_json(value: Any) -> Any:
-    """Convert a value whose type JSON does not have, such as a date or a decimal, to a string.
+    """Convert a value that JSON cannot represent, for example a date or a decimal, to a string.
 
-    `_from_json` converts the strings of dates, timestamps, decimals and bytes back.
+    `_from_json` converts dates, timestamps, decimals and bytes back.
     """
     if isinstance(value, (dt.datetime, dt.date, dt.time)):
         return value.isoformat()

@@ -1,4 +1,4 @@
-"""Build the rows of the result: carried columns, the columns that ``run()`` returned, lineage (worker and child)."""
+"""Build result rows from carried columns, the columns that ``run()`` returned, and lineage (worker and child)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LINEAGE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class LineageValues:
-    """The values of those lineage columns that have the same value in all rows of a run."""
+    """The lineage values that are the same in all rows of a run."""
 
     run_id: str
     model_name: str | None
@@ -42,21 +42,20 @@ class LineageValues:
 
 @dataclass(frozen=True)
 class ResultSpec:
-    """How to build rows of the result from the value that ``run()`` returned.
+    """How to build result rows from the value that ``run()`` returned.
 
     Attributes:
         predictions: names and types of the columns that ``run()`` returns.
         carried: names of the input columns that are added to the predictions by position.
-        renamed: pairs of a column's original name and its name in the result, for prediction, lineage and input
-            columns.
+        renamed: pairs of original and new names, for prediction, lineage and input columns.
         lineage: values of the lineage columns.
         partition_by: partition columns of the result.
-        caller: name of the function or model that returns the value, for messages, such as ``run()``.
-        is_per_item: whether a returned DataFrame has one row for each item, in the order of the items. This is so for
-            models. A script may return any number of rows.
-        columns: number of columns of the input, or 0 if the items are files. If a result has as many elements, it may
-            have one for each column instead of one for each row.
-        is_proven: whether it is known that the scorer returns one element for each row.
+        caller: name of the function or model that returns the value, for messages; for example ``run()``.
+        is_per_item: whether a returned DataFrame has one row per item, in item order. This holds for models. A script
+            may return any number of rows.
+        columns: number of input columns, or 0 if the items are files. A result with as many elements may have one per
+            column instead of one per row.
+        is_proven: whether the scorer is known to return one element per row.
     """
 
     predictions: pa.Schema
@@ -73,20 +72,20 @@ class ResultSpec:
         """Return the schema of the result: carried columns, predictions, lineage columns.
 
         Args:
-            carried_types: schema of the input rows, which has the types of the carried columns.
+            carried_types: schema of the input rows, which contains the types of the carried columns.
         """
         carried = [carried_types.field(name).with_name(self.name_of_carried(name)) for name in self.carried]
         added = [column.with_name(self.name_of_added(column.name)) for column in (*self.predictions, *LINEAGE_SCHEMA)]
         return pa.schema([*carried, *added])
 
     def name_of_added(self, name: str) -> str:
-        """Return the name that a prediction or lineage column has in the result."""
+        """Return the name of a prediction or lineage column in the result."""
         return dict(self.renamed).get(name, name)
 
     def name_of_carried(self, name: str) -> str:
-        """Return the name that a carried column has in the result.
+        """Return the name of a carried column in the result.
 
-        The deployment can rename columns. But if a prediction or lineage column has the same original name, only that
+        The deployment can rename columns. If a prediction or lineage column has the same original name, only that
         column is renamed, and the carried column keeps its name.
         """
         is_shared = name in self.predictions.names or name in LINEAGE_SCHEMA.names
@@ -100,24 +99,24 @@ def make_outcome(
     scored_at: datetime,
     handed: HandedOver | None = None,
 ) -> Outcome:
-    """Check the value that a scorer returned for a mini-batch, and return the rows of the result or a failure.
+    """Check the value that a scorer returned for a mini-batch, and return its result rows or a failure.
 
-    Each missing element counts as a failed item, as in Azure ML. But if input columns are carried, the whole mini-batch
-    fails if the number of elements differs from the number of rows, because carried columns are added by position. If
-    the scorer returned a `PartlyScored`, the items that it could not score fail, and the rules above hold for the
-    others.
+    Each missing element counts as a failed item, as in Azure ML. If input columns are carried, however, a wrong number
+    of elements fails the whole mini-batch, because carried columns are added by position. In a `PartlyScored`, the
+    items that could not be scored fail, and these rules apply to the others.
 
     Args:
-        returned: value that ``run()`` or the model returned, or a `PartlyScored`.
+        returned: value returned by ``run()`` or the model, or a `PartlyScored`.
         mini_batch: the mini-batch.
         spec: how to build the rows.
-        scored_at: time for the lineage column ``scored_at``, in UTC.
-        handed: the DataFrame that the user's code got, or None. It shows whether the code moved rows in it.
+        scored_at: value of the lineage column ``scored_at``, in UTC.
+        handed: the DataFrame that was passed to the user's code, which shows whether the code moved its rows. None if
+            there is none.
 
     Raises:
-        OutputContractError: the value cannot be read or converted to the declared columns and types, a column that is
-            declared NOT NULL has a NULL, columns are carried and the rows may be in another order than the
-            mini-batch, or a value cannot be used in a partition column.
+        OutputContractError: the value cannot be read or converted to the declared columns and types, a NOT NULL column
+            contains a NULL, a value cannot be used in a partition column, or columns are carried and the rows may be in
+            a different order than the mini-batch.
     """
     if isinstance(returned, PartlyScored):
         return _outcome_of_part(returned, mini_batch, spec, scored_at)
@@ -155,7 +154,7 @@ def _outcome_of_part(part: PartlyScored, mini_batch: MiniBatch, spec: ResultSpec
 
 
 def in_memory(returned: object) -> object:
-    """Return the elements of an iterator as a list, and any other value unchanged.
+    """Return an iterator's elements as a list, and any other value unchanged.
 
     Raises:
         OutputContractError: the iterator raised an exception.
@@ -173,8 +172,8 @@ def read_returned(returned: object, schema: pa.Schema | None) -> Returned:
     """Convert the value that ``run()`` returned to a table with typed columns.
 
     Args:
-        returned: value that ``run()`` returned.
-        schema: names and types of the columns, or None to infer them from the value.
+        returned: the value.
+        schema: names and types of the columns, or None to infer them.
 
     Raises:
         OutputContractError: the value cannot be converted to rows, or reading it raised an exception.
@@ -212,15 +211,15 @@ def _join(result: Returned, mini_batch: MiniBatch, spec: ResultSpec, scored_at: 
 
 
 def _source_files(mini_batch: MiniBatch, count: int, *, is_frame: bool) -> pa.Array:
-    """Return the input file of each row of the result, or NULLs if the files are not known.
+    """Return the input file of each result row, or NULLs if unknown.
 
-    The files are known in two cases: the mini-batch has a single file, or the items are files and there is one row for
-    each file. In the second case, the rows must not come from a DataFrame of a script: such a DataFrame may have any
-    number of rows, so it may have one for each file by coincidence.
+    The file is known if the mini-batch has a single file. It is also known if the items are files and the result has
+    one row per file, unless the rows come from a DataFrame returned by a script. Such a DataFrame may have any number
+    of rows, so the match may be a coincidence.
 
     Args:
         mini_batch: the mini-batch.
-        count: number of rows.
+        count: number of result rows.
         is_frame: whether a script returned a DataFrame.
     """
     files = [plain_path(file) if mini_batch.rows is not None else file for file in mini_batch.files]

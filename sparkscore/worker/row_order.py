@@ -1,7 +1,7 @@
-"""Check that the rows of a result are in the order of the mini-batch (worker and child).
+"""Check that result rows are in the order of the mini-batch (worker and child).
 
-Carried columns are added to the result by position. If a script returned its rows in another order, these rows would
-get the carried values of other rows.
+Carried columns are added to the result by position. If a script returned its rows in a different order, rows would get
+the carried values of other rows.
 """
 
 from __future__ import annotations
@@ -26,21 +26,20 @@ _EXPECTED = "the order of the mini-batch, since input columns are carried into t
 
 
 def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOver | None, caller: str) -> None:
-    """Raise an error if a result is, or seems to be, in another order than the mini-batch.
+    """Raise an error if a result is, or seems to be, in a different order than the mini-batch.
 
-    The caller must have checked that the result has one element for each row. The index of a returned Series or
-    DataFrame may prove the order of its rows. If there is no such proof, the DataFrame that the user's code got is
-    searched for rows that the code moved in place.
+    The result must have one element per row. The index of a returned Series or DataFrame may prove its order.
+    Otherwise, the DataFrame that was passed to the user's code is checked for rows that were moved in place.
 
     Args:
         returned: value that the user's code returned.
-        rows: rows of the mini-batch, or None if the items are files.
-        handed: the DataFrame that the user's code got, or None if it got no DataFrame.
-        caller: name of the function or model that returned the value, for messages, such as ``run()``.
+        rows: the mini-batch's rows, or None if the items are files.
+        handed: the DataFrame that was passed to the user's code, or None.
+        caller: name of the function or model that returned the value, for messages; for example ``run()``.
 
     Raises:
-        OutputContractError: the index shows another order, its labels are unrelated to the mini-batch, or the user's
-            code moved, added or removed rows in place; code ``OUTPUT_ORDER``.
+        OutputContractError: the index shows a different order, its labels are unrelated to the mini-batch, or the
+            user's code moved, added or removed rows in place (code ``OUTPUT_ORDER``).
     """
     labels = _labels_of(returned)
     current = None if handed is None else handed.frame.index
@@ -59,23 +58,23 @@ def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOv
 
 
 def _labels_of(returned: object) -> pd.Index[Any] | None:
-    """Return the index of a returned Series, DataFrame or `NamedColumns`, or None if the value has no index."""
+    """Return the index of a returned Series, DataFrame or `NamedColumns`, or None for any other value."""
     if isinstance(returned, (pd.Series, pd.DataFrame)):
         return returned.index
     return returned.labels if isinstance(returned, NamedColumns) else None
 
 
 def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] | None, caller: str) -> bool:
-    """Return whether the index of a result proves that its rows are in the order of the mini-batch.
+    """Return whether a result's index proves that its rows are in the order of the mini-batch.
 
-    pandas also gives a default RangeIndex to rows in another order, so it proves nothing, unless it has the name of an
-    input column. The result is also False if the labels are unrelated to the mini-batch, but equal to `current`.
+    A default RangeIndex proves nothing, because pandas also assigns it to reordered rows, unless it is named after an
+    input column. The result is also False if the labels are unrelated to the mini-batch but equal to `current`.
 
     Args:
         labels: the index of the result.
-        rows: rows of the mini-batch.
-        current: the index that the user's DataFrame has after the call, or None if the user's code got no DataFrame.
-        caller: name of the function or model that returned the value, for messages, such as ``run()``.
+        rows: the mini-batch's rows.
+        current: index of the user's DataFrame after the call, or None if the user's code got no DataFrame.
+        caller: name of the function or model that returned the value, for messages; for example ``run()``.
 
     Raises:
         OutputContractError: the labels show a different order, or are unrelated to the mini-batch and to `current`.
@@ -105,9 +104,9 @@ def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] |
 def _positions_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tuple[object, Positions]]:
     """Find the columns that contain exactly the labels of the index, in any order.
 
-    Yields the name of each such column, with the row number of each label. Columns with repeated values, nested columns
-    and boolean columns are skipped. The labels of a MultiIndex are compared with the columns that have the names of its
-    levels. If they match, None is yielded instead of a column name.
+    Yields each such column's name, along with the row number of each label. Nested and boolean columns, and columns
+    with repeated values, are skipped. A MultiIndex is compared with the columns named after its levels. If these match,
+    None is yielded instead of a column name.
     """
     if isinstance(labels, pd.MultiIndex):
         if set(labels.names) <= set(rows.column_names):
@@ -124,11 +123,10 @@ def _positions_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tup
 
 
 def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
-    """Return the position of each label in a reference index, or None if labels and values do not match one to one.
+    """Return the position of each label in a reference index, or None if they do not match one to one.
 
-    Labels and values match if they are equal. If not all of them match, they are compared as strings. If the labels are
-    strings and the values are numbers, they are also compared as numbers. The result is None for a MultiIndex, and for
-    a reference index with repeated values.
+    Labels are compared by equality, then as strings. If the labels are strings and the reference is numeric, they are
+    also compared as numbers. Return None for a MultiIndex, or if the reference index has repeated values.
     """
     if isinstance(labels, pd.MultiIndex):
         return None
@@ -144,7 +142,7 @@ def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | N
 
 
 def _positions_among(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
-    """Return the position of each label in a reference index, or None if labels and values do not match one to one."""
+    """Return the position of each label in a reference index, or None if they do not match one to one."""
     try:
         if not reference.is_unique:
             return None

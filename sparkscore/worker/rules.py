@@ -9,12 +9,12 @@ from sparkscore.tolerance import Tolerance
 
 @dataclass(frozen=True)
 class FailureRules:
-    """How a task handles items that fail.
+    """How a task handles failed items.
 
     Attributes:
-        tries: maximum number of calls with a whole mini-batch before the mini-batch is halved or fails.
-        tolerance: how many items and how many mini-batches of the whole run may fail. A task stops if its own failures
-            already exceed one of these numbers.
+        tries: maximum number of calls with a whole mini-batch before it is halved or fails.
+        tolerance: how many items and mini-batches may fail in the whole run. A task stops once its own failures exceed
+            either number.
     """
 
     tries: int = 1
