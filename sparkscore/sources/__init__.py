@@ -1,6 +1,6 @@
-"""Open the input of a run: list its files, or find the version of its table, before anything is scored (driver).
+"""Open the input of a run: list its files or find its table version, before anything is scored (driver).
 
-`open_source` detects the format of the input and returns the `Source` that reads this format.
+`open_source` detects the format of the input and returns the matching `Source`.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ __all__ = ["FailedItems", "Source", "items_of", "open_failed", "open_source"]
 
 
 class Source(Protocol):
-    """The interface of an opened input. The list of its files, or the version of its table, is already fixed."""
+    """The interface of an opened input, whose file list or table version is already fixed."""
 
     @property
     def snapshot(self) -> Snapshot:
-        """A description of the input, with its list of files or the version of its table."""
+        """A description of the input, including its file list or table version."""
 
     def frame(self) -> DataFrame | None:
         """Return the rows of the input, or None if the items are files or the input has no files.
 
-        Besides the columns of the input, the frame has hidden columns, whose names are in `HIDDEN_COLUMNS`. They
-        contain the source file of each row and, if Spark reads the files, the block of the file from which the row is
-        read. Files and table versions that were added after the input was opened are not read.
+        The frame also has hidden columns, named in `HIDDEN_COLUMNS`. They contain each row's source file and, if Spark
+        reads the files, the block of the file that contains the row. Files and table versions added after the input was
+        opened are not read.
         """
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the number of NULLs in each of the given columns, as far as it is known.
 
-        A column is left out if its NULLs were not counted. 0 means that the column has no NULL, or that it is declared
-        NOT NULL. A number above 0 may be too low, because the NULLs of some files may not have been counted.
+        A column whose NULLs were not counted is left out. 0 means that the column has no NULL or is declared NOT NULL.
+        A number above 0 may be too low, because the NULLs of some files may not have been counted.
         """
 
     def check_contents(self) -> None:
-        """Check the contents of the input, for example for values that Spark would read incorrectly without an error.
+        """Check the contents of the input, for example for values that Spark would silently misread.
 
-        This may read the whole input. Nothing is done if the contents were checked when the input was opened, or need
-        no check.
+        This may read the whole input. It does nothing if the contents were already checked when the input was opened,
+        or if they need no check.
 
         Raises:
-            SourceError: the input has contents that Spark would misread or that do not match 'input.schema'.
+            SourceError: Spark would misread some of the contents, or they do not match 'input.schema'.
         """
 
     def check_unchanged(self) -> None:
@@ -76,21 +76,21 @@ _SOURCES: dict[str, Callable[[SparkSession, Input], Source]] = {
 
 
 def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool, is_no_code: bool = False) -> Source:
-    """Open the input of a run: detect its format, and list its files or find the version of its table.
+    """Open the input of a run: detect its format, and list its files or find its table version.
 
     Args:
         spark: the session that will read the input.
-        config: the section 'input' of the deployment.
-        is_files_by_default: whether the items are files if the deployment does not name a format, as for Azure ML's
+        config: the deployment's 'input' section.
+        is_files_by_default: whether the items are files if the deployment does not name a format, as for Azure ML
             scoring scripts. A Delta table is still read as rows.
-        is_no_code: whether the deployment is written for Azure ML and has no scoring script. Azure ML's rules then
+        is_no_code: whether the deployment is written for Azure ML and has no scoring script. If so, Azure ML's rules
             limit the formats of the files; see `detect_format`.
 
     Raises:
         SourceNotFoundError: the input does not exist, or it has no file or row to score.
         SourceError: the input cannot be read, or its columns or values do not match the deployment.
-        ConfigError: the deployment has no input location; or a location, 'input.schema' or an option in 'input.options'
-            is not valid; or Azure ML's rules do not allow the extensions of the files.
+        ConfigError: the deployment has no input location; a location, 'input.schema' or an option in 'input.options'
+            is invalid; or Azure ML's rules do not allow the file extensions.
     """
     if not config.location:
         raise ConfigError(

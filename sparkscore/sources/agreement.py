@@ -1,4 +1,4 @@
-"""Check the paths and column names of input files for cases in which Spark would silently read wrong data (driver)."""
+"""Check file paths and column names for cases in which Spark would silently read the wrong data (driver)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ from sparkscore.signature.same_name import doubled_names, folded
 
 
 def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str, ...]:
-    """Return the names of the partition columns, which are the keys in the names of ``key=value`` folders.
-
-    The names are in the order of the folders in a path. There are none if no folder is named ``key=value``.
+    """Return the names of the partition columns, which are the keys of ``key=value`` folders, outermost folder first.
 
     Args:
         files: the files.
-        folder: the location of the input, or None if the input is not one folder. Only the folders inside this folder
-            are searched for keys. If it is None, there are no partition columns.
+        folder: the location of the input, or None if the input is not a single folder. Only folders inside it are
+            searched for keys. If it is None, there are no partition columns.
 
     Raises:
-        SourceSchemaError: two files are in folders with different partition columns, or with the same ones in a
-            different order; or two partition columns in a path have the same name, or names that differ only in case.
+        SourceSchemaError: two files have different partition columns, or the same ones in a different order; or two
+            partition columns of a path have names that are equal or differ only in case.
     """
     if folder is None:
         return ()
@@ -57,11 +55,10 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
 def refuse_delta_table(files: Iterable[InputFile]) -> None:
     """Raise an error if a file is inside the folder of a Delta table.
 
-    Such a folder may have data files that no longer belong to the table. Only the log of the table shows which files
-    do.
+    The folder may contain data files that no longer belong to the table. Only the table's log shows which ones do.
 
     Raises:
-        SourceError: a folder that contains one of the files has a subfolder ``_delta_log``.
+        SourceError: a folder above one of the files has a ``_delta_log`` subfolder.
     """
     folders = {parent for file in files for parent in Path(file.path).parents}
     tables = sorted(folder for folder in folders if (folder / "_delta_log").is_dir())
@@ -74,13 +71,13 @@ def refuse_delta_table(files: Iterable[InputFile]) -> None:
 
 
 def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
-    """Raise an error if the path of a file has a character of a glob pattern, such as ``*`` or ``[``.
+    """Raise an error if a file path contains a glob character, such as ``*`` or ``[``.
 
-    This function is called before Spark infers the schema of ``multiLine`` files. During this inference, Spark 4.2
-    ignores the backslashes that escape such characters in paths, and would read different files, or none.
+    This function is called before Spark infers the schema of ``multiLine`` files. For this inference, Spark 4.2
+    ignores the backslashes that escape glob characters, so it would read different files or none at all.
 
     Raises:
-        SourceError: a path has such a character. The message contains the first of these paths.
+        SourceError: a path contains a glob character. The message contains the first such path.
     """
     patterns = [file.path for file in files if spark_path(file.path) != file.path]
     if patterns:
@@ -93,9 +90,9 @@ def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
 
 
 def check_column_names(found: Iterable[str], what: str) -> None:
-    """Check that all column names differ in more than case, and that none is the name of a hidden column.
+    """Check that all column names differ in more than case, and that none is reserved for a hidden column.
 
-    Spark ignores the case of column names. `HIDDEN_COLUMNS` are columns that sparkscore adds to the rows.
+    Spark ignores the case of column names. The hidden columns, which sparkscore adds, are in `HIDDEN_COLUMNS`.
 
     Args:
         found: the names of the columns.
@@ -118,10 +115,10 @@ def check_column_names(found: Iterable[str], what: str) -> None:
 
 
 def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, found: Sequence[str], what: str) -> None:
-    """Check that no partition column is also in the files, and that each declared column exists.
+    """Check that the files contain no column named like a partition column, and that each declared column exists.
 
-    When partition columns are compared with the columns in the files, the case of names is ignored. The names of
-    declared columns are case-sensitive.
+    Partition columns are compared with the files' columns ignoring case. The names of declared columns are
+    case-sensitive.
 
     Args:
         keys: the names of the partition columns.
@@ -130,9 +127,8 @@ def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, fou
         what: the format of the input, for the error message.
 
     Raises:
-        SourceSchemaError: a partition column is also a column in the files, so that Spark would ignore the column in
-            the files; or a declared column is neither in the files nor a partition column, so that Spark would fill it
-            with NULL.
+        SourceSchemaError: the files contain a partition column, which Spark would ignore in the files; or a declared
+            column does not exist, so that Spark would fill it with NULL.
     """
     present = set(found)
     by_folded = {folded(key): key for key in keys}

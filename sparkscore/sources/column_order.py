@@ -1,7 +1,7 @@
 """Find the order of the columns in JSON and Parquet files, for models that use columns by position (driver).
 
-Spark sorts the fields of JSON records by name, and merges the schemas of Parquet files. The columns of a frame may
-therefore have an order that no file has.
+Spark sorts the fields of JSON records by name and merges the schemas of Parquet files, so the column order of a
+frame may not match any file.
 """
 
 from __future__ import annotations
@@ -23,11 +23,16 @@ _PREFIXES: Final = (1 << 14, 1 << 20, 1 << 24)
 def order_of_json(
     files: Sequence[InputFile], options: Mapping[str, str], columns: Iterable[str]
 ) -> tuple[list[str], str]:
-    """Return the column names in the order of the first record of the first file, and a reason to doubt it.
+    """Return the column names in the order of the first file's first record, and a reason to doubt that order.
 
-    The first record of each file is read. The order may be wrong if a first record cannot be read or has the columns in
-    a different order, or if the first file's record lacks a column. Columns that the first file's record lacks come
-    last, in Spark's order. If that record cannot be read, all columns are in Spark's order.
+    Columns missing from this record come last, in Spark's order. If the record cannot be read, all columns are in
+    Spark's order.
+
+    The order is in doubt in any of these cases:
+
+    - The first record of a file cannot be read.
+    - The first record of another file has the columns in a different order.
+    - The first record of the first file lacks a column.
 
     Args:
         files: the JSON files, at least one.
@@ -35,7 +40,7 @@ def order_of_json(
         columns: the column names, in Spark's order.
 
     Returns:
-        the column names, and the reason for the doubt as part of a sentence (an empty string if there is no doubt).
+        the column names, and the reason for doubt as part of a sentence (an empty string if there is no doubt).
     """
     encoding = options.get("encoding", options.get("charset"))
     firsts = list(read_each(lambda path: _names_of_first_record(path, encoding), [file.path for file in files]))
@@ -56,7 +61,7 @@ def order_of_json(
 def doubt_of_parquet(files: Sequence[InputFile], found: Sequence[Names | None]) -> str:
     """Return a phrase that names two Parquet files with different columns or a different column order.
 
-    The phrase is an empty string if all elements of `found` are equal.
+    The phrase is an empty string if all files have the same columns in the same order.
 
     Args:
         files: the Parquet files.
@@ -77,13 +82,13 @@ def _different_columns(first: InputFile, other: InputFile) -> str:
 
 
 def _agree(order: Sequence[str], other: Names) -> bool:
-    """Return whether the names that two records have in common are in the same order in both records."""
+    """Return whether the names that two records share are in the same order in both."""
     shared = set(order) & set(other)
     return [name for name in order if name in shared] == [name for name in other if name in shared]
 
 
 def _names_of_first_record(path: str, encoding: str | None) -> Names | None:
-    """Return the field names of the first record of a JSON file, or None if the record cannot be read."""
+    """Return the field names of a JSON file's first record, or None if the record cannot be read."""
     try:
         with open_bytes(path) as file:
             return _names_in(file, encoding)
@@ -111,7 +116,7 @@ def _names_in(file: IO[bytes], encoding: str | None) -> Names | None:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """The fields of a JSON object as pairs of name and value, in the order of the file."""
+    """The name-value pairs of a JSON object, in file order."""
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_Pairs)

@@ -19,12 +19,12 @@ class CsvColumn:
 
     Attributes:
         read_as: the name of the column in the schema for Spark's reader.
-        name: the name of the column in the rows. This is the declared name, if the column is declared. Otherwise, it is
-            the name in the header, or the name of the partition column. A column without any name is called ``_c`` and
-            its position, with underscores appended if the header has that name already.
+        name: the name of the column in the rows: the declared name if there is one, otherwise the name in the header or
+            the name of the partition column. A column without any name is called ``_c`` plus its position. Underscores
+            are appended if the header already contains that name.
         declared: the declared name and type, or None if the column is not declared.
-        is_named: False if the header has no name for the column, or has its name twice, ignoring case. True for all
-            other columns, also for partition columns and in files without a header.
+        is_named: False if the column's name in the header is empty or occurs twice, ignoring case. True for all other
+            columns, including partition columns and the columns of files without a header.
         is_key: whether the column is a partition column.
     """
 
@@ -38,7 +38,9 @@ class CsvColumn:
 def find_columns(
     header: Sequence[str], declared: Sequence[StructField] | None, keys: Sequence[str], *, has_header: bool
 ) -> list[CsvColumn]:
-    """Return the columns of the CSV files in the order of the files, followed by the partition columns.
+    """Return the columns of the CSV files, in file order, followed by the partition columns.
+
+    Names are matched ignoring case.
 
     Args:
         header: the values of the first record, at least one.
@@ -47,11 +49,10 @@ def find_columns(
         has_header: whether the first record contains the names of the columns.
 
     Raises:
-        SourceSchemaError: a declared type cannot be read from a string. For files with a header: the header has a
-            declared column twice or not at all; or no columns are declared, and the header has a name twice; or the
-            header is a line such as ``sep=;``, which sets the separator for spreadsheet programs. For files without a
-            header: the number of declared columns, not counting partition columns, is not the number of values. Names
-            that differ only in case are treated as the same name.
+        SourceSchemaError: a declared type cannot be read from a string. If the files have a header: a declared column
+            is missing from it or occurs twice; no columns are declared and a name occurs twice; or the header is a line
+            such as ``sep=;``, which sets the separator for spreadsheet programs. If they have no header: the number of
+            declared columns, excluding partition columns, differs from the number of values.
     """
     _refuse_other_types(declared or ())
     by_key = {folded(field.name): field for field in declared or ()}
@@ -77,7 +78,7 @@ def find_columns(
 
 
 def _refuse_other_types(declared: Sequence[StructField]) -> None:
-    """Raise an error if a declared type cannot be read from a string, for example an array type."""
+    """Raise an error if a declared type, for example an array type, cannot be read from a string."""
     others = [field for field in declared if not is_of_texts(field.dataType.simpleString())]
     if others:
         raise SourceSchemaError(
@@ -97,7 +98,7 @@ def _by_position(width: int, declared: Sequence[StructField] | None) -> list[Csv
     ``_c0``, ``_c1`` and so on.
 
     Raises:
-        SourceSchemaError: the number of declared columns is not the number of values in the first row.
+        SourceSchemaError: the number of declared columns differs from the number of values in the first row.
     """
     if declared is None:
         return [CsvColumn(f"_c{position}", f"_c{position}") for position in range(width)]
@@ -115,9 +116,9 @@ def _by_position(width: int, declared: Sequence[StructField] | None) -> list[Csv
 def _named(header: Sequence[str]) -> list[CsvColumn]:
     """Return one column for each value of a header.
 
-    Spark's reader needs a different name for each column. If the name in the header is empty or occurs twice, ignoring
-    case, the name for Spark's reader is therefore ``_c`` and the position of the column, with underscores appended if
-    the header has that name already.
+    Spark's reader needs a unique name for each column. If the name in the header is empty or occurs twice, ignoring
+    case, the reader gets ``_c`` plus the column's position instead. Underscores are appended if the header already
+    contains that name.
     """
     doubled = set(doubled_names(name for name in header if name))
     columns = []
@@ -131,19 +132,19 @@ def _named(header: Sequence[str]) -> list[CsvColumn]:
 
 
 def _undeclared(columns: Sequence[CsvColumn]) -> list[CsvColumn]:
-    """Return the columns unchanged, or raise an error if two of their names are the same or differ only in case."""
+    """Return the columns unchanged, or raise an error if two names are equal or differ only in case."""
     if doubled := doubled_names(each.name for each in columns):
         raise _doubled(doubled)
     return list(columns)
 
 
 def _by_name(columns: Sequence[CsvColumn], declared: Sequence[StructField]) -> list[CsvColumn]:
-    """Return the columns of a header, with the declared name and type for each column that is declared.
+    """Return the columns of a header, with the declared name and type of each declared column.
 
-    Columns are matched by name. The case of names is ignored, as in Spark.
+    Columns are matched by name, ignoring case as Spark does.
 
     Raises:
-        SourceSchemaError: the header does not have a declared column, or has it twice.
+        SourceSchemaError: the header lacks a declared column or contains it twice.
     """
     found = list(columns)
     positions: dict[str, list[int]] = {}

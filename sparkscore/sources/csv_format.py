@@ -1,4 +1,4 @@
-"""Convert 'input.options' for CSV files to the dialect of the files and the options for Spark's reader (driver)."""
+"""Convert 'input.options' for CSV files to a dialect and to options for Spark's reader (driver)."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ _OF_TYPES: Final = _NOT_FOR_SPARK | {"header", "nullvalue", "timezone", "locale"
 
 @dataclass(frozen=True)
 class CsvFormat:
-    """The format of CSV files, as 'input.options' describe it.
+    """The format of CSV files, as described by 'input.options'.
 
     Attributes:
-        dialect: the separator, the quotes, the escapes, the comments, the line ends and the encoding.
-        has_header: whether the first record of each file contains the names of the columns.
-        compares_headers: whether all files must have the same header, if they have headers.
-        finds_types: whether the types of the columns are inferred from their values if no columns are declared.
+        dialect: the separator, quotes, escapes, comments, line endings and encoding.
+        has_header: whether the first record of each file contains the column names.
+        compares_headers: whether all headers must be the same, if the files have headers.
+        finds_types: whether column types are inferred from the values if no columns are declared.
         zone: the time zone for timestamps without a time zone.
         has_pattern: the names of the types for which the options set a pattern, for example ``date`` if 'dateFormat' is
             set.
-        read_by_spark: the names of the types whose values in declared columns are converted by Spark's reader and not
-            by sparkscore. They are the types in `has_pattern`, and ``float`` and ``double`` if `special` is not empty.
+        read_by_spark: the names of the types that Spark's reader, rather than sparkscore, converts in declared columns:
+            the types in `has_pattern`, and ``float`` and ``double`` if `special` is not empty.
         special: the strings that the options set for NaN and infinity.
         options: options for Spark's reader.
-        is_cut_as_usual: whether `dialect`, `has_header` and `null_value` are enough to know how Spark's reader splits
-            the files into strings. False if another option is set that may change these strings.
-        null_value: the string that stands for NULL, from the options, or an empty string.
+        is_cut_as_usual: whether `dialect`, `has_header` and `null_value` determine how Spark's reader splits the files
+            into strings. False if any other option that may affect this is set.
+        null_value: the string that the options set for NULL, or an empty string.
     """
 
     dialect: Dialect
@@ -70,14 +70,14 @@ class CsvFormat:
 
 
 def csv_format(given: Mapping[str, str]) -> CsvFormat:
-    """Convert 'input.options' to a `CsvFormat`, which describes the format of the CSV files.
+    """Convert 'input.options' for CSV files to a `CsvFormat`.
 
-    As in Spark, the names of options are case-insensitive.
+    Option names are case-insensitive, as in Spark.
 
     Raises:
-        ConfigError: code ``INPUT_ENCODING``: Spark does not know the encoding; or 'multiLine' is false, and a line end
-            has more than one byte in the encoding.
-        ConfigError: code ``INPUT_OPTIONS``: the separator is empty, or has an escape that Spark does not know.
+        ConfigError: code ``INPUT_ENCODING``: Spark does not know the encoding; or 'multiLine' is false, and a line
+            ending takes more than one byte in the encoding.
+        ConfigError: code ``INPUT_OPTIONS``: the separator is empty or contains an unknown escape sequence.
     """
     options = _DEFAULTS | {key.lower(): value for key, value in given.items()}
     quote = options.setdefault("quote", '"')
@@ -112,16 +112,16 @@ def csv_format(given: Mapping[str, str]) -> CsvFormat:
 def _dialect(options: Mapping[str, str], encoding: str, *, reads_lines: bool) -> Dialect:
     """Convert the options for Spark's CSV reader to a `Dialect`.
 
-    A null character (U+0000) as quote, escape or comment character means that there is no such character.
+    A null character (U+0000) as the quote, escape or comment character means that there is none.
 
     Args:
-        options: the options, with their names in lower case. ``quote`` and ``escape`` must be set. Other options that
-            are not set have Spark's defaults.
+        options: the options, with lowercase names. ``quote`` and ``escape`` must be set. Other options default to
+            Spark's values.
         encoding: Spark's name of the encoding.
-        reads_lines: whether each line end ends a row, even between quotes.
+        reads_lines: whether every line ending ends a row, even inside quotes.
 
     Raises:
-        ConfigError: code ``INPUT_OPTIONS``: the separator is empty, or has an escape that Spark does not know.
+        ConfigError: code ``INPUT_OPTIONS``: the separator is empty or contains an unknown escape sequence.
     """
     sep = options.get("sep", options.get("delimiter", ","))
     return Dialect(
@@ -138,10 +138,10 @@ def _dialect(options: Mapping[str, str], encoding: str, *, reads_lines: bool) ->
 
 
 def _separator(written: str) -> str:
-    r"""Return the value of the option 'sep' with its escapes replaced, for example ``\t`` with a tab.
+    r"""Return the value of the 'sep' option with its escape sequences replaced, for example ``\t`` with a tab.
 
     Raises:
-        ConfigError: the separator is empty, or has an escape that Spark does not know.
+        ConfigError: the separator is empty or contains an unknown escape sequence.
     """
     parts = re.findall(r"\\.|\\|[^\\]+", written, re.DOTALL)
     if not written or any(part.startswith("\\") and part not in _ESCAPED for part in parts):

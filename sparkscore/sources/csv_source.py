@@ -1,9 +1,11 @@
 """Read the rows of CSV files, which are the items of a run (driver).
 
-Spark's CSV reader splits the rows into strings. sparkscore infers or checks the types of the columns by the rules in
-``docs/inputs.md``, and converts the strings to these types. There is one exception: if the options set a pattern for a
-type, such as 'dateFormat', or strings for NaN or infinity, Spark's reader itself converts the columns of the files that
-are declared with such a type.
+Spark's CSV reader splits the rows into strings. sparkscore infers or checks the column types by the rules in
+``docs/inputs.md``, and converts the strings to these types.
+
+There is one exception: Spark's reader itself converts a declared column of the files if the options set a pattern for
+its type, such as 'dateFormat', or if its type is ``float`` or ``double`` and the options set strings for NaN or
+infinity.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ _HINTS: Final = {
 
 @dataclass(frozen=True)
 class _Layout:
-    """The format and the columns of the CSV files.
+    """The format and columns of the CSV files.
 
     Attributes:
         csv: the format of the files.
@@ -64,7 +66,7 @@ class _Layout:
 
 
 class CsvSource:
-    """The source whose items are the rows of CSV files."""
+    """A source whose items are the rows of CSV files."""
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
         listing = list_readable_files(spark, config.location)
@@ -80,18 +82,18 @@ class CsvSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """A description of the input, with the files that were listed when it was opened."""
+        """A description of the input, including the files that were listed when it was opened."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Return the rows, with the source file of each row in a hidden column, or None if there is no file to read."""
+        """Return the rows, with each row's source file in a hidden column, or None if the input has no files."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the number of NULLs in each of the given columns, if the NULLs have been counted.
 
-        If no columns are declared, NULLs are counted when the input is opened. Otherwise, `check_contents` counts them.
-        Before that, the result is 0 for columns that are declared NOT NULL, and other columns are left out.
+        NULLs are counted when the input is opened or, if columns are declared, by `check_contents`. Before they are
+        counted, the result is 0 for columns declared NOT NULL, and other columns are left out.
         """
         counted = dict.fromkeys(self._not_null, 0)
         for each, found in zip(self._layout.columns, self._surveyed or (), strict=False):
@@ -99,14 +101,14 @@ class CsvSource:
         return {name: counted[name] for name in columns if name in counted}
 
     def check_contents(self) -> None:
-        """Check that the values of declared columns fit the declared types, and that NOT NULL columns have no NULL.
+        """Check that values fit the declared types, and that columns declared NOT NULL have no NULL.
 
-        If the options have a pattern for the type of a column, its values are not checked here, because only Spark can
-        parse them. Spark checks them when it reads the rows.
+        If the options set a pattern for a column's type, only Spark can parse the column's values. Spark then checks
+        them when it reads the rows.
 
         Raises:
-            SourceError: a file cannot be read as CSV, or the declared type of a column cannot hold one of its values.
-            SourceSchemaError: a column that is declared NOT NULL has a NULL, or the files have different headers.
+            SourceError: a file cannot be read as CSV, or a value does not fit the declared type of its column.
+            SourceSchemaError: a column declared NOT NULL has a NULL, or the files have different headers.
             ScoringError: a Spark job that reads the files failed.
         """
         for each, found in zip(self._layout.columns, self._survey(), strict=True):
@@ -122,10 +124,7 @@ class CsvSource:
         check_files_unchanged(self._files.files)
 
     def _read(self, config: Input) -> tuple[DataFrame, str]:
-        """Return the rows, and the reason why the order of their columns is uncertain.
-
-        The reason is an empty string if the order is certain.
-        """
+        """Return the rows, and the reason why their column order is uncertain (an empty string if it is certain)."""
         with pinned_reads(self._files.spark, "csv"):
             self._layout = self._find_layout(config)
             fields = self._fields()
@@ -133,10 +132,9 @@ class CsvSource:
             return select_columns(self._values(fields), config.columns, "csv"), self._order_doubt(config)
 
     def _find_layout(self, config: Input) -> _Layout:
-        """Match the header with the declared columns, and return the format and the columns of the files.
+        """Match the header with the declared columns, and return the format and columns of the files.
 
-        Also set `self._not_null`. Log a warning if there is only one column and its name contains a character that may
-        be the separator.
+        Also set `self._not_null`, and log a warning if the name of the only column contains a likely separator.
         """
         csv = csv_format(config.options)
         keys = self._files.keys
@@ -155,11 +153,11 @@ class CsvSource:
         return _Layout(csv, columns, declared)
 
     def _header(self, csv: CsvFormat) -> tuple[str, ...]:
-        """Return the values of the first record of the input, from the first file that has a record.
+        """Return the values of the input's first record, from the first file that has a record.
 
         Raises:
             SourceNotFoundError: no record was found.
-            SourceError: no record was found, and a file has a fault, for example bytes that are not in its encoding.
+            SourceError: no record was found, and a file has a fault, such as bytes that are invalid in its encoding.
         """
         files = self._files.files
         found = (first_record(file.path, csv.dialect) for file in files)
@@ -174,9 +172,9 @@ class CsvSource:
         return header
 
     def _survey(self) -> list[ColumnSurvey]:
-        """Check all files, and return a summary of the values of each column.
+        """Check all files, and return a summary of each column's values.
 
-        The first call reads the files. Later calls return the same summaries.
+        Only the first call reads the files. Later calls return the same summaries.
 
         Raises:
             SourceError: a file cannot be read as CSV.
@@ -191,7 +189,7 @@ class CsvSource:
         return self._surveyed
 
     def _survey_with_spark(self, types: list[str]) -> list[ColumnSurvey]:
-        """Parse the files with Spark, and return a summary of the values of each column."""
+        """Parse the files with Spark, and return a summary of each column's values."""
         layout, files = self._layout, self._files.files
         texts = self._load_texts(are_texts=True)
         path = texts.metadataColumn("_metadata").getField("file_path")
@@ -204,11 +202,11 @@ class CsvSource:
             raise
 
     def _required_type(self, each: CsvColumn) -> str:
-        """Return the name of the type that all values of a column must fit, or an empty string to infer the type.
+        """Return the name of the type that a column's values must fit, or an empty string to infer the type.
 
-        This is the declared type, or ``string`` if the options have a pattern for that type, because only Spark can
-        parse such values. The type of an undeclared column is ``string`` if the column is a partition column, if other
-        columns are declared, or with the option 'inferSchema: false'. Otherwise it is inferred.
+        For a declared column, this is the declared type, or ``string`` if the options set a pattern for that type
+        (only Spark can parse such values). For an undeclared column, it is ``string`` if the column is a partition
+        column, if other columns are declared, or if 'inferSchema' is false. Otherwise, the type is inferred.
         """
         csv = self._layout.csv
         if each.declared is not None:
@@ -217,10 +215,10 @@ class CsvSource:
         return "" if self._layout.declared is None and csv.finds_types and not each.is_key else "string"
 
     def _fields(self) -> list[tuple[str, CsvColumn, DataType]]:
-        """Return the columns of the input, each with its name, its `CsvColumn` and its type.
+        """Return the name, the `CsvColumn` and the type of each column of the input.
 
-        If columns are declared, these are the declared columns with their types, followed by the undeclared partition
-        columns, which are strings. Otherwise, these are the columns that `_found_fields` returns.
+        If columns are declared, these are the declared columns, followed by the undeclared partition columns as
+        strings. Otherwise, they are the columns that `_found_fields` returns.
         """
         layout = self._layout
         if layout.declared is not None:
@@ -233,8 +231,8 @@ class CsvSource:
     def _found_fields(self, survey: list[ColumnSurvey]) -> list[tuple[str, CsvColumn, DataType]]:
         """Return the name, the `CsvColumn` and the inferred type of each column.
 
-        Partition columns are strings. With the option 'inferSchema: false', all columns are strings. Otherwise, a
-        column that has neither a name nor a value is left out, and the types are logged.
+        Partition columns are strings. If 'inferSchema' is false, so are all other columns. Otherwise, columns with
+        neither a name nor a value are left out, and the types are logged.
         """
         layout = self._layout
         both = list(zip(layout.columns, survey, strict=True))
@@ -246,7 +244,7 @@ class CsvSource:
         return [(each.name, each, field.dataType) for (each, _), field in zip(kept, types, strict=True)]
 
     def _values(self, fields: list[tuple[str, CsvColumn, DataType]]) -> DataFrame:
-        """Return the rows with the given columns and the hidden columns. The values have the given types."""
+        """Return the rows with the given columns, converted to the given types, and the hidden columns."""
         rows = with_source_file(self._load_texts(are_texts=False))
         values = [
             (
@@ -262,7 +260,7 @@ class CsvSource:
         """Return the rows with all columns as strings, or with some columns converted by Spark.
 
         Args:
-            are_texts: whether all columns are strings. If not, Spark's reader converts the columns for which
+            are_texts: whether all columns are strings. If False, Spark's reader converts the columns for which
                 `_is_read_by_spark` returns True.
         """
         layout = self._layout
@@ -283,20 +281,21 @@ class CsvSource:
         return replace(self._files, options=options).load(schema)
 
     def _is_read_by_spark(self, each: CsvColumn) -> bool:
-        """Return whether Spark's reader converts the values of a column.
+        """Return whether Spark's reader, rather than sparkscore, converts the values of a column.
 
-        This is the case if the options have a pattern for the declared type of the column, or strings for NaN or
-        infinity if this type is ``float`` or ``double``. It is not the case for partition columns.
+        Spark does so if the options set a pattern for the column's declared type, or if that type is ``float`` or
+        ``double`` and the options set strings for NaN or infinity. Spark never converts partition columns.
         """
         declared_type = "" if each.declared is None else each.declared.dataType.simpleString()
         return declared_type in self._layout.csv.read_by_spark and not each.is_key
 
     def _order_doubt(self, config: Input) -> str:
-        """Return the reason why the order of the columns is uncertain, or an empty string if it is certain.
+        """Return the reason why the column order is uncertain, or an empty string if it is certain.
 
-        The order is uncertain if there are several files, no columns are declared, and headers are not compared because
-        of the option 'enforceSchema: true'. It is also uncertain if there is an undeclared partition column, unless
-        'input.columns' sets the order.
+        The order is uncertain in two cases:
+
+        - There are several files, no columns are declared, and headers are not compared ('enforceSchema: true').
+        - There is an undeclared partition column, and 'input.columns' does not set the order.
         """
         layout = self._layout
         if layout.declared is None and not layout.csv.compares_headers and len(self._files.files) > 1:
@@ -310,9 +309,9 @@ def _is_undeclared_key(each: CsvColumn) -> bool:
 
 
 def _log_types(types: StructType, left_out: list[str], csv: CsvFormat) -> None:
-    """Log the inferred types in the form of an 'input.schema', and log which columns are left out.
+    """Log the inferred types in the form of an 'input.schema', and the names of the columns that are left out.
 
-    If the options have a pattern, also log a warning, because patterns are used only for declared columns.
+    If the options set a pattern, also log a warning, because patterns are used only for declared columns.
     """
     if left_out:
         logger.info("columns without a name and without a value are left out: %s", names(left_out))
@@ -333,7 +332,7 @@ def _check_values(declared: StructField, found: ColumnSurvey) -> None:
         found: the summary of its values.
 
     Raises:
-        SourceError: the declared type cannot hold a value.
+        SourceError: a value does not fit the declared type.
         SourceSchemaError: the column is declared NOT NULL and has a NULL.
     """
     declared_type = declared.dataType.simpleString()

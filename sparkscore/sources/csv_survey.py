@@ -1,4 +1,4 @@
-"""Check the bytes, the headers and the values of CSV files before their rows are scored (driver)."""
+"""Check the bytes, headers and values of CSV files before their rows are scored (driver)."""
 
 from __future__ import annotations
 
@@ -71,23 +71,23 @@ def check_and_survey(
 ) -> list[ColumnSurvey] | None:
     """Check the bytes of CSV files, compare their headers, and return a summary of each column.
 
-    If the files are large or many, the workers read them. With the option 'header: false' or 'enforceSchema: true',
-    headers are not compared.
+    If the files are large or many, the workers read them. Headers are not compared if 'header' is false or
+    'enforceSchema' is true.
 
     Args:
         spark: the session.
         files: the CSV files.
         found: the format of the files.
-        types: the type that each column must have, or an empty string if the type is to be inferred. The columns of the
-            files are followed by the partition columns.
-        keys_of: a function that returns the values of the partition columns for the path of a file.
+        types: for each column, the type that its values must fit, or an empty string to infer the type. The columns of
+            the files come first, then the partition columns.
+        keys_of: a function that returns the values of the partition columns for a file path.
 
     Returns:
-        the summaries, or None if the files must be parsed by Spark; see `survey_columns`.
+        the summaries, or None if Spark must parse the files; see `survey_columns`.
 
     Raises:
-        SourceError: a file is not text in its encoding, has quotes or line ends that Spark would misread, or has a
-            compression that sparkscore cannot read; or its compressed data is damaged.
+        SourceError: a file is not text in its encoding, has quotes or line endings that Spark would misread, has a
+            compression that sparkscore cannot read, or is damaged.
         SourceSchemaError: the files have different headers.
         ScoringError: the Spark job that reads the files failed.
     """
@@ -108,13 +108,13 @@ def _survey_spec(types: Sequence[str], found: CsvFormat) -> SurveySpec:
 def survey_columns(spark: SparkSession, texts: DataFrame, types: Sequence[str], found: CsvFormat) -> list[ColumnSurvey]:
     """Read all values on the workers, and return a summary of each column.
 
-    The summary contains the number of NULLs. It also contains the types that the values look like or, if the type of
-    the column is given, the number of values that this type cannot hold.
+    A summary contains the number of NULLs. If the column's type is given, it also contains the number of values that do
+    not fit this type; otherwise, the types that the values look like.
 
     Args:
         spark: the session.
         texts: the rows, with the columns as strings, followed by a column with the file of each row.
-        types: for each column, the type that its values must fit, or an empty string if the type is to be inferred.
+        types: for each column, the type that its values must fit, or an empty string to infer the type.
         found: the format of the files.
 
     Raises:
@@ -130,17 +130,17 @@ def survey_columns(spark: SparkSession, texts: DataFrame, types: Sequence[str], 
 def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, first_name: str) -> None:
     """Raise an error if a row has more or fewer values than there are columns.
 
-    Only the first files, up to 64 MiB in total, are searched. The function returns if no such row is found.
+    Only the first files, up to 64 MiB in total, are searched.
 
     Args:
         files: the files.
         dialect: the dialect of the files.
         width: the number of columns.
-        first_name: the name of the first column. If it is the only column, and its name contains a character such as a
-            semicolon, the error message suggests this character as the separator.
+        first_name: the name of the first column. If it is the only column, and its name contains a likely separator,
+            such as a semicolon, the error message suggests that separator.
 
     Raises:
-        SourceError: a row has a wrong number of values. The message contains the file and the line of the row.
+        SourceError: a row has the wrong number of values. The message contains the file and line of the row.
     """
     size = 0
     for file in files:
@@ -162,7 +162,7 @@ def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, 
 
 
 def other_separator(name: str) -> str:
-    """Return the semicolon, tab or vertical bar that a column name contains, or an empty string if it has none of them.
+    """Return a semicolon, tab or vertical bar in a column name, or an empty string if the name contains none of them.
 
     If a CSV file seems to have only one column, such a character in its name is probably the separator.
     """
@@ -200,7 +200,7 @@ def _refuse(path: str, fault: FileFault, found: CsvFormat) -> NoReturn:
 
 
 def _compare_headers(looked: FilesSurvey) -> None:
-    """Raise an error if two files have different headers. The case of names is ignored."""
+    """Raise an error if two files have different headers, ignoring case."""
     by_path = sorted(looked.headers.items(), key=lambda item: item[1])
     if not by_path:
         return

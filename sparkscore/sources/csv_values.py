@@ -1,8 +1,8 @@
 """Convert the strings of CSV files and of partition columns to typed values with Spark expressions (driver).
 
-Spark's readers are not used for this, because their results depend on settings of the session. A string that Spark
-cannot convert makes the run fail. Spark rounds some other values, such as decimals with too many digits.
-`CsvSource.check_contents` and `check_key_values` raise an error for such values.
+Spark's readers are not used for this, because their results depend on session settings. A string that Spark cannot
+convert makes the run fail. Other values, such as decimals with too many digits, would be rounded by Spark;
+`CsvSource.check_contents` and `check_key_values` raise an error for them.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _WITHOUT_SECONDS: Final = "([T ][0-9]{1,2}:[0-9]{2})(?![0-9:])"
 def value_of(text: Column, name: str, data_type: DataType, zone: str) -> Column:
     """Return an expression that converts a column of strings to the type `data_type`.
 
-    The run fails if Spark cannot convert a string. NULL stays NULL. The column is returned unchanged for the types
-    ``string`` and ``varchar``.
+    NULL stays NULL. The run fails if Spark cannot convert a string. ``string`` and ``varchar`` columns are returned
+    unchanged.
 
     Args:
         text: the column of strings.
@@ -60,10 +60,10 @@ def _converted(text: Column, data_type: DataType, zone: str) -> Column:
 
 
 def _with_zone(text: Column, zone: str) -> Column:
-    """Return an expression that adds missing seconds and a missing time zone to timestamps in a column of strings.
+    """Return an expression that adds missing seconds and a missing time zone to timestamp strings.
 
-    A date without a time gets the time 00:00:00. The seconds are added because Spark's cast does not accept a time zone
-    directly after minutes, and the time zone because the cast would use the session's time zone.
+    A date without a time gets the time 00:00:00. Seconds are needed because Spark's cast does not accept a time zone
+    directly after minutes. A time zone is needed because the cast would use the session's time zone.
     """
     time = regexp_replace(text, _WITHOUT_SECONDS, "$1:00")
     whole = when(text.contains(":"), time).otherwise(concat(text, lit(" 00:00:00")))

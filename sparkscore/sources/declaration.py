@@ -13,12 +13,11 @@ from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 def declared_schema(ddl: str | None) -> StructType | None:
     """Return the columns that 'input.schema' declares, or None if it is not set or empty.
 
-    Spark's DDL parser reads the string. The caller must therefore pin Spark's settings, for example with
-    `pinned_reads`.
+    Spark's DDL parser reads the string, so the caller must pin Spark's settings, for example with `pinned_reads`.
 
     Raises:
-        ConfigError: code ``INPUT_SCHEMA``: 'input.schema' is not a list of columns with types, or has the same name
-            twice, ignoring case.
+        ConfigError: code ``INPUT_SCHEMA``: 'input.schema' is not a list of columns with types, or contains the same
+            name twice, ignoring case.
     """
     if not ddl:
         return None
@@ -41,7 +40,7 @@ def not_null_columns(declared: StructType | None) -> frozenset[str]:
 
 
 def _wrong(got: str) -> ConfigError:
-    """Return the error for an 'input.schema' that does not declare a list of columns."""
+    """Return the error for an invalid 'input.schema'."""
     return ConfigError(
         code=ErrorCode.INPUT_SCHEMA,
         what="'input.schema'",

@@ -22,9 +22,9 @@ from sparkscore.spark.settings import read_from
 
 
 class DeltaSource:
-    """The source whose items are the rows of a Delta table.
+    """A source whose items are the rows of a Delta table.
 
-    It reads the version that 'input.version' names, or the newest version at the time when the source is opened.
+    It reads the version given by 'input.version', or the newest version when the source is opened.
     """
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
@@ -51,18 +51,18 @@ class DeltaSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """A description of the table, with the version that is read."""
+        """A description of the table, including the version that is read."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Return the rows, with the data file of each row in a hidden column."""
+        """Return the rows, with each row's data file in a hidden column."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the number of NULLs in each of the given columns, from the footers of the version's data files.
 
-        A column is left out if its number of NULLs is not known, for example because its NULLs may be in deleted rows.
-        All columns are left out if the table is remote or its columns may have different names in the data files.
+        A column is left out if its number of NULLs is not known, for example because some NULLs may be in deleted rows.
+        All columns are left out if the table is remote, or if columns may have different names in the data files.
         """
         # The statistics in the Delta log are not used, because they may cover only the first columns or no column.
         if self._has_own_names:
@@ -77,10 +77,10 @@ class DeltaSource:
         """Do nothing, since the table was checked when it was opened."""
 
     def check_unchanged(self) -> None:
-        """Check that the table was not removed and created again.
+        """Check that the table has not been removed and created again.
 
-        A new table at the same location may have a version with the same number, but different rows. No other check is
-        needed, because the rows of a version do not change.
+        A new table at the same location may have a version with the same number but different rows. The rows of a
+        version never change, so nothing else is checked.
 
         Raises:
             SourceError: the table has a different id than when it was opened, or it cannot be read.
@@ -101,8 +101,8 @@ class DeltaSource:
     def _find_detail(self, spark: SparkSession) -> tuple[str, list[str], bool]:
         """Return the table's id, its partition columns, and whether the table uses column mapping.
 
-        With column mapping, a column may have a different name in the data files. If Delta returns no details, the
-        table is treated as one with column mapping.
+        With column mapping, columns may have different names in the data files. If Delta returns no details, the table
+        is treated as one with column mapping.
         Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md#column-mapping.
         """
         found = describe(spark, "DETAIL", self._path).select("id", "partitionColumns", "properties").first()
@@ -111,11 +111,11 @@ class DeltaSource:
         return str(found[0]), list(found[1]), dict(found[2]).get("delta.columnMapping.mode", "none") != "none"
 
     def _find_version(self, spark: SparkSession, wanted: int | None) -> int:
-        """Return the version of the table that the run reads: the wanted version, or the newest if `wanted` is None.
+        """Return the table version that the run reads: the wanted version, or the newest if `wanted` is None.
 
         Raises:
-            SourceNotFoundError: the location is a local path without a Delta table, or the history of the table does
-                not contain the wanted version.
+            SourceNotFoundError: the location is a local path without a Delta table, or the table's history does not
+                contain the wanted version.
         """
         if not is_remote(self._path) and not (local_path(self._path) / "_delta_log").is_dir():
             raise SourceNotFoundError(
@@ -141,9 +141,9 @@ class DeltaSource:
 
 
 def _measure(frame: DataFrame) -> tuple[int, int]:
-    """Return the number of rows, and the total size in bytes of the data files that contain them.
+    """Return the number of rows, and the total size in bytes of their data files.
 
-    The call starts a Spark job, which reads no column of the table.
+    This starts a Spark job, which reads no column of the table.
     """
     metadata = frame.metadataColumn("_metadata")
     files = frame.select(metadata.getField("file_path").alias("file"), metadata.getField("file_size").alias("size"))

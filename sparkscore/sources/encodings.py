@@ -28,7 +28,7 @@ WIDE: Final = frozenset({"UTF-16", "UTF-16BE", "UTF-16LE", "UTF-32"})
 
 
 def given_encoding(options: Mapping[str, str]) -> str | None:
-    """Return Spark's name of the encoding that 'input.options' set, or None if they do not set an encoding.
+    """Return Spark's name for the encoding set in 'input.options', or None if no encoding is set.
 
     Python's aliases, such as ``latin-1`` and ``utf8``, are accepted.
 
@@ -55,18 +55,18 @@ def given_encoding(options: Mapping[str, str]) -> str | None:
 
 
 def with_encoding(options: Mapping[str, str], encoding: str | None) -> dict[str, str]:
-    """Return a copy of the options in which the given encoding replaces the options 'encoding' and 'charset'.
+    """Return a copy of the options in which the given encoding replaces the 'encoding' and 'charset' options.
 
     Args:
         options: options for Spark's reader.
-        encoding: Spark's name of the encoding, or None to return the options without an encoding.
+        encoding: Spark's name for the encoding, or None to only remove these options.
     """
     others = {key: value for key, value in options.items() if key.lower() not in _OPTIONS}
     return others if encoding is None else {**others, "encoding": encoding}
 
 
 def wrong_bytes(path: str, what: str, encoding: str) -> SourceError:
-    """Return the error for a file whose bytes are not text in its encoding.
+    """Return the error for a file whose bytes are not valid in its encoding.
 
     Args:
         path: the path of the file.

@@ -29,23 +29,22 @@ logger = logging.getLogger("sparkscore")
 
 @dataclass(frozen=True)
 class FailedItems:
-    """The failed items of an earlier run that a new run scores again.
+    """The failed items of an earlier run, to be scored again by a new run.
 
     Attributes:
         run_id: the id of the earlier run.
         location: the location of its quarantine table.
         table_format: the format of its quarantine table.
-        columns: the columns of its input with the names of their Spark types, or None if the items are files.
-        first: the id of the run in which the items failed for the first time. It differs from `run_id` if the earlier
-            run itself scored the failed items of another run.
-        since: the ids of the runs that have already scored failed items of the run `first` again and published them
-            into the same output.
-        left: a Counter of the items that are still to be scored, or None if all failed items are. The keys are the
-            paths of files, or rows as JSON. Equal rows have the same key, so a count may be above 1.
-        order_doubt: why the order of the columns was uncertain in the earlier run, or an empty string if it was
-            certain.
-        nulls: for each integer or boolean column whose NumPy dtype depends on whether it has a NULL, the answer in the
-            earlier run. With it, the new run gives the column the same dtype.
+        columns: the columns of its input and the names of their Spark types, or None if the items are files.
+        first: the id of the run in which the items first failed. It differs from `run_id` if the earlier run itself
+            scored another run's failed items.
+        since: the ids of the runs that have already scored failed items of run `first` again and published them to the
+            same output.
+        left: a Counter of the items that remain to be scored, or None if all failed items do. The keys are file paths
+            or rows as JSON. Equal rows have the same key, so a count may be above 1.
+        order_doubt: why the column order was uncertain in the earlier run, or an empty string if it was certain.
+        nulls: for each integer or boolean column whose NumPy dtype depends on its NULLs, whether it had a NULL in the
+            earlier run. The new run uses this to give the column the same dtype.
     """
 
     run_id: str
@@ -60,7 +59,7 @@ class FailedItems:
 
     @classmethod
     def of(cls, record: RunRecord) -> FailedItems | None:
-        """Return the failed items of a run, or None if its record does not contain a location or format for them."""
+        """Return the failed items of a run, or None if its record contains no location or format for them."""
         location, table_format = record.quarantine.location, record.output.format
         if location is None or table_format is None:
             return None
@@ -85,14 +84,14 @@ def open_failed(
 ) -> FileListSource | FailedRowsSource:
     """Read the failed items of an earlier run from its quarantine, and return a source for them.
 
-    Items that cannot be identified are left out, with a warning in the log. Items that are no longer to be scored,
-    according to `FailedItems.left`, are left out as well.
+    Items that cannot be identified are left out, and a warning is logged. Only the items in `FailedItems.left` are
+    returned, unless it is None.
 
     Args:
         spark: the session.
         failed: the earlier run and its quarantine.
-        columns: for rows, the order of the columns in the new run. If this is None or does not have exactly the columns
-            of the earlier run, the order of the earlier run is kept.
+        columns: for rows, the column order of the new run. The order of the earlier run is used if this is None or
+            does not contain exactly the same columns.
 
     Raises:
         SourceNotFoundError: no item can be identified, or a file no longer exists.
@@ -126,7 +125,7 @@ def open_failed(
 def _in_order_of(failed: FailedItems, columns: Sequence[str]) -> FailedItems:
     """Return the failed items with their columns in the given order.
 
-    If `columns` are not exactly the columns of the items, the items are returned unchanged.
+    The items are returned unchanged unless `columns` are exactly their columns.
     """
     found = failed.columns or {}
     if sorted(columns) != sorted(found):
@@ -135,10 +134,9 @@ def _in_order_of(failed: FailedItems, columns: Sequence[str]) -> FailedItems:
 
 
 def items_of(spark: SparkSession, failed: FailedItems) -> Counter[str | None]:
-    """Return the number of times that each failed item is in the quarantine, as a Counter.
+    """Return a Counter of the failed items in the quarantine, whose keys are file paths or rows as JSON.
 
-    The keys are paths of files, or rows as JSON. Items that cannot be identified are left out. For a file, the number
-    is always 1.
+    Items that cannot be identified are left out. The count of a file is always 1.
 
     Raises:
         SourceError: the quarantine cannot be read.
@@ -161,13 +159,13 @@ def _quarantined(spark: SparkSession, failed: FailedItems) -> list[Row]:
 
 
 def _remaining(items: Sequence[Row], identity: str, left: Counter[str | None] | None) -> list[Row]:
-    """Return the items that are still to be scored.
+    """Return the items that remain to be scored.
 
     Args:
         items: rows of the quarantine.
         identity: the name of the column that identifies an item.
-        left: the number of times that each item is still to be scored, or None to return all items. Of equal items,
-            the first ones are returned.
+        left: how often each item remains to be scored, or None to return all items. The first of several equal items
+            are returned.
     """
     if left is None:
         return list(items)
@@ -181,9 +179,10 @@ def _remaining(items: Sequence[Row], identity: str, left: Counter[str | None] | 
 
 
 class FailedRowsSource:
-    """The source whose items are the failed rows of an earlier run.
+    """A source whose items are the failed rows of an earlier run.
 
-    The rows have the types of the earlier run's input. The driver holds all rows in memory, and sends them to Spark.
+    The rows have the column types of the earlier run's input. The driver holds all rows in memory and sends them to
+    Spark.
     """
 
     def __init__(self, spark: SparkSession, failed: FailedItems, rows: list[tuple[str, str | None]]) -> None:
@@ -208,11 +207,11 @@ class FailedRowsSource:
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Return the failed rows, with the source file of each row in a hidden column."""
+        """Return the failed rows, with each row's source file in a hidden column."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in each of the given columns of the failed rows."""
+        """Return the number of NULLs in each of the given columns."""
         return {name: self._nulls[name] for name in columns}
 
     def check_contents(self) -> None:

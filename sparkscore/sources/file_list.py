@@ -13,9 +13,9 @@ from sparkscore.sources.samples import check_files_unchanged, with_samples
 
 
 class FileListSource:
-    """The source whose items are files.
+    """A source whose items are files.
 
-    The files are listed once. Spark does not read their contents. An empty file is also an item.
+    The files are listed once, and empty files are included. Spark does not read their contents.
     """
 
     def __init__(
@@ -25,9 +25,9 @@ class FileListSource:
 
         Args:
             spark: not used, since Spark does not read the files.
-            config: the section 'input' of the deployment.
+            config: the deployment's 'input' section.
             listing: the files, or None to list the files at the location in `config`.
-            location: the location that the run record shows, or None for the location in `config`.
+            location: the location shown in the run record, or None for the location in `config`.
         """
         del spark
         listing = listing or list_files(config.location)
@@ -45,7 +45,7 @@ class FileListSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """A description of the input, with the files that were listed when it was opened."""
+        """A description of the input, including the files that were listed when it was opened."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
@@ -53,7 +53,7 @@ class FileListSource:
         return None
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002 - the same for every source
-        """Return an empty dictionary, since files as items have no columns."""
+        """Return an empty dictionary, since files have no columns here."""
         return {}
 
     def check_contents(self) -> None:

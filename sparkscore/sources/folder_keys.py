@@ -1,6 +1,6 @@
 """Convert the values of partition columns to their declared types, or raise an error if a value does not fit (driver).
 
-The values are in the names of folders ``key=value``. Spark's own conversion reads ``300`` as the tinyint 44, rounds
+The values come from the names of ``key=value`` folders. Spark's own conversion reads ``300`` as the tinyint 44, rounds
 decimals, and reads timestamps in the session's time zone.
 """
 
@@ -30,7 +30,7 @@ _NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 def check_key_values(
     files: Sequence[InputFile], folder: Path, declared: StructType, keys: Collection[str], zone: str
 ) -> None:
-    """Check that the declared types of the partition columns can hold the values in the names of the folders.
+    """Check that the values in folder names fit the declared types of the partition columns.
 
     Args:
         files: the files of the input.
@@ -40,8 +40,8 @@ def check_key_values(
         zone: the time zone for timestamps without a time zone.
 
     Raises:
-        SourceSchemaError: a declared type cannot hold the value in the name of a folder, or the value is NULL and the
-            column is declared NOT NULL. The message contains the name of the folder.
+        SourceSchemaError: a value does not fit the declared type, or is NULL in a column that is declared NOT NULL. The
+            message contains the name of the folder.
     """
     for field in declared:
         if field.name not in keys:
@@ -78,7 +78,7 @@ def key_values(path: str, folder: Path, keys: Sequence[str]) -> tuple[str | None
 
 
 def _keys_in(path: Path, folder: Path) -> dict[str, tuple[str, str]]:
-    """Return the value of each partition column in a path, with the name of the ``key=value`` folder that sets it.
+    """Return the value of each partition column in a path, and the name of the ``key=value`` folder that sets it.
 
     Args:
         path: the path of a folder with files of the input.
@@ -89,7 +89,7 @@ def _keys_in(path: Path, folder: Path) -> dict[str, tuple[str, str]]:
 
 
 def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str, str]:
-    """Return the different values of a partition column, each with the name of the first folder that sets the value.
+    """Return the distinct values of a partition column, each with the name of the first folder that sets it.
 
     Args:
         files: the files of the input.
@@ -113,7 +113,7 @@ def with_key_values(frame: DataFrame, schema: StructType, keys: Collection[str],
 
     Args:
         frame: the rows, with the hidden columns. The partition columns are strings.
-        schema: the schema of the input, which contains the types of the partition columns.
+        schema: the schema of the input, including the types of the partition columns.
         keys: the names of the partition columns.
         zone: the time zone for timestamps without a time zone.
     """

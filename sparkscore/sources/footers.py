@@ -1,6 +1,6 @@
-"""Read the footers of Parquet files: the types, the compression and the number of NULLs of their columns (driver).
+"""Read the footers of Parquet files to find column types, compression codecs and NULL counts (driver).
 
-To save memory, files with equal footers share one `Footer`, and the NULLs of all files are added up by column.
+To save memory, files with equal footers share one `Footer`, and NULLs are counted per column over all files.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from sparkscore.sources.reading import read_each
 
 @dataclass(frozen=True)
 class Footer:
-    """The parts of a Parquet file's footer that decide how the file is read.
+    """The parts of a Parquet file's footer that determine how the file is read.
 
     Attributes:
-        columns: the type of each column, in the order of the file.
+        columns: the type of each column, in file order.
         codecs: the compression codecs of the first row group.
-        old_times: the columns with times of type INT96 that may have nanoseconds, which Spark truncates to
-            microseconds. There are none if Spark wrote the file.
+        old_times: the columns with INT96 timestamps that may have nanoseconds, which Spark truncates to microseconds.
+            The set is empty if Spark wrote the file.
         is_empty: whether the file has no rows.
     """
 
@@ -37,13 +37,13 @@ class Footer:
 
 @dataclass
 class NullCounts:
-    """The numbers of NULLs in the columns of several files, added up from the statistics in their footers.
+    """The number of NULLs in each column of several files, added up from the statistics in their footers.
 
     Attributes:
         rows: the number of rows in the files whose footer can be read.
         files: the number of files that have rows or whose footer cannot be read.
-        nulls: for each column, the number of NULLs in the files whose statistics contain this number.
-        known: for each column, the number of files whose statistics contain the column's number of NULLs.
+        nulls: for each column, the number of NULLs in the files whose statistics contain it.
+        known: for each column, the number of files whose statistics contain its number of NULLs.
     """
 
     rows: int = 0
@@ -70,13 +70,13 @@ class NullCounts:
 
         Args:
             columns: names of top-level columns. A column with a dot in its name is left out.
-            rows: the number of rows that the reader returns, or None if it returns all rows of the files. For a Delta
-                table with deleted rows, this number is lower than the number of rows in the files.
+            rows: the number of rows that the reader returns, or None if it returns all rows of the files. A Delta table
+                with deleted rows has fewer rows than its files.
 
         Returns:
-            the number of NULLs by column. 0 means that the statistics of every file with rows show no NULL. A number
-            above 0 may be too low, because some files may have no statistics. Such a number is only returned if the
-            reader returns all rows.
+            the number of NULLs by column. 0 means that every file with rows has statistics, and none shows a NULL. A
+            number above 0 is only returned if the reader returns all rows. It may be too low, because some files may
+            have no statistics.
         """
         are_all_read = rows is None or rows == self.rows
         # The path of a nested field, such as 'a.b', cannot be distinguished from the name of a column with a dot.
@@ -90,11 +90,11 @@ class NullCounts:
 
 @dataclass(frozen=True)
 class Footers:
-    """The footers of the Parquet files of an input.
+    """The footers of an input's Parquet files.
 
     Attributes:
         of_files: the footer of each file, in the order of the files, or None for a footer that cannot be read.
-        nulls: the number of NULLs in each column of all files together.
+        nulls: the number of NULLs in each column, over all files.
     """
 
     of_files: list[Footer | None]
@@ -147,8 +147,11 @@ def names_of(footers: Iterable[Footer | None]) -> list[tuple[str, ...] | None]:
 class _FileNulls:
     """The number of rows in a file, and the number of NULLs by column.
 
-    A column is left out if the statistics of a row group do not contain its number of NULLs, if it is nested or has a
-    dot in its name, or if it is not one of the columns that were requested.
+    A column is left out in any of these cases:
+
+    - It was not requested.
+    - It is nested, or has a dot in its name.
+    - The statistics of a row group do not contain its number of NULLs.
     """
 
     rows: int
@@ -159,7 +162,7 @@ class _FileNulls:
 class _Layout:
     """The parts of a Parquet footer from which a `Footer` is created.
 
-    Layouts are used as dictionary keys, so that files with equal layouts share one `Footer`.
+    Layouts serve as dictionary keys, so that files with equal layouts share one `Footer`.
     """
 
     schema: bytes
@@ -184,7 +187,7 @@ def _read_metadata(path: str) -> pq.FileMetaData | None:
 
 
 def _layout_of(metadata: pq.FileMetaData) -> _Layout | None:
-    """Return the parts of a footer that decide how the file is read, or None if Arrow cannot read its schema."""
+    """Return the parts of a footer that determine how the file is read, or None if Arrow cannot read its schema."""
     try:
         schema = metadata.schema.to_arrow_schema()
     except pa.ArrowException:

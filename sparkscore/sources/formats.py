@@ -1,4 +1,4 @@
-"""Detect the format of an input for which the deployment does not name a format (driver)."""
+"""Detect the format of an input if the deployment does not name one (driver)."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool 
     - The format that the deployment names.
     - ``delta``, if the only location is a folder that contains ``_delta_log``.
     - ``files``, if `is_files_by_default` is true.
-    - The format of all files, if their extensions belong to one format.
+    - The format that belongs to the extensions of all files.
     - ``files``.
 
     Args:
-        config: the section 'input' of the deployment.
+        config: the deployment's 'input' section.
         is_files_by_default: whether the items are files if the deployment does not name a format.
         is_no_code: whether the deployment is written for Azure ML and has no scoring script. If so, and if the
-            extensions decide, the files must have one format, which must be ``csv``, ``parquet`` or ``files``.
+            extensions decide, all files must have the same format: ``csv``, ``parquet`` or ``files``.
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
@@ -68,7 +68,7 @@ def _not_azures(examples: dict[str, str]) -> ConfigError:
     """Return the error for files that an Azure ML deployment without a scoring script cannot read.
 
     Args:
-        examples: for each format of the files, the path of one file.
+        examples: the path of one file for each format.
     """
     other = next((name for name in examples if name not in _TABLES_OF_AZURE), next(iter(examples)))
     is_known = other != "files"

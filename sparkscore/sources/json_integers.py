@@ -1,6 +1,6 @@
 """Read JSON integers that are written as ``5.0`` or ``5e0`` (driver).
 
-Spark's reader does not accept such numbers for columns of integers.
+Spark's reader does not accept such numbers for integer columns.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _EXACT: Final = DecimalType(20, 0)
 def read_integers(load: Callable[[StructType], DataFrame], schema: StructType, respelled: Collection[str]) -> DataFrame:
     """Return the rows of JSON files in which some columns contain integers that are written as ``5.0``.
 
-    The integers in these columns are read as decimals, which are then cast to the declared integer types.
+    These columns are read as decimals, which are then cast to the declared integer types.
 
     Args:
         load: a function that reads the files with a schema and adds the hidden columns.
         schema: the declared columns.
-        respelled: the names of the columns with such integers. Each of their numbers is an integer that the declared
-            type can hold.
+        respelled: the names of the columns with such integers. The declared types must be able to hold all of their
+            numbers.
     """
     if not respelled:
         return load(schema)

@@ -23,7 +23,7 @@ _DEFAULT_OPTIONS: Final = {"mode": "FAILFAST"}
 
 
 class JsonSource:
-    """The source whose items are the rows of JSON files."""
+    """A source whose items are the rows of JSON files."""
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
         options = json_options(_DEFAULT_OPTIONS | config.options)
@@ -39,18 +39,18 @@ class JsonSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """A description of the input, with the files that were listed when it was opened."""
+        """A description of the input, including the files that were listed when it was opened."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Return the rows, with the source file of each row in a hidden column, or None if the input has no files."""
+        """Return the rows, with each row's source file in a hidden column, or None if the input has no files."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the number of NULLs in each of the given columns, as counted when the input was opened.
 
-        The number is 0 for a column that is declared NOT NULL. Other columns are left out if no record has them, or if
-        Spark may drop or change records because of the option 'mode'.
+        The number is 0 for a column declared NOT NULL. Any other column is left out if no record contains it, or if the
+        'mode' option allows Spark to drop or change records.
         """
         counts = dict.fromkeys(self._not_null.intersection(columns), 0)
         if self._survey is not None and self._survey.are_all_read:
@@ -69,10 +69,7 @@ class JsonSource:
         check_files_unchanged(self._files.files)
 
     def _read(self, config: Input) -> tuple[DataFrame, str]:
-        """Return the rows, and the reason why the order of their columns is uncertain.
-
-        The reason is an empty string if the order is certain.
-        """
+        """Return the rows, and the reason why their column order is uncertain (an empty string if it is certain)."""
         files = self._files
         with pinned_reads(files.spark, "json"):
             declared = declared_schema(config.schema_ddl)
@@ -89,10 +86,7 @@ class JsonSource:
             )
 
     def _count_rows(self) -> int | None:
-        """Return the number of rows, or None if it is not known because Spark may drop some of them.
-
-        The result is 0 if the input has no files.
-        """
+        """Return the number of rows, or None if it is not known because Spark may drop some of them."""
         if self._survey is None:
             return 0
         return self._survey.rows if self._survey.are_all_read else None

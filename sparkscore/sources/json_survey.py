@@ -55,17 +55,17 @@ _NO_COLUMN: Final = "_sparkscore_no_record"
 
 @dataclass(frozen=True)
 class JsonFiles:
-    """The result of the survey of JSON files.
+    """The result of a survey of JSON files.
 
     Attributes:
         rows: the number of records that were read.
-        columns: a summary of the values of each column.
-        schema: the columns with their inferred types. If types are declared, it contains the columns of the files, all
-            with `NullType`, because only their names are used. It is None if Spark has to infer the types.
-        are_all_read: whether Spark reads all records. If the option 'mode' has a value other than FAILFAST, Spark may
+        columns: a summary of each column's values.
+        schema: the columns with their inferred types, or None if Spark has to infer the types. If columns are declared,
+            only the names of the files' columns are used, and all types are `NullType`.
+        are_all_read: whether Spark reads all records. If the 'mode' option has a value other than FAILFAST, Spark may
             drop or change some.
-        respelled: the columns that are declared as integers, or as nested types with integers, but in which some
-            numbers are written as ``5.0`` or ``5e0``.
+        respelled: the columns declared as integers, or as nested types with integers, in which some numbers are written
+            as ``5.0`` or ``5e0``.
     """
 
     rows: int
@@ -75,23 +75,24 @@ class JsonFiles:
     respelled: frozenset[str] = frozenset()
 
     def count_nulls(self, columns: Collection[str]) -> dict[str, int]:
-        """Return the number of records in which a column is NULL or missing, for each of the given columns.
+        """Return the number of records in which each of the given columns is NULL or missing.
 
-        A column that no record has is left out.
+        A column that occurs in no record is left out.
         """
         return {name: self.rows - self.columns[name].count for name in columns if name in self.columns}
 
 
 def json_options(options: Mapping[str, str]) -> dict[str, str]:
-    """Convert the options in the deployment to options for Spark's JSON reader.
+    """Convert 'input.options' to options for Spark's JSON reader.
 
-    The encoding is replaced with Spark's name for it. A line separator is added if Spark needs one: for files with a
-    record in each line and an encoding other than UTF-8. If the option 'mode' is FAILFAST or is not set, the column for
-    corrupt records gets a name that is unlikely in an input.
+    - The encoding is replaced with Spark's name for it.
+    - A line separator is added if Spark needs one, which is the case for files with one record per line in an encoding
+      other than UTF-8.
+    - If 'mode' is FAILFAST or not set, the column for corrupt records gets a name that is unlikely to be in the input.
 
     Raises:
-        ConfigError: Spark cannot read the encoding; files with a record in each line have the encoding UTF-16 or UTF-32
-            (only names with a byte order are allowed); or an option such as 'allowComments' is true.
+        ConfigError: Spark cannot read the encoding; files with one record per line have the encoding UTF-16 or UTF-32
+            (the name must include the byte order, as in UTF-16LE); or an option such as 'allowComments' is true.
     """
     if wrong := [name for name in _OTHER_GRAMMARS if find_option(options, name) == _TRUE]:
         raise ConfigError(
@@ -127,8 +128,8 @@ def read_json(
 ) -> JsonFiles:
     """Check each record of JSON files, and return the column types and a summary of the values.
 
-    The files are read on the driver if their total size is small, or else on the workers. A warning is logged if
-    columns are left out; see `TypesOfJson.left_out`.
+    Small inputs are read on the driver, others on the workers. A warning is logged if columns are left out; see
+    `TypesOfJson.left_out`.
 
     Args:
         spark: the session.
@@ -138,11 +139,11 @@ def read_json(
         wanted: the columns that the run uses, or None for all columns.
 
     Raises:
-        SourceError: a file contains something other than JSON records, is not text in its encoding, has a compression
+        SourceError: a file contains something other than JSON records, is not valid in its encoding, has a compression
             that sparkscore cannot read, or cannot be decompressed.
-        SourceSchemaError: a declared type cannot hold a value; a NOT NULL column is NULL or missing in a record; two
-            names differ only in case; or sparkscore infers the types, and no type can hold all values of a column that
-            the run uses.
+        SourceSchemaError: a value does not fit its declared type; a NOT NULL column is NULL or missing in a record; two
+            names differ only in case; or the types are inferred, and no type can hold all values of a column that the
+            run uses.
         ScoringError: the Spark job that reads the files failed.
     """
     refuse_packed(files, (".deflate", *NOT_READ_HERE), "JSON without compression, or compressed as .gz, .bz2 or .zst")
@@ -182,7 +183,7 @@ class _Survey:
         self._drops_bad = not _is_strict(options)
 
     def run(self, spark: SparkSession) -> Found:
-        """Read the files on the driver or on the workers, and summarize them."""
+        """Read the files, on the driver or on the workers, and summarize them."""
         types = (
             None
             if self._declared is None
@@ -202,10 +203,10 @@ class _Survey:
         return found
 
     def _count_lines(self, lines: Mapping[int, int]) -> None:
-        """Store in `self._first_lines`, for each part of a file, how many lines of the file come before the part.
+        """Store in `self._first_lines`, for each part of a file, the number of lines of the file before that part.
 
         Args:
-            lines: the number of lines in each part, by the number of the part.
+            lines: the number of lines in each part, by part number.
         """
         before, path = 0, ""
         for part in self._parts:
@@ -214,7 +215,7 @@ class _Survey:
             before += lines.get(part.number, 0)
 
     def position_text(self, position: Sequence[int]) -> str:
-        """Return a phrase with the file and the line of a position.
+        """Return a phrase with the file and line of a position.
 
         Args:
             position: the number of a part, and the number of a line in that part.
@@ -226,7 +227,7 @@ class _Survey:
         """Raise an error if a file cannot be read, or contains something that is not a JSON record.
 
         Raises:
-            SourceError: there is a problem. The message contains the file and, if known, the line of the first one.
+            SourceError: the survey found a problem. The message contains the file and, if known, the line.
         """
         if found.problem is None:
             return
@@ -241,10 +242,10 @@ class _Survey:
         raise _no_record(path, line, problem, detail, is_multiline=self._form.is_multiline)
 
     def refuse_misfits(self, found: Found) -> None:
-        """Raise an error if a declared type cannot hold a value of its column.
+        """Raise an error if a value does not fit the declared type of its column.
 
         Raises:
-            SourceSchemaError: there is such a value. The message contains the column, file and line of the first one.
+            SourceSchemaError: a value does not fit. The message contains the column, file and line of the first one.
         """
         all_misfits = [
             (position, name, misfit)
@@ -264,12 +265,13 @@ class _Survey:
         )
 
     def refuse_nulls(self, found: Found) -> None:
-        """Raise an error if a column that is declared NOT NULL is NULL or missing in a record.
+        """Raise an error if a column declared NOT NULL is NULL or missing in a record.
 
-        Columns that occur in no record are ignored here: `SparkFiles.read_rows` checks that declared columns exist.
+        Columns that occur in no record are ignored here; `SparkFiles.read_rows` checks that declared columns exist.
 
         Raises:
-            SourceSchemaError: there is such a column. The message contains its name and the number of these records.
+            SourceSchemaError: a column is NULL or missing. The message contains its name and the number of such
+                records.
         """
         for field in self._declared or ():
             seen = found.columns.get(field.name)
@@ -287,10 +289,10 @@ def _no_record(path: str, line: int, problem: str, detail: str, *, is_multiline:
 
     Args:
         path: the path of the file.
-        line: the number of the line.
+        line: the line number.
         problem: the type of the problem; see `RecordError.reason`.
-        detail: a phrase that describes the problem, or the name of a field that an object has twice.
-        is_multiline: whether the option 'multiLine' is set, so that the file is one JSON value.
+        detail: a phrase that describes the problem, or the name of the repeated field.
+        is_multiline: whether 'multiLine' is set, so that the file is one JSON value.
     """
     got, expected, next_step = {
         "json": (f"no JSON ({detail})", "one JSON object", "Correct the line."),
@@ -344,18 +346,15 @@ def _refuse_names(columns: Mapping[str, FieldSurvey]) -> None:
 
 
 def _is_strict(options: Mapping[str, str]) -> bool:
-    """Return whether a record that Spark cannot read stops the run.
-
-    This is the case if the option 'mode' is FAILFAST or is not set.
-    """
+    """Return whether a record that Spark cannot read stops the run ('mode' is FAILFAST or not set)."""
     return (find_option(options, "mode") or "failfast").lower() == "failfast"
 
 
 def _has_own_types(options: Mapping[str, str]) -> bool:
-    """Return whether Spark, and not sparkscore, has to infer the types.
+    """Return whether Spark, rather than sparkscore, infers the types.
 
-    This is the case if the option 'mode' is PERMISSIVE, or if an option that controls type inference has a value other
-    than ``false``.
+    This is the case if 'mode' is PERMISSIVE, or if an option that controls type inference has a value other than
+    ``false``.
     """
     are_set = any((find_option(options, name) or "false") != "false" for name in _OF_TYPES)
     mode = (find_option(options, "mode") or "failfast").lower()
@@ -363,7 +362,7 @@ def _has_own_types(options: Mapping[str, str]) -> bool:
 
 
 def _form_of(options: Mapping[str, str]) -> JsonForm:
-    """Convert the options to a `JsonForm`, which contains, for example, the encoding and the line separator."""
+    """Convert the options to a `JsonForm`."""
     encoding = find_option(options, "encoding") or "UTF-8"
     separator = find_option(options, "lineSep")
     return JsonForm(
@@ -377,8 +376,8 @@ def _form_of(options: Mapping[str, str]) -> JsonForm:
 def _parts(files: Iterable[InputFile], options: Mapping[str, str]) -> list[Part]:
     """Divide files into parts that different tasks can read.
 
-    A large file is divided into ranges of 16 MiB. A file is one part if it is compressed, has a wide encoding such as
-    UTF-16, or is read with the option 'multiLine'.
+    Large files are divided into ranges of 16 MiB. A file is a single part if it is compressed, has a wide encoding such
+    as UTF-16, or is read with 'multiLine'.
     """
     encoding = find_option(options, "encoding") or "UTF-8"
     is_whole = find_option(options, "multiLine") == _TRUE or encoding in WIDE

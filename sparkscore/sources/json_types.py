@@ -49,8 +49,7 @@ class Doubt:
 
     Attributes:
         column: the name of the column, or the path of values inside it, such as ``column.field`` or ``column[]``.
-        got: a phrase with the types of the values that do not fit, and the file and line of the first value of each
-            type.
+        got: a phrase with the conflicting types, and the file and line of the first value of each type.
         expected: a phrase that describes values for which there is a type.
         type: a type with which the user can declare the column.
         effect: a phrase that says how values are read with that type.
@@ -64,22 +63,23 @@ class Doubt:
 
 
 class TypesOfJson:
-    """The inferred types of the columns of JSON files.
+    """The inferred types of JSON columns.
+
+    If all values of a column are NULL, or if no type can hold all of them, the type of the column is a string. The same
+    rule applies to the parts of nested columns.
 
     Attributes:
-        left_out: the columns whose values are objects without fields, or objects and arrays that contain nothing but
-            such objects. Spark leaves these columns out.
-        schema: the other columns with their types. If all values of a column are NULL, or if no type can hold all of
-            them, the type of the column is a string. The same holds for the parts of a nested column.
+        left_out: the columns that Spark leaves out, because their values are objects without fields, or objects and
+            arrays that contain only such objects.
+        schema: the other columns with their types.
     """
 
     def __init__(self, columns: Mapping[str, FieldSurvey], position_text: Callable[[list[int]], str]) -> None:
         """Infer the type of each column.
 
         Args:
-            columns: a summary of the values of each column.
-            position_text: a function that returns a phrase with the file and the line of a position, for error
-                messages.
+            columns: a summary of each column's values.
+            position_text: a function that returns a phrase with the file and line of a position, for error messages.
         """
         self._columns, self._position_text = columns, position_text
         self._doubts: dict[str, Doubt] = {}
@@ -92,8 +92,8 @@ class TypesOfJson:
         """Raise an error if no type can hold all values of one of the wanted columns.
 
         Raises:
-            SourceSchemaError: there is such a column. The message contains its name, and the types of the values that
-                do not fit with the file and line of the first value of each type.
+            SourceSchemaError: there is such a column. The message contains its name, the conflicting types, and the
+                file and line of the first value of each type.
         """
         doubt = next((self._doubts[name] for name in wanted if name in self._doubts), None)
         if doubt is None:
@@ -108,7 +108,7 @@ class TypesOfJson:
         )
 
     def _declaration(self, wanted: Collection[str]) -> str:
-        """Return a string for 'input.schema' that declares the wanted columns, for an error message."""
+        """Return an 'input.schema' that declares the wanted columns, for an error message."""
         types = {field.name: field.dataType.simpleString() for field in self.schema if field.name in wanted}
         return schema_line(types, {name: doubt.type for name, doubt in self._doubts.items() if name in types})
 
@@ -120,8 +120,8 @@ class TypesOfJson:
     def _type_of(self, path: str, seen: FieldSurvey) -> DataType | None:
         """Return the type of the values at a path, or None if all of them are objects without fields.
 
-        Objects and arrays that contain only objects without fields have no type either. NULL fits every type. If all
-        values are NULL, the type is a string. If no type can hold all values, a `Doubt` is stored, and the type is a
+        The result is also None for objects and arrays that contain only such objects. NULL fits every type, and if all
+        values are NULL, the type is a string. If no type can hold all values, a `Doubt` is stored and the type is a
         string.
 
         Args:
@@ -145,7 +145,7 @@ class TypesOfJson:
     def _nested(self, path: str, seen: FieldSurvey) -> DataType | None:
         """Return the type of the objects or arrays at a path, or None if they contain only objects without fields.
 
-        If the path is too deep, a `Doubt` is stored, and the type is a string.
+        If the path is too deep, a `Doubt` is stored and the type is a string.
         """
         if path.count("[]") + path.count(".") > _DEEPEST:
             got = [("objects or arrays inside each other", min(seen.types.values()))]
@@ -158,10 +158,9 @@ class TypesOfJson:
         return None if element is None else ArrayType(element)
 
     def _number(self, path: str, seen: FieldSurvey) -> DataType:
-        """Return bigint or double as the type of values that are all numbers.
+        """Return the type of values that are all numbers: double if any has a decimal point or exponent, else bigint.
 
-        The type is double if a number has a decimal point or an exponent, or else bigint. If this type cannot hold all
-        of the values, a `Doubt` is stored, and the type is a string.
+        If this type cannot hold all of the values, a `Doubt` is stored and the type is a string.
         """
 
         def found(*types: str) -> list[tuple[str, list[int]]]:
@@ -183,13 +182,13 @@ class TypesOfJson:
     def _doubt(
         self, path: str, found: list[tuple[str, list[int]]], expected: str, declared: str, effect: str
     ) -> DataType:
-        """Store a `Doubt`: the reason why no type can hold all values at a path. Return the string type.
+        """Store a `Doubt`, the reason why no type can hold all values at a path, and return the string type.
 
         Only the first reason for each column is kept.
 
         Args:
             path: the path of the values: a column, or a part of a nested column.
-            found: the types of values that do not fit together, each with the position of the first such value.
+            found: the conflicting types, each with the position of its first value.
             expected: a phrase that describes values for which there is a type.
             declared: a type with which the user can declare the column, if the values are not inside objects or arrays.
             effect: a phrase that says how values are read with that type.
@@ -204,7 +203,7 @@ class TypesOfJson:
 def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
     """Yield the names of the columns as a list, and then the field names of nested objects as further lists.
 
-    Each further list has the field names of the objects at one path, such as ``column`` or ``column.field``.
+    There is one further list for the objects at each path, such as ``column`` or ``column.field``.
     """
     yield list(columns)
     for seen in columns.values():
@@ -212,7 +211,7 @@ def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
 
 
 def _names_inside(seen: FieldSurvey) -> Iterator[list[str]]:
-    """Yield one list with the field names of the objects in a column, and further lists for the objects inside them."""
+    """Yield a list of the field names of a column's objects, and further lists for the objects inside them."""
     if seen.fields:
         yield from names_in(seen.fields)
     if seen.element is not None:
