@@ -32,9 +32,12 @@ def check_run_id(run_id: str) -> str:
     """Check that a run id can be used as a folder name and as a partition value, and return it unchanged.
 
     Raises:
-        ConfigError: the id is not an ASCII letter followed by at most 127 ASCII letters, digits and ``_ . -``. Or it
-            ends with a full stop, which some stores drop; it would be read as a number from a partition column, like
-            ``NaN``; or it is the name of a lock or of one of Spark's own files.
+        ConfigError: the id has one of these faults:
+
+            - It is not an ASCII letter followed by at most 127 ASCII letters, digits, ``_``, ``.`` or ``-``.
+            - It ends with a full stop, which some stores drop.
+            - It is a word such as ``NaN``, which is read as a number in a partition column.
+            - It is the name of a lock or of one of Spark's own files.
     """
     if not is_run_id(run_id):
         raise ConfigError(

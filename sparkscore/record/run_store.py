@@ -92,8 +92,8 @@ class RunStore(Protocol):
         """Create the run's location in the store, unless it exists.
 
         Raises:
-            ConfigError: the location has files that sparkscore did not write, or the store has a run whose id differs
-                only in case and cannot tell the two apart.
+            ConfigError: the location has files that sparkscore did not write. Or the store is not case-sensitive and
+                already has a run whose id differs only in case.
             LineageError: the store cannot be written.
         """
 

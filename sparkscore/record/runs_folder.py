@@ -1,6 +1,6 @@
-"""The folder of a run, with its record, plan, manifest and logs, and the runs folder that contains it (driver).
+"""Store runs in folders: the folder of each run, and the runs folder that contains these folders (driver).
 
-This module replaces files atomically, except for logs: a reader of a file sees the old content or the new content.
+All files except logs are replaced atomically: a reader sees either the old or the new content.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from sparkscore.stage.surroundings import open_store
 logger = logging.getLogger("sparkscore")
 
 RUNS_VARIABLE = "SPARKSCORE_RUNS"
-#: File that marks a runs folder, so that the files there are not treated as items of an input.
+#: File that marks a runs folder, so that the files in it are not treated as input items.
 RUNS_MARKER = ".sparkscore-runs"
 _MANIFEST = "manifest.json"
 _KEY = "identity.key"
@@ -47,19 +47,19 @@ _LONGEST_RECORD = 64 * 1024 * 1024
 def runs_folder(explicit: str | Path | None = None) -> Path:
     """Return the absolute path of the runs folder.
 
-    If no folder is given, the folder is that in ``$SPARKSCORE_RUNS``, or ``./sparkscore-runs`` if that is not set.
+    It defaults to ``$SPARKSCORE_RUNS``, or to ``./sparkscore-runs`` if that variable is not set.
     """
     return Path(explicit or os.environ.get(RUNS_VARIABLE) or "sparkscore-runs").absolute()
 
 
 class RunFolder:
-    """Stores a run as files in a folder: implements `sparkscore.record.run_store.RunStore`.
+    """Stores a run as files in a folder. Implements `sparkscore.record.run_store.RunStore`.
 
-    The constructor creates nothing; `create` creates the folder.
+    The constructor does not create the folder; `create` does.
 
     Args:
         runs: path of the runs folder.
-        run_id: id of the run, which is the name of its folder.
+        run_id: id of the run, which is also the name of its folder.
 
     Raises:
         ConfigError: the run id is not valid.
@@ -72,16 +72,16 @@ class RunFolder:
         self.lock_file = self.path / "lock"
         self.log_file = self.path / "run.log"
         self.spark_log_file = self.path / "spark.log"
-        #: Scripts may write files into this folder. The files are kept with the run, and sparkscore does not read them.
+        #: Folder into which scripts may write files. They are kept with the run, and sparkscore does not read them.
         self.script_output = self.path / "script_output"
-        #: Folder for the logs that scripts write with Azure's class ``EntryScript``. It has a subfolder for each host.
+        #: Folder for the logs that scripts write with Azure's ``EntryScript`` class. It has a subfolder for each host.
         self.script_logs = self.path / "script_logs"
 
     def refuse_foreign(self) -> None:
-        """Raise an error if there is a file or folder of the user at the path of the run's folder.
+        """Raise an error if the run folder's path is taken by a file or folder of the user.
 
         Raises:
-            ConfigError: the path exists, and it is neither the folder of a run nor an empty folder.
+            ConfigError: the path exists, and is neither a folder of this run nor an empty folder.
         """
         if not os.path.lexists(self.path) or is_run_folder(self.path, self.run_id):
             return
@@ -95,13 +95,13 @@ class RunFolder:
         )
 
     def create(self) -> None:
-        """Create the folder of the run and its subfolder for the files that scripts write, unless they exist.
+        """Create the run's folder, and in it the folder for the scripts' files, unless they exist.
 
-        Marker files, which show that sparkscore made this folder and the runs folder, are created or touched.
+        Marker files in the run's folder and in the runs folder show that sparkscore made these folders.
 
         Raises:
-            ConfigError: the user has a file or folder with this name, or the file system does not distinguish the run
-                id from another one that differs only in case.
+            ConfigError: the user has a file or folder with this name. Or the file system is not case-sensitive, and
+                there is a run whose id differs only in case.
             LineageError: the folder cannot be created.
         """
         with self._writing("Nothing was written."):
@@ -123,19 +123,19 @@ class RunFolder:
 
     @property
     def runs(self) -> Path:
-        """The runs folder, which contains the folder of this run and maybe those of others."""
+        """The runs folder that contains this run's folder."""
         return self.path.parent
 
     def claim(self) -> RunLock:
-        """Return the lock of the run, a context manager that acquires the lock."""
+        """Return the run's lock, a context manager that acquires it."""
         return RunLock(self.lock_file, self.run_id)
 
     def is_claimed(self) -> bool:
-        """Return whether a live driver holds the lock of the run."""
+        """Return whether a live driver holds the run's lock."""
         return is_held(self.lock_file)
 
     def key(self) -> bytes:
-        """Return the key for the digests of the run's secrets.
+        """Return the key with which the run's secrets are digested.
 
         The first call creates the key, in a file that only its owner can read.
 
@@ -148,7 +148,7 @@ class RunFolder:
             return key_in(self._store.read(_KEY), self.path / _KEY, self.run_id)
 
     def log_handler(self) -> logging.Handler:
-        """Return a handler for Python's `logging` that appends to the run's log. A large log is rotated.
+        """Return a `logging` handler that appends to the run's log. A large log is rotated.
 
         Raises:
             LineageError: the log cannot be opened.
@@ -158,7 +158,7 @@ class RunFolder:
 
     @contextmanager
     def _writing(self, state: str = "") -> Iterator[None]:
-        """Convert an `OSError` that is raised in the ``with`` block to a `LineageError` about the run's folder."""
+        """Raise a `LineageError` about the run's folder instead of any `OSError` raised in the ``with`` block."""
         try:
             yield
         except OSError as error:
@@ -172,11 +172,11 @@ class RunFolder:
             ) from error
 
     def write_request(self, request: Mapping[str, Any]) -> None:
-        """Write the request of the run into ``request.json``, so that the run can be resumed by its id.
+        """Write the run's request to ``request.json``, so that the run can be resumed by its id.
 
         Args:
-            request: the request. If it is empty, because the real one may contain a secret, `read_request` returns None
-                from then on.
+            request: the request. Pass an empty one if the real one may contain a secret: `read_request` then returns
+                None.
 
         Raises:
             LineageError: the file cannot be written.
@@ -186,15 +186,15 @@ class RunFolder:
             self._put("request.json", text + "\n")
 
     def read_request(self) -> dict[str, Any] | None:
-        """Return the request from ``request.json``, or None if it was not written, was empty or cannot be read."""
+        """Return the request from ``request.json``, or None if it was not written, is empty or cannot be read."""
         return read_json(self.path / "request.json")
 
     def write_code(self, files: Mapping[str, str], left_out: Mapping[str, str]) -> None:
-        """Write the digests of the code folder's files into ``code.json``, so that a resumed run can report changes.
+        """Write the digests of the files in the code folder to ``code.json``, so that a resumed run can report changes.
 
         Args:
-            files: digest of each file that was sent to the workers, by name.
-            left_out: reason why each other file or folder was not sent, by name.
+            files: digests of the files that were sent to the workers, by file name.
+            left_out: reasons why other files and folders were not sent, by name.
 
         Raises:
             LineageError: the file cannot be written.
@@ -204,28 +204,27 @@ class RunFolder:
             self._put("code.json", text + "\n")
 
     def read_code(self) -> dict[str, dict[str, str]]:
-        """Return the content of ``code.json`` as a dictionary with the keys ``files`` and ``left_out``.
+        """Return the content of ``code.json``, a dictionary with the keys ``files`` and ``left_out``.
 
-        The values of both keys are empty dictionaries if the file does not exist or cannot be read.
+        Both values are empty dictionaries if the file does not exist or cannot be read.
         """
         found = read_json(self.path / "code.json") or {}
         parts = {name: found.get(name) for name in ("files", "left_out")}
         return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
 
     def read_record(self) -> RunRecord | None:
-        """Return the record of the run from ``record.json``, or None if the file has no record of this run.
+        """Return the run record from ``record.json``, or None if the file has no record of this run.
 
-        The result is also None if the file does not exist, cannot be read, or is larger than 64 MiB.
+        None is also returned if the file does not exist, cannot be read, or is larger than 64 MiB.
         """
         return _record_in(self.path / "record.json", self.run_id)
 
     def write_record(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> None:
-        """Replace the record of the run in ``record.json`` atomically.
+        """Replace the run record in ``record.json``.
 
         Args:
             record: the new record.
-            check: called immediately before the record is replaced. If it raises an error, the old record stays, and
-                the error is raised.
+            check: called immediately before the record is replaced. If it raises an error, the old record is kept.
 
         Raises:
             LineageError: the record cannot be written.
@@ -237,7 +236,7 @@ class RunFolder:
             self._put("record.json", text + "\n", check)
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write the manifest into ``manifest.json``.
+        """Write the run's manifest to ``manifest.json``.
 
         Raises:
             LineageError: the file cannot be written.
@@ -254,7 +253,7 @@ class RunFolder:
         """Return the manifest from ``manifest.json``, or None if the run has none.
 
         Raises:
-            LineageError: the manifest cannot be read, was changed since it was written, or has a different format.
+            LineageError: the manifest cannot be read, has changed since it was written, or has a different format.
         """
         if not self.has_manifest():
             return None
@@ -262,7 +261,7 @@ class RunFolder:
         return manifest_in(read_json(file) or {}, file, self.run_id)
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Write the later runs that scored failed items of this run again into ``scored_again.json``.
+        """Write the list of later runs that scored failed items of this run again to ``scored_again.json``.
 
         Args:
             runs: the runs, in the order in which they began to publish.
@@ -275,16 +274,16 @@ class RunFolder:
             self._put(_SCORED_AGAIN, text + "\n")
 
     def read_scored_again(self) -> list[ScoredAgain]:
-        """Return the later runs that scored failed items of this run again. The list is empty if there are none.
+        """Return the later runs that scored failed items of this run again, or an empty list if no list was written.
 
         Raises:
-            LineageError: the list cannot be read, or was changed since it was written.
+            LineageError: the list cannot be read, or has changed since it was written.
         """
         file = self.path / _SCORED_AGAIN
         return runs_in(read_json(file) or {}, file, self.run_id) if file.exists() else []
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
-        """Write ``attempts.parquet``, the table of this run's calls, with one row for each call in the reports.
+        """Write the table of this run's calls to ``attempts.parquet``, with one row for each call in the reports.
 
         Args:
             reports: the reports of the run's mini-batches.
@@ -296,7 +295,7 @@ class RunFolder:
             pq.write_table(attempts_of(self.run_id, reports), file)
 
     def read_attempts(self) -> pa.Table:
-        """Return the rows of ``attempts.parquet``, or a table without rows if there is no such file.
+        """Return the rows of ``attempts.parquet``, or an empty table if the file does not exist.
 
         Raises:
             LineageError: the file cannot be read.
@@ -316,7 +315,7 @@ class RunFolder:
             ) from error
 
     def write_plan(self, mini_batches: pa.Table) -> None:
-        """Write the planned mini-batches of input files into ``plan.parquet``, for users to look at.
+        """Write the planned mini-batches of input files to ``plan.parquet``, for users to look at.
 
         Raises:
             LineageError: the file cannot be written.
@@ -325,7 +324,7 @@ class RunFolder:
             write_plan(str(self.path / "plan.parquet"), mini_batches)
 
     def _put(self, name: str, text: str, check: Callable[[], None] = lambda: None) -> None:
-        # File names may have bytes that are not UTF-8. They are written as escape sequences.
+        # File names may contain bytes that are not UTF-8. These are written as escape sequences.
         self._store.put(name, text.encode(errors="backslashreplace"), check=check)
 
 
@@ -339,10 +338,10 @@ def open_run(runs: Path, run_id: str) -> RunStore:
 
 
 def list_records(runs: Path) -> list[RunRecord]:
-    """Return the records of the runs in a runs folder. The run that started last comes first.
+    """Return the records of the runs in a runs folder, latest start first.
 
-    A file ``record.json`` is skipped, with a warning in the log, if it cannot be read or if the run id in it is not the
-    name of its folder. The list is empty if the runs folder does not exist.
+    If a ``record.json`` cannot be read, or its run id is not the name of its folder, it is skipped and a warning is
+    logged. If the runs folder does not exist, the list is empty.
     """
     records = []
     for path in sorted(runs.glob("*/record.json")):
@@ -375,9 +374,9 @@ def read_record(runs: Path, run_id: str) -> RunRecord:
 
 
 def waits_for_publishing(folder: Path) -> bool | None:
-    """Return whether a run is held according to its record, or None if the runs folder does not exist on this host.
+    """Return whether a run is held, or None if the runs folder does not exist on this host.
 
-    If the runs folder exists, but has no readable record of the run, the result is False.
+    A run without a readable record is not held.
 
     Args:
         folder: the run's folder, which may not exist.

@@ -1,4 +1,4 @@
-"""The list of the runs that scored failed items of an earlier run again (driver)."""
+"""Define the list of later runs that scored failed items of a run again (driver)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from sparkscore.record.checksum import is_whole, summed
 class ScoredAgain:
     """An entry of ``scored_again.json``: a run that scored failed items of an earlier run again.
 
-    The entry is written when the run begins to publish. So it does not show that the rows of the run were published.
+    The entry is written when the run begins to publish, so it does not prove that the run's rows were published.
 
     Attributes:
         run_id: id of the run.
         origin: id of the earlier run, as in ``--only-failed RUN_ID``. Its quarantine has the failed items.
-        items: number of items that were scored again; 0 if it is not known.
+        items: number of items that were scored again, or 0 if it is not known.
         quarantined: number of these items that failed again.
-        quarantine: path of the quarantine table, into which the run publishes the items that failed again.
-        format: format of the tables `quarantine` and `output`: ``delta`` or ``parquet``.
-        output: path of the table into which the run publishes the items that did not fail.
-        run_id_column: name of the column with the run id in the table `output`.
+        quarantine: path of the quarantine table for the items that failed again.
+        format: format of both tables: ``delta`` or ``parquet``.
+        output: path of the table for the items that did not fail.
+        run_id_column: name of the run id column in the table `output`.
     """
 
     run_id: str
@@ -40,12 +40,12 @@ class ScoredAgain:
 
 
 def note_of(runs: Iterable[ScoredAgain]) -> dict[str, Any]:
-    """Convert a list of runs to a JSON object with a checksum. The runs keep their order."""
+    """Convert a list of runs to a JSON object with a checksum."""
     return summed({"runs": [asdict(run) for run in runs]})
 
 
 def runs_in(content: Mapping[str, Any], path: Path, run_id: str) -> list[ScoredAgain]:
-    """Return the list of runs from a JSON object that `note_of` returned.
+    """Return the list of runs in a JSON object that was made by `note_of`.
 
     Args:
         content: the JSON object.
@@ -53,7 +53,7 @@ def runs_in(content: Mapping[str, Any], path: Path, run_id: str) -> list[ScoredA
         run_id: id of the run whose failed items were scored again, for the error message.
 
     Raises:
-        LineageError: the JSON object has no checksum, or was changed since it was written.
+        LineageError: the JSON object has no checksum, or has changed since it was written.
     """
     if not is_whole(content):
         raise LineageError(

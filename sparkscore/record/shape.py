@@ -1,4 +1,4 @@
-"""Distinguish the files and folders that sparkscore wrote into a runs folder from those of the user (driver)."""
+"""Tell the files and folders that sparkscore wrote into a runs folder from those of the user (driver)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from sparkscore.stage.layout import finished
 
-#: File that marks a folder as a run's folder that sparkscore made. A folder without it belongs to the user.
+#: File that marks a run's folder, made by sparkscore. Earlier versions did not write it.
 RUN_MARKER: Final = ".sparkscore-run"
 _STATES: Final = frozenset({"RUNNING", "COMPLETE", "HELD", "FAIL", "ABORT"})
-# Files that earlier versions, which made no `RUN_MARKER`, wrote into a run's folder before they wrote its record.
+# Files that earlier versions (which wrote no `RUN_MARKER`) wrote into a run's folder before its record.
 _BEFORE_THE_RECORD: Final = re.compile(
     r"spark\.log(\..*)?|run\.log|script_(output|logs)|lock(\..*)?|identity\.key"
     r"|\.identity\.key\.[0-9]+|\.record\.json\.[0-9]+"
@@ -27,8 +27,7 @@ def is_run_folder(folder: Path, run_id: str) -> bool:
 
     Args:
         folder: the path.
-        run_id: id of the run. Not used if the folder has a marker file, which earlier versions of sparkscore did not
-            write.
+        run_id: id of the run. It is used only if the folder has no marker file, which earlier versions did not write.
     """
     if not folder.is_dir():
         return False
@@ -36,9 +35,9 @@ def is_run_folder(folder: Path, run_id: str) -> bool:
 
 
 def _is_of_an_earlier_version(folder: Path, run_id: str) -> bool:
-    """Return whether an earlier version of sparkscore, which wrote no `RUN_MARKER`, made the folder for this run.
+    """Return whether a folder was made for this run by an earlier version, which wrote no `RUN_MARKER`.
 
-    The result is also True if the folder is empty.
+    An empty folder also counts.
     """
     record, request = (read_json(folder / name) or {} for name in ("record.json", "request.json"))
     if record.get("run_id") == run_id and record.get("state") in _STATES and isinstance(record.get("config"), dict):
@@ -55,13 +54,11 @@ def _is_before_the_record(name: str) -> bool:
 
 
 def read_json(path: Path, longest: float = math.inf) -> dict[str, Any] | None:
-    """Return the JSON object in a file, or None if the file has none or cannot be read.
-
-    The result is also None for a folder, a pipe and a truncated file.
+    """Return the JSON object in a file, or None if the file cannot be read or does not contain a JSON object.
 
     Args:
         path: path of the file.
-        longest: largest size of the file in bytes. For a larger file, the result is None.
+        longest: largest allowed size of the file in bytes. If it is exceeded, None is returned.
     """
     try:
         if not path.is_file() or path.stat().st_size > longest:

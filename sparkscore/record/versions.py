@@ -1,4 +1,4 @@
-"""Find the versions of Python and of packages, and the git commit of a folder (driver)."""
+"""Find the versions of Python and packages, and a folder's git commit (driver)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def version_or_none(package: str) -> str | None:
-    """Return the version of a package, or None if the package is not installed."""
+    """Return the version of a package, or None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -17,15 +17,15 @@ def version_or_none(package: str) -> str | None:
 
 
 def version_of_python() -> str:
-    """Return the version of Python that runs this process."""
+    """Return the version of the running Python."""
     return platform.python_version()
 
 
 def git_commit_of(folder: Path) -> str | None:
-    """Return the git commit of the repository that contains a folder, or None if there is none.
+    """Return the git commit of the repository that contains a folder, or None if it cannot be found.
 
-    The commit ends in ``-dirty`` if tracked files differ from the commit. The result is also None if git cannot be run,
-    or needs more than 20 seconds.
+    If tracked files differ from the commit, it ends in ``-dirty``. The result is None if the folder is in no
+    repository, or if git cannot be run or takes more than 20 seconds.
     """
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

@@ -1,8 +1,8 @@
-"""Find and download models in MLflow's registry, and suppress MLflow's own output (driver and worker).
+"""Find and download models in MLflow's registry, and silence MLflow's output (driver and worker).
 
-The driver looks up the models that a deployment names (`sparkscore.models.references`). A worker looks up the models
-whose names a scoring script passes to Azure's ``Model.get_model_path``, but only if the deployment has no model with
-that name (`sparkscore.scorers.registered_models`).
+The driver looks up the models that a deployment names (`sparkscore.models.references`). A worker looks up models only
+for Azure's ``Model.get_model_path``, if the deployment has no model of the requested name
+(`sparkscore.scorers.registered_models`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Look up models in MLflow's registry and tracking store, and download their files (driver and worker).
 
-The functions and methods of this module must be called inside `quiet_mlflow`, which raises an error if MLflow is not
-installed.
+Call the functions and methods of this module inside `quiet_mlflow`, which raises an error if MLflow is not installed.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-# MLflow's error codes for something that does not exist. For a missing alias, MLflow reports an invalid parameter.
+# MLflow's error codes for things that do not exist. For a missing alias, MLflow reports an invalid parameter.
 _NOT_FOUND: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"})
 _LEVELS_OF_UNITY_CATALOG: Final = 3
 _SQLITE: Final = "sqlite:///"
@@ -33,25 +32,24 @@ _DOWNLOAD_NOTE: Final = "registered_model_meta"
 class NotRegisteredError(Exception):
     """MLflow's registry or tracking store has no such model, version, alias, run or file.
 
-    This is not an error for users: its message has no next step.
+    This error is not meant for users: its message has no next step.
     """
 
 
 @dataclass(frozen=True)
 class Registry:
-    """A model registry or a tracking store of MLflow. The tracking store has the models that MLflow runs logged.
+    """An MLflow model registry or tracking store. The tracking store has the models logged by MLflow runs.
 
     Attributes:
-        uri: the URI of the registry or tracking store, as MLflow writes it.
+        uri: the URI of the registry or tracking store, in MLflow's notation.
     """
 
     uri: str
 
     def can_exist(self) -> bool:
-        """Return whether there can be a registry at this URI (driver and worker).
+        """Return False if the URI points to an SQLite file that does not exist, and True otherwise (driver and worker).
 
-        The result is False only for an SQLite file that does not exist. For such a URI, MLflow would create an empty
-        database instead of reporting an error.
+        For a missing file, MLflow would create an empty database instead of reporting an error.
         """
         return not self.uri.startswith(_SQLITE) or Path(unquote(self.uri.removeprefix(_SQLITE))).exists()
 
@@ -59,22 +57,21 @@ class Registry:
         """Check that a registered model has this version, and return it as the registry writes it (driver and worker).
 
         Raises:
-            NotRegisteredError: there is no such model or version.
+            NotRegisteredError: the model or the version does not exist.
         """
         with _missing_reported():
             return str(self._client().get_model_version(name, version).version)
 
     def find_latest_version(self, name: str, stage: str | None = None) -> str | None:
-        """Return the highest version of a registered model, or None if there is no version (driver and worker).
+        """Return the highest version of a registered model, or None if it has no versions (driver and worker).
 
         Args:
             name: name of the registered model.
-            stage: MLflow stage of the version, for example ``production``, in upper or lower case, or None for any
-                stage.
+            stage: MLflow stage of the version, for example ``production``, in any case. None means any stage.
 
         Raises:
-            NotRegisteredError: the registry reports that there is no such model. Some registries report no versions
-                instead, and the result is None.
+            NotRegisteredError: the registry reports that the model does not exist. Some registries report no versions
+                instead, so that None is returned.
         """
         with _missing_reported():
             versions = _versions_of(self._client(), name)
@@ -83,19 +80,19 @@ class Registry:
         return max((str(version.version) for version in versions), key=int, default=None)
 
     def find_version_of_alias(self, name: str, alias: str) -> str:
-        """Return the version that an alias of a registered model points to (driver).
+        """Return the version that a registered model's alias points to (driver).
 
         Raises:
-            NotRegisteredError: there is no such model or alias.
+            NotRegisteredError: the model or the alias does not exist.
         """
         with _missing_reported():
             return str(self._client().get_model_version_by_alias(name, alias).version)
 
     def find_logged_model(self, model_id: str) -> tuple[str, str]:
-        """Look up a logged model by its id, and return its name and its id (driver).
+        """Return the name and the id of a logged model (driver).
 
         Raises:
-            NotRegisteredError: there is no such logged model.
+            NotRegisteredError: there is no logged model with this id.
         """
         with _missing_reported():
             logged = self._client().get_logged_model(model_id)
@@ -105,7 +102,7 @@ class Registry:
         """Check that the tracking store has an MLflow run with this id (driver).
 
         Raises:
-            NotRegisteredError: there is no such MLflow run.
+            NotRegisteredError: it does not.
         """
         with _missing_reported():
             self._client().get_run(run_id)
@@ -113,15 +110,15 @@ class Registry:
     def download(self, uri: str, folder: Path) -> Path:
         """Download a model into a folder, and return the path of the downloaded file or folder (driver and worker).
 
-        A model in a local store is copied into the folder. The file ``registered_model_meta``, which MLflow may add to
-        the model, is removed.
+        A model in a local store is copied. The file ``registered_model_meta``, which MLflow may add to the model, is
+        removed.
 
         Args:
-            uri: reference of one version of the model, without an alias.
-            folder: the folder for the files, which MLflow creates.
+            uri: reference to a version of the model, without an alias.
+            folder: the destination folder, which MLflow creates.
 
         Raises:
-            NotRegisteredError: MLflow reports that there is no such model or path.
+            NotRegisteredError: MLflow reports that the model or path does not exist.
         """
         import mlflow
 
@@ -133,11 +130,11 @@ class Registry:
         return Path(path)
 
     def describe_known(self, name: str) -> str:
-        """Return a phrase that lists what the registry has, for the error about a model that was not found (driver).
+        """Return a phrase that lists what the registry has, for the error about a missing model (driver).
 
-        The phrase lists up to five versions and up to five aliases of the model. If the model has no versions, the
-        phrase lists up to five names of registered models instead, or says that there are none. An empty string is
-        returned if MLflow raises an ``MlflowException``, for example because the user may not list models.
+        The phrase lists up to five versions and up to five aliases of the model. If the model has no versions, it lists
+        up to five registered models instead, or says that the registry has none. If MLflow raises an
+        ``MlflowException``, for example because the user may not list models, an empty string is returned.
 
         Args:
             name: name of the model that was not found.
@@ -151,7 +148,7 @@ class Registry:
                 models = [model.name for model in client.search_registered_models()]
                 return f"one of the models {names(models)}" if models else "a registered model; the registry has none"
             aliases = client.get_registered_model(name).aliases
-        # The phrase is only a help for the user: the caller raises an error about the missing model in any case.
+        # The phrase only helps the user: the caller raises an error about the missing model in any case.
         except MlflowException:
             return ""
         found = f"version {names(version.version for version in versions)}"
@@ -159,7 +156,7 @@ class Registry:
 
     @contextmanager
     def reporting(self, model: str, next_step: str) -> Iterator[None]:
-        """Raise a `ModelError` instead of any other exception that the ``with`` block raises (driver and worker).
+        """Raise a `ModelError` instead of any other exception raised in the ``with`` block (driver and worker).
 
         Args:
             model: name or reference of the model, for the message.
@@ -173,7 +170,7 @@ class Registry:
             yield
         except ModelError:
             raise
-        # Each store raises the exceptions of its own library: boto3, a database driver, requests.
+        # Each store raises exceptions of its own library: boto3, a database driver, requests.
         except Exception as error:
             raise ModelError(
                 code=ErrorCode.MODEL_REGISTRY,
@@ -196,10 +193,10 @@ def configured_registry() -> Registry:
 
 
 def registry_of_name(name: str) -> Registry:
-    """Return the registry that a registered model with this name belongs to (driver).
+    """Return the registry that a registered model belongs to, given the model's name (driver).
 
-    That is the configured registry, with one exception: if the configured registry is that of a Databricks workspace,
-    a name with three parts (``catalog.schema.model``) belongs to Unity Catalog.
+    This is the configured registry, with one exception: in a Databricks workspace, a model whose name has three parts
+    (``catalog.schema.model``) belongs to Unity Catalog.
 
     Source: https://mlflow.org/docs/latest/ml/model-registry/ (registry URI ``databricks-uc``).
     """
@@ -230,8 +227,8 @@ def _versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
 def _missing_reported() -> Iterator[None]:
     """Raise a `NotRegisteredError` if the ``with`` block raises an MLflow error that means "not found".
 
-    Errors about an invalid parameter count as "not found", too, because MLflow raises such an error for a missing
-    alias. Other errors are not changed.
+    Errors about invalid parameters count as "not found", because MLflow raises them for missing aliases. Other errors
+    are raised unchanged.
     """
     from mlflow.exceptions import MlflowException
 

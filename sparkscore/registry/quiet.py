@@ -13,8 +13,8 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import MissingDependencyError
 
-# Environment variables for MLflow. A variable that the user has set is not changed. MLflow itself would try a failed
-# request seven more times, which takes four minutes.
+# Environment variables for MLflow. Variables that the user has set are not changed. By default, MLflow retries a failed
+# request seven times, which takes four minutes.
 _SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -27,8 +27,8 @@ _LOGGERS: Final = ("mlflow", "alembic", "urllib3")
 def quiet_mlflow() -> Iterator[None]:
     """Import MLflow, and suppress its logs, warnings, progress bars and telemetry inside the ``with`` block.
 
-    Critical messages are still logged. Progress bars, telemetry, and the number of times that MLflow repeats a failed
-    request are set with environment variables. If the user has set one of these variables, it keeps its value.
+    Critical messages are still logged. MLflow's progress bars, telemetry and number of retries are set with environment
+    variables, unless the user has set them already.
 
     Raises:
         MissingDependencyError: MLflow is not installed.
@@ -43,10 +43,10 @@ def quiet_mlflow() -> Iterator[None]:
     os.environ.update({name: value for name, value in _SETTINGS.items() if before[name] is None})
     try:
         with warnings.catch_warnings():
-            # Only the warnings of MLflow and its database packages. The user must see other warnings, such as that of
-            # scikit-learn about a model that was saved with a different version.
+            # Only warnings from MLflow and its database packages. The user must see other warnings, for example the one
+            # from scikit-learn about a model that was saved with a different version.
             warnings.filterwarnings("ignore", module="(mlflow|alembic|sqlalchemy)")
-            # Imported before its loggers are silenced, because the import sets their levels.
+            # MLflow is imported before its loggers are silenced, because the import sets their levels.
             import mlflow  # noqa: F401 - for what the import does
 
             with _silent_loggers():

@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 def stores_for_workers() -> tuple[str, str]:
-    """Return the URIs of MLflow's tracking store and of its registry, for the workers.
+    """Return the URIs of MLflow's tracking store and registry, for the workers.
 
     If the driver process has imported MLflow, the URIs come from MLflow, because the user's code may have set them
-    there. Otherwise they come from environment variables, and a URI is an empty string if its variable is not set.
-    Relative paths, with or without ``sqlite:///`` before them, become absolute. Other URIs are not changed.
+    there. Otherwise they come from environment variables, and the URI for an unset variable is an empty string.
+    Relative paths, with or without ``sqlite:///`` in front, are made absolute. Other URIs are not changed.
     """
     mlflow = sys.modules.get("mlflow")
     if mlflow is not None:
@@ -24,15 +24,15 @@ def stores_for_workers() -> tuple[str, str]:
 
 
 def is_local_store(uri: str) -> bool:
-    """Return whether an MLflow store is local: its URI is an absolute path, or begins with ``sqlite:`` or ``file:``."""
+    """Return whether an MLflow store's URI is an absolute path, or begins with ``sqlite:`` or ``file:``."""
     return uri.startswith(("sqlite:", "file:", "/"))
 
 
 def is_absolute_store(uri: str) -> bool:
-    """Return whether the URI of an MLflow store is set and does not depend on the working directory.
+    """Return whether an MLflow store's URI is set and does not depend on the working directory.
 
     The result is False for an empty string, a relative path, and ``sqlite:///`` with a relative path. It is also False
-    for an absolute path that Python writes differently, such as ``/data/mlruns/`` with the slash at the end.
+    for an absolute path that Python would write differently, for example ``/data/mlruns/`` with its trailing slash.
     """
     return bool(uri) and _absolute(uri) == uri
 
