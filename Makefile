@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-faults test-hostile test-simulation storm torture test-torch check docs format env java gomp preflight lock clean
+.PHONY: help demo test test-faults test-hostile test-platforms test-simulation storm torture test-torch check docs format env java gomp preflight lock clean
 
 PYTHON ?= python3
 LOGS := .make
@@ -37,7 +37,7 @@ test: preflight java gomp env $(ARCHIVE)  ## run the tests; those that take long
 	@set -m; { ended=0; $(BIN)/python -m pytest -p no:cacheprovider -m 'not faults' --cov --cov-report= $(MEASURED) || ended=1; \
 	  $(BIN)/python -m pytest -p no:cacheprovider -m 'not faults' $(APART) && exit $$ended; } >$(LOGS)/apart.log 2>&1 & apart=$$!; set +m; \
 	trap 'kill -- -$$apart 2>/dev/null || true' EXIT; \
-	failed=; $(BIN)/python -m pytest -m 'not faults' $(addprefix --ignore=,$(MEASURED) $(APART) tests/simulation tests/hostile) || failed=yes; \
+	failed=; $(BIN)/python -m pytest -m 'not faults' $(addprefix --ignore=,$(MEASURED) $(APART) tests/simulation tests/hostile tests/platforms) || failed=yes; \
 	echo "$(MEASURED) $(APART), meanwhile (log: $(LOGS)/apart.log):"; wait $$apart || failed=yes; \
 	sed -n '/^==* \(FAILURES\|ERRORS\) /,$$p' $(LOGS)/apart.log; \
 	grep -E '^(=.* in [0-9.]+s|.*Required test coverage)' $(LOGS)/apart.log || tail -n 5 $(LOGS)/apart.log; test -z "$$failed"
@@ -47,6 +47,9 @@ test-faults: preflight java gomp env $(ARCHIVE)  ## kill, hang and break everyth
 
 test-hostile: preflight java gomp env $(ARCHIVE)  ## score under hostile settings, with odd scripts, files and users
 	@$(BIN)/python -m pytest tests/hostile
+
+test-platforms: preflight java gomp env $(ARCHIVE)  ## score on clusters whose workers have nothing, and wherever else Spark runs
+	@$(BIN)/python -m pytest tests/platforms
 
 test-simulation: env  ## crash runs at each of their steps, over a store that fails and lies; needs no Java
 	@$(BIN)/python -m pytest tests/simulation
