@@ -26,10 +26,10 @@ class Listing:
     """The files of an input, and the number of files and folders that are left out.
 
     Attributes:
-        files: the files. `list_files` sorts them by path, and returns each path only once.
+        files: the files. `list_files` sorts them by path and returns each path only once.
         skipped: for each reason, the number of files and folders that are left out. If a file is found several times,
-            for example by two globs, each time after the first one is counted.
-        folder: the location of the input if it is one folder, or None. If the folders inside it are named
+            for example by two globs, the repetitions are counted here.
+        folder: the location of the input if it is a single folder, or None. If folders inside it are named
             ``key=value``, the keys are partition columns.
     """
 
@@ -41,17 +41,17 @@ class Listing:
 def list_files(locations: Iterable[str]) -> Listing:
     """List the files at the locations of an input.
 
-    A location is the path of a file, a glob, or a folder. The files in a folder and in its subfolders are listed.
+    A location is the path of a file, a glob, or a folder, whose files are listed recursively. Symbolic links to folders
+    are not followed inside a folder.
 
-    A hidden file or folder is listed if its path is one of the locations. If it is only found in a folder or by a glob,
-    it is left out. Files that sparkscore wrote for its runs are also left out if they are found in this way. Inside a
-    folder, symbolic links to folders are not followed.
+    Hidden files and folders are left out unless their path is itself a location. So are the files that sparkscore wrote
+    for its runs.
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
         SourceError: a folder cannot be read, the path of a file is not UTF-8, or a location belongs to
             sparkscore's runs; see `refuse_own`.
-        ConfigError: a location is a URI of a store that is not the local file system.
+        ConfigError: a location is a URI of a store other than the local file system.
     """
     named = list(locations)
     skipped: Counter[str] = Counter()
@@ -82,10 +82,10 @@ def check_locations(locations: Iterable[str]) -> None:
 
 
 def files_named(paths: Iterable[str]) -> Listing:
-    """Return a listing of the files with exactly these paths, in their order. The paths are not treated as globs.
+    """Return a listing of the files with exactly these paths, in the given order. The paths are not treated as globs.
 
     Raises:
-        SourceNotFoundError: a path no longer exists, or is not a file.
+        SourceNotFoundError: a path no longer exists or is not a file.
     """
     skipped: Counter[str] = Counter()
     found: list[InputFile] = []
@@ -120,12 +120,12 @@ def _matches(location: str, skipped: Counter[str]) -> list[Path]:
 
     Args:
         location: the location.
-        skipped: the number of files and folders that were left out, by reason. This function adds to the numbers.
+        skipped: the number of files and folders left out so far, by reason. This function updates it.
 
     Raises:
         SourceNotFoundError: the location does not exist, and no file or folder matches it as a glob.
         SourceError: the location belongs to sparkscore's runs; see `refuse_own`.
-        ConfigError: the location is a URI of a store that is not the local file system.
+        ConfigError: the location is a URI of a store other than the local file system.
     """
     path = _absolute(location)
     if path.exists():
@@ -170,8 +170,8 @@ def _files_below(path: Path, skipped: Counter[str]) -> Iterator[InputFile]:
 def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
     """Yield the files in a folder and its subfolders.
 
-    Hidden files and folders, files and folders that sparkscore wrote for its runs, symbolic links to folders, and
-    entries that are not files, such as pipes, are left out. Each of them is counted in `skipped`.
+    The following are left out and counted in `skipped`: hidden files and folders, those that sparkscore wrote for its
+    runs, symbolic links to folders, and entries that are not files, such as pipes.
 
     Raises:
         SourceError: a folder cannot be read, or the path of a file is not UTF-8.
@@ -201,7 +201,7 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
 
 
 def _input_file(path: Path) -> InputFile:
-    """Return a file of the input with its path, size, inode, modification time and change time.
+    """Return an `InputFile` with the path, size, inode, modification time and change time of a file.
 
     Raises:
         SourceError: the path of the file is not UTF-8.

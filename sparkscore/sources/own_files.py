@@ -25,12 +25,12 @@ _OF_SCRIPTS: Final = ("script_output", "script_logs")
 
 
 def is_own_folder(folder: Path) -> bool:
-    """Return whether a folder is a runs folder, the folder of one run, or a stage."""
+    """Return whether a folder is a runs folder, the folder of a run, or a stage."""
     return (folder / RUNS_MARKER).exists() or _is_run(folder) or _is_stage(folder)
 
 
 def is_own_file(path: Path) -> bool:
-    """Return whether a file is the lock of a run or a stage, or a temporary file of such a lock."""
+    """Return whether a file is the lock of a run or stage, or a temporary file of such a lock."""
     if ".lock" not in path.name:
         return False
     try:
@@ -41,11 +41,10 @@ def is_own_file(path: Path) -> bool:
 
 
 def refuse_own(path: Path) -> None:
-    """Raise an error if the location of an input belongs to sparkscore's runs.
+    """Raise an error if an input location belongs to sparkscore's runs, whose files it may change or remove.
 
-    Such locations are runs folders, the folders of runs, stages, and files and folders inside the folder of a run or a
-    stage. sparkscore may change or remove the files there. The files that a scoring script wrote into the folder of its
-    run are allowed.
+    Such locations are runs folders, and the folder of a run or a stage with everything inside it. The files that a
+    scoring script wrote into the folder of its run are allowed.
 
     Raises:
         SourceError: the path is such a location.
@@ -70,8 +69,8 @@ _FOLDERS_OF_SCRIPTS: Final = {(name,) for name in _OF_SCRIPTS}
 def _is_run(folder: Path) -> bool:
     """Return whether a folder is the folder of a run.
 
-    Such a folder contains a marker file. If an earlier version of sparkscore wrote it, it contains a run record and a
-    folder for the script's files instead.
+    The folder of a run contains a marker file. Runs of earlier versions of sparkscore are recognized by their run
+    record and the folder for the script's files.
     """
     return (folder / RUN_MARKER).is_file() or (
         (folder / "record.json").is_file() and (folder / _OF_SCRIPTS[0]).is_dir()

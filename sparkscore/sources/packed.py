@@ -1,6 +1,6 @@
 """Raise an error for files with a compression that sparkscore cannot read (driver).
 
-The contents of such files cannot be checked before Spark reads them.
+The contents of such files could not be checked before Spark reads them.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from sparkscore.plan import InputFile
 
 
 def refuse_packed(files: Sequence[InputFile], extensions: tuple[str, ...], expected: str) -> None:
-    """Raise an error if the path of a file ends with one of the given extensions.
+    """Raise an error if a file path ends with one of the given extensions.
 
     Args:
         files: the files of the input.
         extensions: the extensions of compressed files that sparkscore cannot read.
-        expected: the compressions that are allowed, for the error message.
+        expected: the allowed compressions, for the error message.
 
     Raises:
-        SourceError: there is such a file. The message contains the path of the first one.
+        SourceError: a path has such an extension. The message contains the first one.
     """
     if packed := next((file.path for file in files if file.path.endswith(extensions)), None):
         raise SourceError(

@@ -1,6 +1,6 @@
 """Plan how Parquet files are read, and raise an error for types whose values Spark would change (driver).
 
-No plan is needed if Spark reads all files together correctly. Otherwise, files whose columns have the same types form a
+If Spark reads all files together correctly, no plan is needed. Otherwise, files with the same column types form a
 group. Each group is read separately, and its values are converted to the types of the input.
 """
 
@@ -61,7 +61,7 @@ class ParquetPlan:
 
     Attributes:
         schema: the columns of the input, with the types to which the values are converted.
-        groups: the files, grouped by the types of their columns. Files without rows are left out, unless no file has
+        groups: the files, grouped by their column types. Files without rows are left out, unless all files have no
             rows.
     """
 
@@ -79,14 +79,14 @@ def plan_parquet(
 
     Args:
         files: the files.
-        footers: the footer of each file, or None for a footer that cannot be read. No plan is made if there is such a
-            footer, because Spark's own error about the file is more precise.
+        footers: the footer of each file, or None for a footer that cannot be read. In that case, no plan is made,
+            because Spark's own error about the file is more precise.
         declared: the declared columns, or None if none are declared.
         wanted: the columns that the run uses, or None for all columns.
 
     Raises:
-        SourceSchemaError: a file has a type or a compression that Spark cannot read; or a column has types that cannot
-            be merged, or that cannot be cast to the declared type.
+        SourceSchemaError: a file has a type or compression that Spark cannot read; or a column has types that cannot be
+            merged or cannot be cast to the declared type.
     """
     if None in footers:
         return None
@@ -94,7 +94,7 @@ def plan_parquet(
 
 
 class _Planner:
-    """An object that creates the plan for reading Parquet files, from the footers of all files."""
+    """Creates the plan for reading Parquet files from the footers of all files."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class _Planner:
         )
 
     def _have_empty_ones_other_types(self, types: Mapping[str, DataType]) -> bool:
-        """Return whether a file without rows has a column whose type differs from the type in the input.
+        """Return whether a file without rows has a column whose type differs from its type in the input.
 
         Spark may not be able to read such a file together with the other files.
         """
@@ -156,7 +156,7 @@ class _Planner:
         return any(of_file is None or not is_same(of_input, of_file) for of_input, of_file in pairs)
 
     def _refuse_codecs(self) -> None:
-        """Raise an error if the first row group of a file is compressed with a codec that Spark does not include."""
+        """Raise an error if a file's first row group is compressed with a codec that Spark does not include."""
         for footer, file in self._firsts:
             if wrong := footer.codecs & _NO_CODECS:
                 raise SourceSchemaError(
@@ -168,10 +168,10 @@ class _Planner:
                 )
 
     def _found(self, name: str) -> dict[FileType, InputFile]:
-        """Return the different types of a column, each with the first file that has the type.
+        """Return the distinct types of a column, each with the first file that has it.
 
-        If the input has rows, files without rows are ignored, because they have no values. But if only such files have
-        the column, the type in the first of them is returned.
+        Files without rows are ignored if other files have rows. But if only files without rows have the column, the
+        type in the first of them is returned.
         """
         found: dict[FileType, InputFile] = {}
         for footer, file in sorted(self._firsts, key=lambda first: first[0].is_empty):
@@ -181,7 +181,7 @@ class _Planner:
         return found
 
     def _type_of(self, name: str) -> DataType:
-        """Return the type of a column in the input: the declared type, or a type that can hold the values of all files.
+        """Return a column's type in the input: the declared type, or a type that can hold the values of all files.
 
         Raises:
             SourceSchemaError: there is no such type, Spark cannot read the type in a file, or the values of a file
@@ -211,11 +211,11 @@ class _Planner:
 
         Args:
             name: the name of the column.
-            found: the types of the column, each with the first file that has the type.
+            found: the types of the column, each with the first file that has it.
             common: the type that can hold the values of all files.
 
         Raises:
-            SourceSchemaError: the column is nested, a part of it has only NULLs in a file, and it cannot be cast to the
+            SourceSchemaError: in one file, part of a nested column has only NULLs, and the column cannot be cast to the
                 common type.
         """
         for file_type, file in found.items():
@@ -228,7 +228,7 @@ class _Planner:
                 self._is_planned = True
 
     def _check_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> None:
-        """Check that the values of a column in a file can be read as the declared type, or cast to it.
+        """Check that a column's values in a file can be read as the declared type or cast to it.
 
         Also set `self._is_planned` to True if Spark cannot read the column directly as the declared type.
 
@@ -279,7 +279,7 @@ class _Planner:
         )
 
     def _refuse_type(self, name: str, file_type: FileType, file: InputFile) -> NoReturn:
-        """Raise the error for a type that Spark cannot read, or whose values it would read with a different meaning."""
+        """Raise the error for a type that Spark cannot read, or whose values it would misinterpret."""
         raise SourceSchemaError(
             code=ErrorCode.INPUT_TYPES,
             what=f"column '{name}' of the Parquet file '{file.path}'",
@@ -290,7 +290,7 @@ class _Planner:
         )
 
     def _refuse_inside(self, name: str, file_type: FileType, file: InputFile, common: DataType) -> NoReturn:
-        """Raise the error for a nested column that has only NULLs in some part, and cannot be cast to the common type.
+        """Raise the error for a nested column that has only NULLs in some part and cannot be cast to the common type.
 
         Args:
             name: the name of the column.
@@ -309,7 +309,7 @@ class _Planner:
     def _refuse_two(
         self, name: str, types: Mapping[FileType, InputFile], file_type: FileType, file: InputFile
     ) -> NoReturn:
-        """Raise the error for a column whose type in a file cannot be merged with the types in earlier files.
+        """Raise the error for a column whose type in one file cannot be merged with its types in earlier files.
 
         Args:
             name: the name of the column.
@@ -333,10 +333,10 @@ class _Planner:
         )
 
     def _line(self, changed: Mapping[str, str]) -> str:
-        """Return a string for 'input.schema' that an error message suggests, with some types replaced.
+        """Return an 'input.schema' for an error message to suggest, with some types replaced.
 
-        The string contains all declared columns or, if none are declared, the columns that the run uses. If the string
-        would be too long, it contains only the changed columns; see `schema_line`.
+        It declares all declared columns or, if none are declared, the columns that the run uses. If it would be too
+        long, it declares only the changed columns; see `schema_line`.
 
         Args:
             changed: the columns whose types are replaced, with their new types.
@@ -349,8 +349,8 @@ class _Planner:
 def _is_foreign(file_type: FileType) -> bool:
     """Return whether Spark cannot read a type in a Parquet file directly.
 
-    This is the case if Spark has no type for the values or reads them as a different type. It is also the case if all
-    values of the column, or of a part of a nested type, are NULL.
+    This is the case if Spark has no type for the values, if Spark reads them as a different type, or if all values of
+    the column or of a nested part are NULL.
     """
     return (
         file_type.spark is None or file_type.stored is not None or file_type.is_null or has_null_inside(file_type.spark)
@@ -358,10 +358,10 @@ def _is_foreign(file_type: FileType) -> bool:
 
 
 def _declarable(file_type: FileType) -> str:
-    """Return the type of a column as it is written in the 'input.schema' that an error message suggests.
+    """Return a column's type as an error message suggests it for 'input.schema'.
 
     If Spark has no type for the values but can read them as another type, the result is that type, such as ``bigint``
-    for durations. The result is ``string`` if all values are NULL, or if Spark cannot read the values.
+    for durations. If all values are NULL, or if Spark cannot read the values, the result is ``string``.
     """
     if file_type.is_null:
         return "string"
@@ -372,7 +372,7 @@ def _declarable(file_type: FileType) -> str:
 def _type_text(file_type: FileType) -> str:
     """Return the name of a type for an error message: Spark's name, or Arrow's name if Spark has no such type.
 
-    For timestamps in nanoseconds, both names are returned.
+    For timestamps in nanoseconds, both names are included.
     """
     text = file_type.arrow_type if file_type.spark is None else file_type.spark.simpleString()
     return f"{text} ({file_type.arrow_type})" if file_type.is_nanos else text

@@ -55,7 +55,7 @@ def read_plan(plan: ParquetPlan, schema: StructType, keys: Collection[str], load
 def _read_group(group: Group, schema: StructType, keys: Collection[str], load: Load) -> DataFrame:
     """Read the rows of a group of files, and convert their values to the types in `schema`.
 
-    A column that the files do not have is NULL.
+    Columns missing from the files are filled with NULL.
     """
     stored = [
         StructField(name, in_order_of(file_type.read, schema[name].dataType))
@@ -75,7 +75,7 @@ def _read_group(group: Group, schema: StructType, keys: Collection[str], load: L
 def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> Column:
     """Return an expression that converts a column from the type `read` to the type `target`.
 
-    The run fails if the type `target` cannot hold a value exactly. NULL stays NULL.
+    NULL stays NULL. The run fails if `target` cannot hold a value exactly.
 
     Args:
         name: the name of the column.
@@ -99,11 +99,11 @@ def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> 
 
 
 def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType) -> Column:
-    """Return an expression that is false if a cast between an integer and a float involves a float of 2**63 or more.
+    """Return an expression that is false if a cast between integer and float types involves a float of 2**63 or more.
 
-    A second cast back to the first type does not show that such a value has changed: Spark casts the double 2**63 to
-    the bigint 2**63 - 1, and this bigint back to the double 2**63. For arrays, each element is checked. The expression
-    is true for NULL, and for casts between other types.
+    Casting the result back does not reveal the change: Spark casts the double 2**63 to the bigint 2**63 - 1, and that
+    bigint back to the double 2**63. Arrays are checked element by element. The expression is true for NULL and for
+    casts between other types.
     """
     if isinstance(read, ArrayType) and isinstance(target, ArrayType):
         pairs = arrays_zip(stored.alias("stored"), cast.alias("cast"))
@@ -117,9 +117,9 @@ def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType)
 
 
 def _time_of(nanoseconds: Column, target: DataType) -> Column:
-    """Return an expression that converts a number of nanoseconds since 1970 to a timestamp of the type `target`.
+    """Return an expression that converts nanoseconds since 1970 to a timestamp of the type `target`.
 
-    The expression uses decimals, so that the result does not depend on the time zone or other settings of the session.
+    The expression uses decimals, so that the result does not depend on the session's time zone or other settings.
     """
     seconds = (nanoseconds.cast(DecimalType(19, 0)) * lit(_SECONDS_IN_NANOSECOND)).cast(DecimalType(18, 6))
     if isinstance(target, TimestampType):

@@ -29,7 +29,7 @@ _DEFAULT_OPTIONS: Final = {"mergeSchema": "true"}
 
 
 class ParquetSource:
-    """The source whose items are the rows of Parquet files."""
+    """A source whose items are the rows of Parquet files."""
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
         listing = list_readable_files(spark, config.location)
@@ -46,25 +46,25 @@ class ParquetSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """A description of the input, with the files that were listed when it was opened."""
+        """A description of the input, including the files that were listed when it was opened."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Return the rows, with the source file of each row in a hidden column, or None if the input has no files."""
+        """Return the rows, with each row's source file in a hidden column, or None if the input has no files."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the number of NULLs in each of the given columns, from the footers of the files.
 
-        The number is 0 for a column that is declared NOT NULL. Other columns are left out if the footers do not contain
-        the number; see `NullCounts.of`.
+        The number is 0 for a column declared NOT NULL. Any other column is left out if the footers do not show its
+        number of NULLs; see `NullCounts.of`.
         """
         return self._footers.nulls.of(columns) | dict.fromkeys(self._not_null.intersection(columns), 0)
 
     def check_contents(self) -> None:
-        """Check that no timestamp of type INT96 has nanoseconds, which Spark would truncate to microseconds.
+        """Check that no INT96 timestamp has nanoseconds, which Spark would truncate to microseconds.
 
-        Only columns that the run uses are checked.
+        Only the columns that the run uses are checked.
 
         Raises:
             SourceError: a column contains such a timestamp.
@@ -83,10 +83,7 @@ class ParquetSource:
         check_files_unchanged(self._files.files)
 
     def _read(self, config: Input) -> tuple[DataFrame, str]:
-        """Return the rows, and the reason why the order of their columns is uncertain.
-
-        The reason is an empty string if the order is certain.
-        """
+        """Return the rows, and the reason why their column order is uncertain (an empty string if it is certain)."""
         files, footers = self._files, self._footers.of_files
         with pinned_reads(files.spark, "parquet"):
             declared = declared_schema(config.schema_ddl)
@@ -108,7 +105,7 @@ class ParquetSource:
             )
 
     def _count_rows(self) -> int:
-        """Return the number of rows, or 0 if the input has no files. Spark counts the rows and reads no column."""
+        """Return the number of rows, or 0 if the input has no files. Spark counts them without reading any column."""
         if self._frame is None:
             return 0
         with pinned_reads(self._files.spark, "parquet"):
@@ -118,16 +115,16 @@ class ParquetSource:
 def _refuse_truncated_times(
     spark: SparkSession, files: Sequence[InputFile], footers: Sequence[Footer | None], columns: Collection[str]
 ) -> None:
-    """Raise an error if a timestamp of type INT96 has nanoseconds. The workers read the columns that may contain them.
+    """Raise an error if an INT96 timestamp has nanoseconds. The workers read the columns that may contain them.
 
     Args:
         spark: the session.
         files: the Parquet files.
         footers: the footer of each file, or None for a footer that cannot be read.
-        columns: the columns that are checked.
+        columns: the columns to check.
 
     Raises:
-        SourceError: there is such a timestamp. The message contains its file and column.
+        SourceError: a timestamp has nanoseconds. The message contains its file and column.
         ScoringError: the Spark job failed.
     """
     suspects = [

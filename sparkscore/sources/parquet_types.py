@@ -45,7 +45,7 @@ class FileType:
         arrow_type: Arrow's name of the type.
         spark: Spark's type for the same values, or None if Spark has no such type.
         stored: the type with which Spark reads the values from the file, or None if it is the same as `spark`.
-        fix: if Spark has no type for the values, advice to the user on how to write them with another type.
+        fix: if Spark has no type for the values, advice on how to write them with a different type.
         is_nanos: whether the values are timestamps in nanoseconds, which Spark can read only as integers.
     """
 
@@ -64,8 +64,7 @@ class FileType:
     def read(self) -> DataType | None:
         """The type with which Spark reads the column, or None if Spark cannot read it.
 
-        A column without a type, because all its values are NULL, is read as integers. So is a part of a nested column
-        whose values are all NULL.
+        A column, or a part of a nested column, that has no type because all its values are NULL is read as integers.
         """
         found = self.spark if self.stored is None else self.stored
         return None if found is None else filled(found, IntegerType())
@@ -75,9 +74,9 @@ def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
     """Return the type of a column in a Parquet file.
 
     Args:
-        field: the column, as Arrow reads it from the footer of the file.
-        is_int96: whether the timestamps in the column, including nested ones, are stored as INT96. Spark reads such
-            timestamps with its type ``timestamp``.
+        field: the column, as Arrow reads it from the file's footer.
+        is_int96: whether the column's timestamps, including nested ones, are stored as INT96. Spark reads these as its
+            type ``timestamp``.
     """
     if is_int96:
         return replace(_plain(_as_instants(field.type)), arrow_type=f"int96 ({field.type})")
@@ -88,7 +87,7 @@ def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
 
 
 def _as_instants(arrow_type: pa.DataType) -> pa.DataType:
-    """Return a copy of an Arrow type in which each timestamp is in UTC, also inside lists, maps and structs."""
+    """Return a copy of an Arrow type in which all timestamps are in UTC, also inside lists, maps and structs."""
     if pa.types.is_timestamp(arrow_type):
         return pa.timestamp("us", "UTC")
     if pa.types.is_map(arrow_type):
@@ -99,7 +98,7 @@ def _as_instants(arrow_type: pa.DataType) -> pa.DataType:
 
 
 def _extension_of(field: pa.Field) -> str:
-    """Return the name of a column's Arrow extension type, or an empty string if it does not have one."""
+    """Return the name of a column's Arrow extension type, or an empty string if it has none."""
     if isinstance(field.type, pa.BaseExtensionType):
         return str(field.type.extension_name)
     name: bytes = (field.metadata or {}).get(b"ARROW:extension:name", b"")
@@ -141,15 +140,15 @@ def _refused(fix: str) -> FileType:
 
 
 def _always(spark: DataType) -> Callable[[pa.DataType], FileType]:
-    """Return a function that ignores its argument and returns a `FileType` with the given Spark type."""
+    """Return a function that returns a `FileType` with the given Spark type, whatever its argument."""
     return lambda _: FileType("", spark)
 
 
 def _nested(arrow_type: pa.DataType) -> FileType:
     """Return the `FileType` of a column of lists, maps or structs.
 
-    The result has no Spark type if Spark has no type for the elements, keys, values or fields, or if these are
-    timestamps in nanoseconds.
+    The result has no Spark type if Spark has no type for an inner value, or if inner values are timestamps in
+    nanoseconds.
     """
     text = str(arrow_type)
     inner = [file_type(arrow_type.field(number), is_int96=False) for number in range(arrow_type.num_fields)]
@@ -211,10 +210,13 @@ _TYPES: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType],
 
 
 def merged(one: DataType, other: DataType) -> DataType | None:
-    """Return a type that holds the values of two types without a change, or None if the types cannot be merged.
+    """Return a type that holds the values of two types unchanged, or None if the types cannot be merged.
 
-    Decimals with the same scale are merged, and structs get the fields of both. `NullType` can be merged with any type.
-    Other types must be the same. The parts of arrays, maps and structs are merged by these rules.
+    - Decimals are merged if they have the same scale.
+    - Structs are merged into a struct with the fields of both.
+    - `NullType` is merged with any type.
+    - Arrays, maps and struct fields are merged if their parts can be.
+    - All other types must be equal.
 
     >>> merged(NullType(), LongType()), merged(DecimalType(4, 2), DecimalType(9, 2)), merged(LongType(), DoubleType())
     (LongType(), DecimalType(9,2), None)
@@ -235,7 +237,7 @@ def merged(one: DataType, other: DataType) -> DataType | None:
 
 
 def _merged_structs(one: StructType, other: StructType) -> StructType | None:
-    """Return a struct with the fields of both structs, or None if a field has two types that cannot be merged."""
+    """Return a struct with the fields of both structs, or None if the two types of a field cannot be merged."""
     types: dict[str, DataType] = {field.name: field.dataType for field in one}
     for field in other:
         both = merged(types[field.name], field.dataType) if field.name in types else field.dataType
@@ -251,7 +253,7 @@ def is_same(one: DataType, other: DataType) -> bool:
 
 
 def has_null_inside(data_type: DataType) -> bool:
-    """Return whether a nested type has a part that is `NullType`, because all values of that part are NULL."""
+    """Return whether part of a nested type is `NullType`, because all values of that part are NULL."""
     return not isinstance(data_type, NullType) and not is_same(data_type, filled(data_type, StringType()))
 
 
@@ -275,7 +277,7 @@ def filled(data_type: DataType, leaf: DataType) -> DataType:
 def is_shape_of(part: DataType, whole: DataType) -> bool:
     """Return whether two types are equal, ignoring the parts of the first type that are `NullType`.
 
-    The result is False if the second type has an array, a map or a struct at the position of such a part.
+    Such a part is not ignored if the second type has an array, map or struct in its position: the result is then False.
     """
     if isinstance(part, ArrayType) and isinstance(whole, ArrayType):
         return is_shape_of(part.elementType, whole.elementType)
@@ -293,8 +295,7 @@ def in_order_of(part: DataType, whole: DataType) -> DataType:
     """Return a copy of the first type, with its struct fields in the order of the second type.
 
     Fields that only the second type has are added, so that they are read as NULL. Fields that only the first type has
-    come last. The order matters because Spark finds the fields of structs in files by name, but casts structs by
-    position.
+    come last. The order matters because Spark reads struct fields from files by name but casts structs by position.
     """
     if isinstance(part, ArrayType) and isinstance(whole, ArrayType):
         return ArrayType(in_order_of(part.elementType, whole.elementType))
@@ -312,9 +313,9 @@ def in_order_of(part: DataType, whole: DataType) -> DataType:
 def is_castable(one: DataType, other: DataType) -> bool:
     """Return whether values of the first type can be cast to the second type. Some values may not fit.
 
-    Equal types can be cast, and so can two types of numbers, dates to timestamp_ntz (at midnight), and arrays of these.
-    Other casts are not allowed, for example between numbers and strings, or between timestamps with and without a time
-    zone.
+    Casts are allowed between equal types, between types of numbers, from dates to timestamp_ntz (at midnight), and
+    between arrays of these. All other casts are not, for example between numbers and strings, or between timestamps
+    with and without a time zone.
     """
     if isinstance(one, ArrayType) and isinstance(other, ArrayType):
         return is_castable(one.elementType, other.elementType)
@@ -324,10 +325,10 @@ def is_castable(one: DataType, other: DataType) -> bool:
 
 
 def common_type(one: DataType | None, other: DataType | None) -> str:  # noqa: PLR0911 - a line for each pair of types
-    """Return the name of a type to which the values of two different types can be cast, or an empty string.
+    """Return the name of a type to which the values of two different types can be cast.
 
-    The string is empty if there is no such type, or if one of the arguments is None. The type may not be able to hold
-    all values, so each value is checked when it is read.
+    The result is an empty string if there is no such type, or if one of the arguments is None. The type may not be able
+    to hold all values, so each value is checked when it is read.
     """
     if one is None or other is None or not (is_castable(one, other) or is_castable(other, one)):
         return ""

@@ -1,7 +1,7 @@
 """Check that the timestamps in a Delta table's partition columns do not depend on the session's time zone (driver).
 
-The Delta log contains such a timestamp either in UTC with a ``Z``, or without a time zone. Spark reads a timestamp
-without a time zone in the session's time zone. Other readers treat it as a timestamp in UTC. Source:
+The Delta log contains such a timestamp either in UTC with a ``Z``, or without a time zone. In the latter case, Spark
+reads it in the session's time zone, while other readers treat it as UTC. Source:
 https://github.com/delta-io/delta/blob/master/PROTOCOL.md#partition-value-serialization.
 """
 
@@ -26,11 +26,11 @@ def refuse_times_of_a_session(
 ) -> None:
     """Raise an error if Spark may read the timestamps in a Delta table's partition columns in the wrong time zone.
 
-    The right time zone is that of the option ``timeZone``, or UTC if the option is not set. Nothing is checked if the
-    session has this time zone, or if no partition column has the type ``timestamp``. Otherwise, Spark collects the
-    distinct values of the timestamp columns twice: with the session's time zone and with UTC.
+    The right time zone is the ``timeZone`` option, or UTC by default. Delta's reader ignores this option, so the user
+    has to set the session's time zone.
 
-    Delta's reader has no option for the time zone, so the user has to set the time zone of the session.
+    Nothing is checked if the session has the right time zone, or if no partition column is of type ``timestamp``.
+    Otherwise, Spark collects the distinct values of these columns twice: in the session's time zone and in UTC.
 
     Args:
         spark: the session.
@@ -40,8 +40,8 @@ def refuse_times_of_a_session(
         options: the options of the input. ``timeZone`` is the time zone in which the timestamps were written.
 
     Raises:
-        SourceError: code ``INPUT_TIME_ZONE``: the option ``timeZone`` is set and is not the session's time zone; or it
-            is not set, and the collected values differ. Another code: Spark cannot read the table.
+        SourceError: code ``INPUT_TIME_ZONE``: ``timeZone`` is set and is not the session's time zone; or it is not set,
+            and the collected values differ. Other codes: Spark cannot read the table.
     """
     times = [name for name in partitions if isinstance(frame.schema[name].dataType, TimestampType)]
     zone, given = str(spark.conf.get(_ZONE)), find_option(options, "timeZone")
@@ -65,6 +65,6 @@ def refuse_times_of_a_session(
 
 
 def _instants(frame: DataFrame, columns: Sequence[str]) -> set[tuple[int | None, ...]]:
-    """Return the distinct combinations of the values in some timestamp columns, as microseconds since 1970."""
+    """Return the distinct combinations of values in some timestamp columns, in microseconds since 1970."""
     found = frame.select(*(functions.unix_micros(column(name)) for name in columns)).distinct().collect()
     return {tuple(row) for row in found}

@@ -1,6 +1,6 @@
 """Check the options for Spark's readers (driver).
 
-An error is raised for an option that is unknown, is not allowed, or has an invalid value.
+An option must be known and allowed, and its value must be valid.
 """
 
 from __future__ import annotations
@@ -122,9 +122,10 @@ _SET_HERE: Final = ("ignoreCorruptFiles", "ignoreMissingFiles")
 def check_options(options: Mapping[str, str], file_format: str) -> None:
     """Check that each option is known, allowed and valid.
 
-    The case of names is ignored, as in Spark. Options that choose files, such as 'pathGlobFilter', are not allowed.
-    Options that only readers of other formats have are allowed, and have no effect. A name with a dot is an option of
-    Hadoop, which is not checked.
+    - Names are case-insensitive, as in Spark.
+    - Options that choose files, such as 'pathGlobFilter', are not allowed.
+    - Options for other formats are allowed and have no effect.
+    - Names with a dot belong to Hadoop and are not checked.
 
     Args:
         options: the options in 'input.options'.
@@ -157,7 +158,7 @@ def check_options(options: Mapping[str, str], file_format: str) -> None:
 def find_option(options: Mapping[str, str], name: str) -> str | None:
     """Return the value of an option, or None if it is not set.
 
-    The case of the name is ignored, as in Spark. Booleans such as ``True`` are returned in lower case.
+    Names are case-insensitive, as in Spark. ``true`` and ``false`` are returned in lower case.
     """
     found = {key.lower(): value for key, value in options.items()}.get(name.lower())
     return found.lower() if found is not None and found.lower() in {"true", "false"} else found
@@ -214,7 +215,7 @@ _CHECKS: Final[Mapping[str, Mapping[str, Callable[[str], _Problem]]]] = {
 
 
 def _unknown(given: str, known: Mapping[str, str]) -> _Problem:
-    """Return the problem for an unknown option. Its advice suggests an option with a similar name, if there is one."""
+    """Return the problem of an unknown option. The advice suggests a similar name, if there is one."""
     near = difflib.get_close_matches(given.lower(), known, n=1)
     next_step = f"Did you mean '{known[near[0]] or near[0]}'?" if near else "Correct its name, or leave it out."
     return "an option that Spark's readers do not have", "the name of an option", next_step

@@ -20,14 +20,14 @@ from sparkscore.spark.settings import pinned_settings
 
 @contextmanager
 def pinned_reads(spark: SparkSession, what: str, *, for_writing: bool = False) -> Iterator[None]:
-    """Set settings of Spark to fixed values in the body of a ``with`` statement, and convert Spark's exceptions.
+    """Pin the Spark settings that can change the rows that Spark reads, and convert Spark's exceptions.
 
-    The settings are those that can change the rows that Spark reads. They are restored afterwards.
+    This is a context manager, which restores the settings when it exits.
 
     Args:
         spark: the session.
         what: the format or the name of the input, for the error message.
-        for_writing: whether the settings that affect writing are set as well. One of them is the time zone UTC.
+        for_writing: whether the settings that affect writing are pinned as well, including the time zone (UTC).
 
     Raises:
         SourceError: Spark could not read the input.
@@ -43,8 +43,7 @@ def pinned_reads(spark: SparkSession, what: str, *, for_writing: bool = False) -
 def with_source_file(frame: DataFrame) -> DataFrame:
     """Return the rows with the hidden columns: the source file, and the start and length of a block of this file.
 
-    The block is the part of the file from which Spark reads the row. The values come from Spark's metadata column
-    ``_metadata``.
+    The block is the part of the file from which Spark reads the row. The values come from Spark's ``_metadata`` column.
     """
     metadata = frame.metadataColumn("_metadata")
     start, length = (metadata.getField(name) for name in ("file_block_start", "file_block_length"))
@@ -53,9 +52,9 @@ def with_source_file(frame: DataFrame) -> DataFrame:
 
 
 def refuse_value(problem: str, data_type: DataType) -> Column:
-    """Return an expression that raises an error when Spark evaluates it for a row, so that the run fails.
+    """Return an expression that makes the run fail when Spark evaluates it for a row.
 
-    The error contains the source file of the row. The rows must have the hidden columns that `with_source_file` adds.
+    The error contains the row's source file, so the rows must have the hidden columns that `with_source_file` adds.
 
     Args:
         problem: a phrase with the column and the problem, such as ``column 'x': got a …``.
@@ -93,8 +92,6 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
 
 def find_nulls(frame: DataFrame, columns: Sequence[str], what: str) -> dict[str, bool]:
     """Return for each column whether it has a NULL. Spark reads all of these columns in one action.
-
-    Without rows, no column has a NULL.
 
     Args:
         frame: the rows.

@@ -1,7 +1,7 @@
 """Find input files that changed during a run (driver).
 
-A file with a different size or modification time has changed. If only its inode or change time is different, a sample
-of its bytes is compared, because `chmod`, a hard link or a remount may change inode and change time, but not the bytes.
+A file whose size or modification time differs has changed. If only its inode or change time differs, a sample of its
+bytes is compared, because `chmod`, a hard link or a remount may change these without changing the bytes.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _SLOW_S: Final = 0.001
 def with_samples(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
     """Return the files, each with the digest of a sample of its bytes.
 
-    The sample is the whole file if it is small, or else blocks that are spread from its start to its end. The digest is
-    an empty string for a file that cannot be read.
+    The sample is the whole file if it is small. Otherwise, it consists of blocks spread over the file. The digest is an
+    empty string for a file that cannot be read.
     """
     share = _share(len(files))
     start = time.perf_counter()
@@ -51,7 +51,7 @@ def with_samples(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
 def check_files_unchanged(files: Sequence[InputFile]) -> None:
     """Check that no file has changed since it was listed.
 
-    A file has changed if its size or modification time differs. If only its inode or change time differs, its sample is
+    A file whose size or modification time differs has changed. If only its inode or change time differs, its sample is
     compared.
 
     Args:
@@ -72,7 +72,7 @@ def check_files_unchanged(files: Sequence[InputFile]) -> None:
 
 
 def _share(count: int) -> int:
-    """Return the maximum size in bytes of a file's sample, given the number of files."""
+    """Return the maximum size in bytes of each file's sample, given the number of files."""
     return max(_LEAST_BYTES, _ALL_BYTES // max(1, count))
 
 
@@ -116,9 +116,10 @@ def _sample(path: str, size: int, share: int) -> str:
 
 
 def _blocks(size: int, share: int) -> Iterable[tuple[int, int]]:
-    """Return the start and the length of each block of a sample.
+    """Return the start and length of each block of a sample.
 
-    The blocks cover the whole file if its size is at most `share`. Otherwise they are spread from its start to its end.
+    The blocks cover the whole file if its size is at most `share`. Otherwise, they are spread from its start to its
+    end.
 
     >>> list(_blocks(100_000, 8192))
     [(0, 4096), (95904, 4096)]

@@ -11,9 +11,9 @@ _LONGEST: Final = 200
 
 
 def schema_line(types: Mapping[str, str], changed: Mapping[str, str]) -> str:
-    """Return a string for 'input.schema' that declares columns, with some of their types replaced.
+    """Return an 'input.schema' that declares columns, with some of their types replaced.
 
-    If the string would have more than 200 characters, it is ``…``, followed by only the columns in `changed`.
+    If it would have more than 200 characters, it consists of ``…`` and the columns in `changed`.
 
     Args:
         types: the columns with their types.
@@ -29,5 +29,5 @@ def schema_line(types: Mapping[str, str], changed: Mapping[str, str]) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Return a column name as Spark's DDL needs it: in backticks, unless it is an identifier of ASCII characters."""
+    """Return a column name for Spark's DDL, in backticks unless it is an ASCII identifier."""
     return name if name.isidentifier() and name.isascii() else quoted(name)

@@ -13,9 +13,9 @@ _MOST_ITEMS: Final = 500
 
 
 def in_shares(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[tuple[T, ...]]:
-    """Divide files, or parts of files, into shares, in their order.
+    """Divide files, or parts of files, into shares, keeping their order.
 
-    A share ends as soon as it has at least 16 MiB in total, or 500 elements.
+    A share is complete when it has at least 16 MiB in total, or 500 elements.
 
     Args:
         items: the files or the parts of files.
@@ -37,7 +37,7 @@ def in_shares(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[tuple
 
 
 def byte_ranges(size_bytes: int) -> list[tuple[int, int | None]]:
-    """Divide a file into ranges of 16 MiB, and return the start and the end of each range.
+    """Divide a file into ranges of 16 MiB, and return the start and end of each range.
 
     The last range may be shorter. Its end is None, which means the end of the file. An empty file has one range.
 

@@ -1,7 +1,7 @@
 """List the files of a CSV, JSON or Parquet input, and read their rows with Spark (driver).
 
-This module has the code that the three formats have in common. The code for one format is in ``csv_source``,
-``json_source`` or ``parquet_source``.
+This module has the code that the three formats share. The code for each format is in ``csv_source``, ``json_source``
+or ``parquet_source``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class SparkFiles:
         file_format: Spark's name of the format.
         options: options for Spark's reader.
         files: the files.
-        keys: the names of the partition columns, from the folders ``key=value`` that contain the files.
+        keys: the names of the partition columns, from the ``key=value`` folders that contain the files.
         folder: the folder that contains the partition folders, or None if there are no partition columns.
     """
 
@@ -62,18 +62,18 @@ class SparkFiles:
 
     @property
     def zone(self) -> str:
-        """The time zone for timestamps without a time zone: the option 'timeZone', or UTC if it is not set."""
+        """The time zone for timestamps without a time zone: the 'timeZone' option, or UTC by default."""
         return find_option(self.options, "timeZone") or UTC
 
     def key_values(self, path: str) -> tuple[str | None, ...]:
-        """Return the values of the partition columns for the path of a file. None stands for NULL."""
+        """Return the values of the partition columns for a file path. None stands for NULL."""
         return () if self.folder is None else key_values(path, self.folder, self.keys)
 
     def infer_schema(self) -> StructType:
         """Return the schema that Spark infers from the files, without the partition columns.
 
         Raises:
-            SourceError: the option 'multiLine' is true, and the path of a file has a character of a glob pattern.
+            SourceError: 'multiLine' is true, and a file path contains a glob character.
         """
         if find_option(self.options, "multiLine") == "true":
             refuse_patterns_in_names(self.files)
@@ -103,8 +103,8 @@ class SparkFiles:
                 partition columns are strings.
 
         Raises:
-            SourceSchemaError: the columns of the files, the partition columns and the declared columns do not match;
-                a partition column has a value that its declared type cannot hold; or a column name is not allowed, see
+            SourceSchemaError: the declared columns, the partition columns and the columns of the files do not match; a
+                value of a partition column does not fit its declared type; or a column name is not allowed, see
                 `check_column_names`.
         """
         schema = self._with_keys(declared, of_files)
@@ -119,17 +119,16 @@ class SparkFiles:
     ) -> tuple[DataFrame, str]:
         """Return the rows with their columns in the order of 'input.columns', 'input.schema' or the files.
 
-        The first of these three that is available decides. Without 'input.columns', undeclared partition columns come
-        last.
+        The first of these that is available decides. Without 'input.columns', undeclared partition columns come last.
 
         Args:
             frame: the rows.
             wanted: the columns in 'input.columns', or None for all columns.
             declared: the columns that 'input.schema' declares, or None if it is not set.
-            find_order: a function that returns column names in the order of the files.
+            find_order: a function that puts column names into the order of the files.
 
         Returns:
-            the rows, and the reason why the order of their columns is uncertain (an empty string if it is certain).
+            the rows, and the reason why their column order is uncertain (an empty string if it is certain).
 
         Raises:
             SourceSchemaError: a column in 'input.columns' does not exist.
@@ -147,13 +146,11 @@ class SparkFiles:
         return select_columns(frame, in_order, self.file_format), doubt or doubt_of_keys(last)
 
     def _with_keys(self, declared: StructType | None, of_files: StructType) -> StructType:
-        """Return the schema of the input.
+        """Return the schema of the input, with undeclared partition columns as strings in the last positions.
 
-        It has the declared columns, or else the columns of the files. The undeclared partition columns come last, as
-        strings.
-
-        The types of undeclared partition columns are not inferred, because '01', '1' and '1.0' in the names of folders
-        would become the same number.
+        The other columns are the declared columns or, if none are declared, the columns of the files. The types of
+        undeclared partition columns are not inferred, because the folder names '01', '1' and '1.0' would all become the
+        same number.
 
         Args:
             declared: the columns that 'input.schema' declares, or None to use the columns of the files.
@@ -169,13 +166,12 @@ class SparkFiles:
 
 
 def doubt_of_keys(keys: Sequence[str]) -> str:
-    """Return the reason why partition columns make the order of the columns uncertain.
+    """Return the reason why partition columns make the column order uncertain, or an empty string if there are none.
 
-    The result is an empty string if there are no partition columns. Partition columns are not in the files, so they
-    have no position among the columns of the files.
+    Partition columns are not in the files, so they have no position among the files' columns.
 
     Args:
-        keys: the names of the partition columns that are not declared.
+        keys: the names of the undeclared partition columns.
     """
     return f"{names(keys)} is the key of folders, which has no position among the columns of the files" if keys else ""
 
@@ -185,14 +181,13 @@ def open_files(spark: SparkSession, listing: Listing, file_format: str, options:
 
     Args:
         spark: the session.
-        listing: the files, as `list_readable_files` returns them.
+        listing: the files, as returned by `list_readable_files`.
         file_format: Spark's name of the format.
         options: options for Spark's reader.
 
     Raises:
         SourceError: a file is in the folder of a Delta table.
-        SourceSchemaError: the files are in folders with different partition columns, or a partition column occurs twice
-            in a path.
+        SourceSchemaError: the files have different partition columns, or a partition column occurs twice in a path.
     """
     refuse_delta_table(listing.files)
     keys = partition_keys(listing.files, listing.folder)
@@ -202,7 +197,8 @@ def open_files(spark: SparkSession, listing: Listing, file_format: str, options:
 def list_readable_files(spark: SparkSession, locations: Sequence[str]) -> Listing:
     """List the files of an input that Spark's readers do not skip.
 
-    Hidden and empty files are left out. The other files get the digest of a sample of their bytes; see `with_samples`.
+    Hidden and empty files are left out. Each remaining file gets the digest of a sample of its bytes; see
+    `with_samples`.
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
@@ -221,11 +217,11 @@ def snapshot_of_files(
     """Return the snapshot of a CSV, JSON or Parquet input, whose items are rows.
 
     Args:
-        config: the section 'input' of the deployment.
+        config: the deployment's 'input' section.
         listing: the files of the input.
         file_format: the format of the files.
         items: the number of rows, or None if it is not known yet.
-        order_doubt: why the order of the columns is uncertain, or an empty string if it is certain.
+        order_doubt: why the column order is uncertain, or an empty string if it is certain.
     """
     return Snapshot(
         format=file_format,
@@ -252,7 +248,7 @@ def _without_skipped(
         the other files, and the number of files that are left out, by reason.
 
     Raises:
-        SourceError: the name of one of the other files has a colon, so that Spark cannot open the file.
+        SourceError: a file that is not left out has a colon in its name, so that Spark cannot open it.
     """
     hidden = {file.path for file in files if is_hidden(Path(file.path).name)}
     empty = {file.path for file in files if not file.size_bytes} - hidden
