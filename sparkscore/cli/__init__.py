@@ -1,4 +1,4 @@
-"""Run the command line of sparkscore; `main` is the entry point of the command ``sparkscore`` (driver)."""
+"""Run the ``sparkscore`` command line; `main` is its entry point (driver)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sparkscore.location import check_working_directory
 
 __all__ = ["main", "run_command_line"]
 
-# The base class of typer's usage errors. The module that defines it has another name in some versions.
+# The base class of Typer's usage errors. The module that defines it has a different name in some versions.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
-    """Run the command that ``sys.argv`` contains, and exit with its exit code."""
+    """Run the command in ``sys.argv`` and exit with its exit code."""
     stdout = guard_streams()
     code = run_command_line(sys.argv[1:])
     stdout.flush()
@@ -33,14 +33,14 @@ def main() -> None:
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
-    """Run one command of the command line, and print its result or error.
+    """Run a ``sparkscore`` command and print its result or error.
 
     Args:
-        arguments: the arguments after the name of the program.
+        arguments: the command-line arguments, without the program name.
 
     Returns:
-        the exit code: 0 if the command succeeded, 1 if it failed, 2 if the request was wrong, 128 + the signal's number
-        if a signal interrupted it.
+        the exit code: 0 if the command succeeded, 1 if it failed, 2 if the request was wrong, and 128 plus the signal
+        number if a signal interrupted the command.
     """
     as_json = "--json" in arguments
     is_run = list(arguments[:1]) in (["run"], ["resume"])
@@ -60,7 +60,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 
 def _as_request(error: Exception) -> ConfigError:
-    """Convert a usage error of Typer, such as an unknown option, to a `ConfigError`."""
+    """Convert a Typer usage error, such as an unknown option, to a `ConfigError`."""
     context = getattr(error, "ctx", None)
     problem, did_you_mean, suggestion = str(getattr(error, "format_message", error.__str__)()).partition("Did you mean")
     manual = f"See '{context.command_path if context else 'sparkscore'} --help'."

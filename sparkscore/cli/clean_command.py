@@ -11,16 +11,18 @@ from sparkscore.run.clean import Cleaned, clean_up
 
 
 def clean(outputs: Sequence[str | Path], runs: Path | None, *, as_json: bool, is_dry: bool = False) -> int:
-    """Remove the stages of runs that stopped, set the state of runs whose driver died to ABORT, and print the changes.
+    """Clean up after runs that stopped, and print what was changed.
 
-    First, overwrites of Parquet folders that were interrupted are completed or undone. Held runs keep their stages. If
-    the driver of a run died while it published, the run keeps its state, because readers may see its rows.
+    - Interrupted overwrites of Parquet folders are completed or undone.
+    - The staged files of runs that stopped are removed. Held runs keep theirs.
+    - Runs whose driver died are set to ABORT. If the driver died while publishing, the run keeps its state, because
+      its rows may already be visible.
 
     Args:
-        outputs: locations of the result tables to clean; those of all recorded runs if empty.
-        runs: path of the runs folder; the default folder if None.
-        as_json: whether to print one JSON object.
-        is_dry: whether to change nothing and only print what would be changed.
+        outputs: locations of the result tables to clean; if empty, the outputs of all recorded runs.
+        runs: path of the runs folder, or None for the default folder.
+        as_json: whether to print a JSON object.
+        is_dry: whether to only print what would be changed.
 
     Returns:
         the exit code 0.

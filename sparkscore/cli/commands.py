@@ -1,6 +1,6 @@
-"""Define the commands of the command line and their options (driver).
+"""Define the commands and their options (driver).
 
-Each command imports its implementation when it is called, so that ``--help`` does not need to import PySpark or pandas.
+Each command imports its implementation only when it runs, so that ``--help`` does not import PySpark or pandas.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def run(  # noqa: PLR0913 - an option each
     The request is checked before Spark starts. Then the files or the version of the input are fixed, and the input is
     split into mini-batches and scored on Spark's workers. If the run succeeds, the whole result is published at once,
     or held if the deployment says 'publish: audit'. Options override the deployment file. Paths in options are relative
-    to the working directory, and paths in the file are relative to the file. The run's record and logs are written to
-    the folder --runs. With --only-failed and without a deployment or model, the request of that run is used again.
+    to the working directory, and paths in the file are relative to the file. The run record and logs are written to
+    the --runs folder. With --only-failed but no deployment or model, the request of the earlier run is used again.
     """
     if deployment is None and model is None and only_failed is None:
         raise typer.BadParameter("DEPLOYMENT.yml, --model REFERENCE or --only-failed RUN_ID is needed")
@@ -176,9 +176,9 @@ def resume(
 ) -> int:
     """Resume a run that was interrupted or killed, or that could not be published.
 
-    The request of the run is repeated under its id. Finished parts of the run are not scored again, and rows that are
-    published are not published again. A run that has staged rows is refused if its input, script, model or
-    configuration has changed since. Give the same --master and --spark-conf as to 'sparkscore run'.
+    The run's request is executed again under the same run id. Finished parts are not scored again, and published rows
+    are not published again. A run that has staged rows cannot be resumed if its input, script, model or configuration
+    has changed. Use the same --master and --spark-conf as for 'sparkscore run'.
     """
     from sparkscore.cli.run_command import RunRequest, deferred_prepare_again, run_deployment
 
@@ -202,8 +202,8 @@ def publish(
 ) -> int:
     """Publish a run that is held ('publish: audit'), or whose publishing failed. Nothing is scored.
 
-    The input and the model are no longer needed. To check the staged rows first, look at the folder that the record of
-    the run names. The quarantine is published with the rows.
+    The input and the model are no longer needed. To check the staged rows first, look in the folder given in the run
+    record. The quarantine is published together with the rows.
     """
     from sparkscore.cli.publish_command import discard_run, publish_run
 
@@ -229,8 +229,8 @@ def clean(
 ) -> int:
     """Remove the staged files of runs that stopped. Running and held runs are not touched.
 
-    Interrupted overwrites are finished or undone. A run whose staged files were removed starts from the beginning when
-    it is resumed. Files that sparkscore did not write are kept.
+    Interrupted overwrites are completed or undone. If a run is resumed after its staged files were removed, it starts
+    from the beginning. Files that sparkscore did not write are kept.
     """
     from sparkscore.cli.clean_command import clean as clean_up
 
@@ -273,7 +273,7 @@ def models_show(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Show a model's files, digest, signature and requirements. No code of the model is run."""
+    """Show a model's files, digest, signature and requirements. No model code is run."""
     from sparkscore.cli.models_command import show_model
 
     return show_model(reference, framework, as_json=as_json)
@@ -295,11 +295,11 @@ def env_build(
     assignments: Assignments = None,
     as_json: Json = False,
 ) -> int:
-    """Build the Python environment of a deployment as an archive, for the setting 'python.archive'.
+    """Build a deployment's Python environment as an archive, for the setting 'python.archive'.
 
     The requirements come from 'python.requirements', else from Azure's 'environment.conda_file', else from the MLflow
-    model. An archive that was built before with the same requirements and version of Python is used again. Run this
-    command with the version of Python that the workers have.
+    model. An archive that was built earlier with the same requirements and Python version is reused. Run this command
+    with the workers' Python version.
     """
     from sparkscore.cli.env_command import build_env
 
@@ -312,7 +312,7 @@ def new(
     *,
     as_json: Json = False,
 ) -> int:
-    """Write an example that runs: a commented deployment, a scoring script, a small model and some input."""
+    """Write a working example: a commented deployment, a scoring script, a small model and some input."""
     from sparkscore.cli.new_command import write_example
 
     return write_example(folder, as_json=as_json)
@@ -341,9 +341,9 @@ def doctor(
     spark_conf: SparkConf = None,
     as_json: Json = False,
 ) -> int:
-    """Check what a run needs: Java, Spark, the Delta jar, the workers' Python, and folders that can be written.
+    """Check what a run needs: Java, Spark, the Delta jar, the workers' Python, and writable folders.
 
-    Without --quick, it starts Spark for a job of one row. This also downloads the Delta jar if it is missing.
+    Without --quick, Spark is started for a one-row job. This also downloads the Delta jar if it is missing.
     """
     from sparkscore.cli.doctor import DoctorRequest, examine
 
@@ -354,8 +354,8 @@ def doctor(
 def schema(*, as_json: Json = False) -> int:  # noqa: ARG001 - the output is JSON with or without it
     """Print the JSON schema of the deployment file, for editors.
 
-    With VS Code, or another editor with the YAML language server: save the schema to a file, and begin the deployment
-    file with the line '# yaml-language-server: $schema=PATH'.
+    In VS Code, or another editor with the YAML language server, save the schema to a file and begin the deployment file
+    with the line '# yaml-language-server: $schema=PATH'.
     """
     from sparkscore.config import deployment_json_schema
 
@@ -374,9 +374,8 @@ def demo(
 ) -> int:
     """Score two real data sets on this machine: handwritten digits (files) and diabetes patients (a table).
 
-    Writes the input from data sets of scikit-learn, trains two small models, scores the data sets and shows the
-    results. If it is run again, it replaces the results. Needs a copy of the repository of sparkscore (its folder
-    conf/).
+    Writes two scikit-learn data sets as input, trains two small models, scores the data sets and shows the results.
+    Running the demo again replaces the results. Needs a copy of the sparkscore repository (the conf/ folder).
     """
     from sparkscore.cli.demo import run_demo
 

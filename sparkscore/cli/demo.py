@@ -44,14 +44,14 @@ _FOLDER_IN_DEPLOYMENTS = Path(__file__).parents[2] / "sparkscore-demo"
 
 @dataclass(frozen=True)
 class _Part:
-    """One part of the demo: a run, with its input, its model and its title.
+    """One run of the demo.
 
     Attributes:
-        name: name of the part in the JSON output.
-        title: heading of the part on the terminal.
-        data: input and model.
-        run: the checked request for the run.
-        measure: a function that returns a sentence about the quality of the predictions.
+        name: key in the JSON output.
+        title: heading in the terminal output.
+        data: the input and the model.
+        run: the validated run.
+        measure: function that takes the predictions and returns a sentence about their quality.
     """
 
     name: str
@@ -62,17 +62,17 @@ class _Part:
 
 
 def run_demo(folder: Path, runs: Path | None, *, as_json: bool) -> int:
-    """Create the demo's input and models, score the input in one Spark session, and print the results.
+    """Create the demo's input and models, score the input in a single Spark session, and print the results.
 
-    Input and models that an earlier demo created with the same version of scikit-learn are used again.
+    Input and models from an earlier demo are reused if they were created with the same scikit-learn version.
 
     Args:
         folder: folder for input, models and results.
-        runs: path of the runs folder; the default folder if None.
-        as_json: whether to print one JSON object.
+        runs: path of the runs folder, or None for the default folder.
+        as_json: whether to print a JSON object.
 
     Returns:
-        the exit code: 0, or 128 + the signal's number if a signal interrupted the demo.
+        the exit code: 0, or 128 plus the signal number if a signal interrupted the demo.
 
     Raises:
         SparkscoreError: a package is missing, Spark does not start, or a run failed.
@@ -147,10 +147,7 @@ def _prepared_registered(data: DemoData, runs: Path | None) -> PreparedRun:
 
 
 def _measure_digits(predictions: DataFrame) -> str:
-    """Return a sentence with the share of images whose digit was predicted correctly.
-
-    Images that the model was trained on are not counted.
-    """
+    """Return a sentence that reports the accuracy on the images that were not used for training."""
     unseen = right = 0
     for row in predictions.select("source_file", "digit").collect():
         path = Path(row.source_file)
@@ -161,10 +158,7 @@ def _measure_digits(predictions: DataFrame) -> str:
 
 
 def _measure_diabetes(predictions: DataFrame) -> str:
-    """Return a sentence with the mean absolute error of the predictions.
-
-    Patients that the model was trained on are not counted.
-    """
+    """Return a sentence that reports the mean absolute error on the patients that were not used for training."""
     rows = predictions.select("patient", "prediction", "progression").collect()
     errors = [abs(row.prediction - row.progression) for row in rows if row.patient >= PATIENTS_FOR_TRAINING]
     mean = sum(errors) / len(errors)
@@ -182,7 +176,7 @@ def _print_next_commands(digits: _Part, folder: Path, runs: Path | None, console
     program = _program()
     at_runs = "" if runs is None else f" --runs {shlex.quote(str(runs))}"
     sevens = shlex.quote(str(folder / "digits" / "images" / "7"))
-    # The deployment file has the path of the model that the demo writes in the repository's default folder.
+    # The deployment file contains the model's path for the default demo folder in the repository.
     is_named = folder.absolute() == _FOLDER_IN_DEPLOYMENTS
     model = "" if is_named else f" --set model.path={shlex.quote(shown_path(digits.data.model))}"
     output = shlex.quote(str(folder / "sevens"))
@@ -200,9 +194,9 @@ def _print_next_commands(digits: _Part, folder: Path, runs: Path | None, console
 
 
 def _program() -> str:
-    """Return the command with which a user can start this installation of sparkscore.
+    """Return the command that starts this installation of sparkscore.
 
-    The command is ``sparkscore`` if the shell finds this installation under that name, otherwise the program's path.
+    This is ``sparkscore`` if the shell finds this installation under that name, or else the program's path.
     """
     ours = Path(sys.executable).with_name("sparkscore")
     on_path = shutil.which("sparkscore")

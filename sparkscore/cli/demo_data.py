@@ -1,4 +1,4 @@
-"""Create the demo's input and models from data sets of scikit-learn, unless they already exist (driver)."""
+"""Create the demo's input and models from scikit-learn data sets, unless they already exist (driver)."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from sparkscore.removal import remove_file
 from sparkscore.stage.clearing import clear
 from sparkscore.stage.surroundings import open_store
 
-# The first part of each data set is used for training, the rest to measure the model on new data. The digits of the
-# second half were written by other people than those of the first half.
+# The first part of each data set is used for training, the rest to evaluate the model on new data. The digits in the
+# two halves were written by different people.
 DIGITS_FOR_TRAINING: Final = 899
 PATIENTS_FOR_TRAINING: Final = 300
 REGISTERED: Final = "models:/diabetes@champion"
 _BRIGHTEST: Final = 16
-# Names of the images that the demo writes, and of their folders.
+# The images that the demo writes, and their folders.
 _IMAGE: Final = re.compile(r"[0-9]/([0-9]{4}\.png)?")
 _WHITE: Final = 255
 
 
 @dataclass(frozen=True)
 class DemoData:
-    """The input and the model of one part of the demo.
+    """The input and the model for one of the demo's data sets.
 
     Attributes:
         folder: folder for the input, the model and the results.
         input: a folder of images, or a Parquet file.
-        model: file of the model.
-        is_new: whether the input and the model were just created; otherwise, an earlier demo created them.
+        model: the model file.
+        is_new: whether the input and the model were just created, not reused from an earlier demo.
     """
 
     folder: Path
@@ -45,28 +45,28 @@ class DemoData:
 
 
 def make_digits(folder: Path) -> DemoData:
-    """Write scikit-learn's 1,797 images of handwritten digits into a folder, with a model trained on the first half.
+    """Write scikit-learn's 1,797 images of handwritten digits, and a model trained on the first half of them.
 
-    Nothing is written if an earlier call has written them with the same version of scikit-learn.
+    If an earlier call wrote them with the same scikit-learn version, they are reused.
 
     Args:
-        folder: gets the images as `images/<digit>/<number>.png`, and the model.
+        folder: folder for the model, and for the images as `images/<digit>/<number>.png`.
 
     Raises:
         MissingDependencyError: scikit-learn or Pillow is not installed.
-        ConfigError: images are to be written, but `images/` has a file that the demo did not write and would score.
+        ConfigError: new images must be written, but `images/` contains a file that the demo did not write.
     """
     data = DemoData(folder, folder / "images", folder / "model.joblib", is_new=False)
     return _made(data, _write_digits)
 
 
 def make_diabetes(folder: Path) -> DemoData:
-    """Write scikit-learn's data of 442 diabetes patients into a folder, with a model trained on the first 300 patients.
+    """Write scikit-learn's data set of 442 diabetes patients, and a model trained on the first 300 patients.
 
-    Nothing is written if an earlier call has written them with the same version of scikit-learn.
+    If an earlier call wrote them with the same scikit-learn version, they are reused.
 
     Args:
-        folder: gets the data as a Parquet file, and the model.
+        folder: folder for the model, and for the data as a Parquet file.
 
     Raises:
         MissingDependencyError: scikit-learn or Pillow is not installed.
@@ -76,19 +76,19 @@ def make_diabetes(folder: Path) -> DemoData:
 
 
 def register_diabetes(folder: Path, diabetes: DemoData) -> str:
-    """Register the diabetes model in an MLflow store for the demo.
+    """Register the diabetes model in the demo's own MLflow store.
 
     If the store exists and the model is not new, nothing is registered.
 
     Args:
-        folder: gets the store: an SQLite file, and a folder for the models.
+        folder: folder for the store, which consists of an SQLite file and a folder of models.
         diabetes: the model, and the input from which its signature is inferred.
 
     Returns:
         the URI of the store.
 
     Raises:
-        MissingDependencyError: MLflow is needed and not installed.
+        MissingDependencyError: the model must be registered, but MLflow is not installed.
     """
     store = f"sqlite:///{folder / 'mlflow.db'}"
     if diabetes.is_new or not (folder / "mlflow.db").exists():
@@ -121,7 +121,7 @@ def _register(store: str, models: Path, diabetes: DemoData) -> None:
 
 
 def _made(data: DemoData, write: Callable[[DemoData], None]) -> DemoData:
-    """Create the data with `write`, unless an earlier call did so with the same version of scikit-learn."""
+    """Create the data with `write`, unless an earlier call did so with the same scikit-learn version."""
     marker = data.folder / "made_with.json"
     made_with = {"scikit-learn": _sklearn_version()}
     if marker.exists() and json.loads(marker.read_text(encoding="utf-8")) == made_with:
@@ -164,10 +164,10 @@ def _write_digits(data: DemoData) -> None:
 
 
 def _remove_images(folder: Path) -> None:
-    """Remove the images that an earlier demo has written into a folder.
+    """Remove the images that an earlier demo wrote to a folder.
 
     Raises:
-        ConfigError: the folder has a file that the demo did not write. Such a file would be scored as well.
+        ConfigError: the folder contains a file that the demo did not write, and that would be scored too.
     """
     left = clear(open_store(folder), lambda name: _IMAGE.fullmatch(name) is not None).left
     if left:

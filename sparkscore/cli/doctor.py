@@ -1,4 +1,4 @@
-"""`sparkscore doctor`: check what a run needs, and print the result of each check (driver, and one worker)."""
+"""`sparkscore doctor`: check what a run needs, and print the result of each check (driver and worker)."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class DoctorRequest:
     """The options of `sparkscore doctor`.
 
     Attributes:
-        output: a folder for results that must be writable, or None to skip this check.
-        runs: path of the runs folder; the default folder if None.
-        master: Spark's master; the default of `local_session` if None.
+        output: output folder to check, or None to skip this check.
+        runs: path of the runs folder, or None for the default folder.
+        master: the Spark master, or None for the default of `local_session`.
         spark_conf: the `key=value` pairs of `--spark-conf`.
         is_quick: whether to skip the check that starts Spark.
     """
@@ -51,10 +51,10 @@ class Check:
     """The result of one check.
 
     Attributes:
-        name: name of the check.
+        name: what was checked.
         ok: whether the check passed.
         found: what the check found, such as a version or a path.
-        next_step: advice for the user, which applies only if the check failed.
+        next_step: what the user should do if the check failed.
     """
 
     name: str
@@ -64,9 +64,9 @@ class Check:
 
 
 def examine(request: DoctorRequest, *, as_json: bool) -> int:
-    """Run the checks, and print the result of each check, or one JSON object with all results.
+    """Run all checks and print each result, or all results as one JSON object.
 
-    The workers are not checked if `request.is_quick` is set, or if the check of Java or Spark failed.
+    The workers are not checked if `request.is_quick` is set, or if the Java or Spark check failed.
 
     Returns:
         the exit code: 0 if all checks passed, otherwise 1.
@@ -136,13 +136,13 @@ def _check_delta(*, is_quick: bool) -> Check:
     cached = _cached_jar(coordinate)
     if cached is not None:
         return Check("Delta jar", ok=True, found=str(cached))
-    # The last check starts Spark, which downloads the jar. If the download fails, that check says why.
+    # The last check starts Spark, which downloads the jar. If the download fails, that check reports why.
     when = "Spark downloads it at its start: run doctor without --quick" if is_quick else "Spark downloads it now"
     return Check("Delta jar", ok=True, found=f"{coordinate} is not here yet; {when}")
 
 
 def _cached_jar(coordinate: str) -> Path | None:
-    """Return the path of a jar in the cache of Ivy or Maven, or None if neither cache has the jar.
+    """Return the path of a jar in the local Ivy or Maven cache, or None if neither contains it.
 
     Args:
         coordinate: the jar's Maven coordinate, ``group:artifact:version``.
@@ -155,7 +155,7 @@ def _cached_jar(coordinate: str) -> Path | None:
 
 
 def _check_folder(name: str, folder: Path) -> Check:
-    """Check whether files can be written in a folder. If it does not exist, check its nearest existing parent."""
+    """Check that a folder is writable. If it does not exist, check its closest existing parent instead."""
     existing = folder.absolute()
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
@@ -190,7 +190,7 @@ def _check_workers(request: DoctorRequest) -> Check:
 
 
 def _versions_of_worker(session: SparkSession) -> dict[str, str]:
-    """Return the versions of Python and some packages in a worker process. Starts a Spark job of one row.
+    """Run a one-row Spark job, and return the worker's versions of Python and some packages.
 
     Raises:
         SparkscoreError: the job failed, for example because the worker's Python cannot start or lacks a package.
@@ -214,11 +214,11 @@ def _versions_of_worker(session: SparkSession) -> dict[str, str]:
 
 
 class _WorkerError(SparkscoreError):
-    """Raised if the Spark job that asks a worker for its versions fails."""
+    """The Spark job that reads the versions of a worker's packages failed."""
 
 
 def _versions() -> dict[str, str]:
-    """Return this process's versions of Python and some packages, to compare the workers with the driver."""
+    """Return this process's versions of Python and of the packages that driver and workers must share."""
     packages = ("sparkscore", "pandas", "pyarrow", "numpy")
     return {
         "Python": ".".join(platform.python_version_tuple()[:2]),

@@ -1,4 +1,4 @@
-"""`sparkscore env build`: build the Python environment of a deployment as an archive (driver)."""
+"""`sparkscore env build`: build a deployment's Python environment as an archive (driver)."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from sparkscore.models.deployment_env import build_deployment_env as build
 def build_env(
     deployment: Path, output: Path | None, wheels: Path | None, assignments: Sequence[str] = (), *, as_json: bool
 ) -> int:
-    """Build the Python environment of a deployment, and print its path and the ``--set`` option that uses it.
+    """Build a deployment's Python environment, and print its path and the ``--set`` option for using it.
 
-    An environment that was built before with the same requirements and version of Python is used again.
+    An environment that was built earlier with the same requirements and Python version is reused.
 
     Args:
         deployment: the deployment file.
-        output: folder for the archives; the folder ``environments`` in the runs folder if None.
+        output: folder for the archives, or None for the ``environments`` folder in the runs folder.
         wheels: folder of wheels to install from, or None to install from the package index.
         assignments: the `key=value` pairs of `--set`.
-        as_json: whether to print one JSON object.
+        as_json: whether to print a JSON object.
 
     Returns:
         the exit code 0.
 
     Raises:
-        SparkscoreError: the deployment is not valid, there is no list of packages, the list is for a different version
-            of Python, the model cannot be read, or the packages cannot be installed.
+        SparkscoreError: the deployment is invalid, it has no list of packages, the list is for a different Python
+            version, the model cannot be read, or the packages cannot be installed.
     """
     with stdout_for_results():
         built = build(deployment, output=output, wheels=wheels, settings=dict(map(parse_assignment, assignments)))

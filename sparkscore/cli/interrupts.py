@@ -23,14 +23,14 @@ _SECONDS_TO_STOP: Final = 10.0
 
 
 class InterruptedRunError(SystemExit):
-    """Raised if a signal asks this process to end.
+    """A signal interrupted the command.
 
-    It is a subclass of SystemExit, so that ``except Exception`` does not catch it.
+    This is a subclass of SystemExit, so that ``except Exception`` does not catch it.
     """
 
     def __init__(self, number: int) -> None:
         name = signal.Signals(number).name
-        # `sparkscore.run.recording.recorded` adds a note that says what happened to the data.
+        # `sparkscore.run.recording.recorded` adds a note about the state of the data.
         super().__init__(f"interrupted by {'Ctrl-C' if name == 'SIGINT' else name}.")
         self.code = self.exit_code = _EXIT_CODE_OF_SIGNALS + number
 
@@ -38,11 +38,11 @@ class InterruptedRunError(SystemExit):
 class Interrupts:
     """Signal handlers that turn the first signal into an exception in the main thread.
 
-    Later signals are ignored for a few seconds, so that they do not interrupt the clean-up. After that, another signal
-    ends the process at once.
+    Later signals are ignored for a few seconds, so that they do not interrupt the cleanup. After that, another signal
+    ends the process immediately.
 
     Attributes:
-        received: the exception for the first signal, or None if there was no signal yet.
+        received: the exception for the first signal, or None if no signal has arrived yet.
     """
 
     def __init__(self) -> None:
@@ -54,36 +54,33 @@ class Interrupts:
     def install(self) -> None:
         """Install the handlers for SIGINT (Ctrl-C), SIGTERM and SIGHUP.
 
-        A signal that was ignored before, for example because `nohup` started this process, stays ignored.
+        Signals that are already ignored, for example under `nohup`, stay ignored.
         """
         for number in _SIGNALS:
             former = self._former.setdefault(number, signal.getsignal(number))
             signal.signal(number, signal.SIG_IGN if former == signal.SIG_IGN else self._handle)
 
     def remove(self) -> None:
-        """Restore the signal handlers that were there before the first call of `install`.
-
-        A handler that was not installed from Python cannot be restored.
-        """
+        """Restore the original signal handlers, except those that were not installed from Python."""
         for number, former in self._former.items():
             if former is not None:
                 signal.signal(number, former)  # type: ignore[arg-type] # a value that getsignal() returned
 
     def watch(self, session: SparkSession) -> None:
-        """Make the signal handlers also cancel the jobs of a Spark session.
+        """Make the signal handlers also cancel the session's Spark jobs.
 
         The handlers are installed again, because PySpark may have replaced one of them.
         """
-        # PySpark's handler calls the JVM through the connection of the main thread, which may be in the middle of
+        # PySpark's own handler calls the JVM through the main thread's connection, which may be in the middle of
         # another call.
         self._cancel = session.interruptAll
         self.install()
 
     def behind(self, error: BaseException) -> BaseException:
-        """Return the exception for the signal if a signal has arrived, otherwise the error itself.
+        """Return the exception for the received signal, or the error itself if no signal has arrived.
 
-        A signal cancels Spark's jobs, and may thus have caused the error. If the error is a `SparkscoreError`, its
-        ``state``, which says what happened to the data, is added to the exception for the signal as a note.
+        A signal cancels the Spark jobs, which may have caused the error. The ``state`` of a `SparkscoreError`, which
+        says what happened to the data, is added to the signal's exception as a note.
         """
         if self.received is None:
             return error
@@ -105,9 +102,9 @@ class Interrupts:
 
 @contextmanager
 def interruptible() -> Iterator[Interrupts]:
-    """Turn signals into exceptions while the ``with`` block runs, with the handlers of `Interrupts`.
+    """Install the signal handlers of `Interrupts` for the ``with`` block.
 
-    Outside the main thread, no handlers are installed, because Python does not allow it.
+    Outside the main thread, nothing is installed, because Python does not allow it.
     """
     interrupts = Interrupts()
     is_main = threading.current_thread() is threading.main_thread()
@@ -121,9 +118,9 @@ def interruptible() -> Iterator[Interrupts]:
 
 
 def stop_session(session: SparkSession) -> None:
-    """Stop Spark, and wait at most ten seconds until it has stopped."""
-    # Another thread gets its own connection to the JVM. The main thread's connection cannot be used if a signal has
-    # interrupted a call in the middle.
+    """Stop the Spark session, and wait up to ten seconds for it to stop."""
+    # Another thread gets its own connection to the JVM. The main thread's connection is unusable if a signal
+    # interrupted a call.
     _in_thread(session.stop).join(_SECONDS_TO_STOP)
 
 

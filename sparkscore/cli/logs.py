@@ -1,4 +1,4 @@
-"""Print sparkscore's log messages on stderr, and mark warnings (driver)."""
+"""Print sparkscore's log messages to stderr, with warnings marked (driver)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sparkscore.redaction import redact
 
 
 class _TerminalHandler(logging.Handler):
-    """A logging handler that prints each message as a line on stderr, without the time and the name of the logger."""
+    """A logging handler that prints only the message of each record to stderr, with a label for warnings and errors."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -23,7 +23,7 @@ class _TerminalHandler(logging.Handler):
 
 @contextmanager
 def log_on_stderr() -> Iterator[None]:
-    """Print messages of the logger `sparkscore`, except DEBUG messages, on stderr while the ``with`` block runs."""
+    """Print messages of the `sparkscore` logger, from INFO upwards, to stderr during the ``with`` block."""
     logger = logging.getLogger("sparkscore")
     handler = _TerminalHandler(logging.INFO)
     level, propagates = logger.level, logger.propagate

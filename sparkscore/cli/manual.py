@@ -1,6 +1,6 @@
-"""Format `--help` like a manual page: plain text, options in groups, then examples and exit codes (driver).
+"""Format `--help` like a man page: plain text with grouped options, followed by examples and exit codes (driver).
 
-Typer's own help can have boxes drawn with rich. Plain text is easier to search and to pipe.
+Typer's own help may draw boxes. Plain text is easier to search and to pipe.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ Environment:
 
 
 class ManualCommand(TyperCommand):
-    """A command whose help is formatted like a manual page."""
+    """A command whose help is formatted like a man page."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the words of the usage line: ``[OPTIONS]`` and a placeholder for each argument, such as ``RUN_ID``."""
+        """Return the parts of the usage line: ``[OPTIONS]``, and a placeholder such as ``RUN_ID`` for each argument."""
         return _usage_pieces(self, ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the arguments and options of the command in groups, such as ``Arguments``, ``Run`` and ``Spark``."""
+        """Write the command's arguments and options in groups, such as ``Arguments``, ``Run`` and ``Spark``."""
         _write_parameters(self, ctx, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the interface of click
-        """Write the epilog, such as examples and exit codes, without wrapping its lines."""
+        """Write the epilog (for example, exit codes) without wrapping its lines."""
         formatter.write(_unwrapped(self.epilog))
 
 
 class ManualGroup(TyperGroup):
-    """A group of commands whose help is formatted like a manual page."""
+    """A group of commands whose help is formatted like a man page."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of the group's commands, then the options of the group."""
+        """Write the group's commands, then its options."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         rows = [(name, command.get_short_help_str(200)) for name, command in commands if command is not None]
         with formatter.section("Commands"):

@@ -10,21 +10,21 @@ from sparkscore.models.show import show_model as describe
 
 
 def show_model(reference: str, framework: str | None, *, as_json: bool) -> int:
-    """Print a model's files, digest, signature and requirements. No code of the model is run.
+    """Print a model's files, digest, signature and requirements. No model code is run.
 
     Args:
         reference: path or MLflow URI of the model.
-        framework: the library that saved a plain model file; None if the name of the file shows the library, or if the
-            model is of another format.
-        as_json: whether to print one JSON object.
+        framework: library that saved a plain model file. Not needed if the file name shows the library, or for other
+            model formats.
+        as_json: whether to print a JSON object.
 
     Returns:
         the exit code 0.
 
     Raises:
-        ModelError: there is no such model, its files cannot be read, or it cannot be scored without a script.
+        ModelError: the model does not exist, its files cannot be read, or it cannot be used without a script.
         ConfigError: the reference or the framework is an empty string, or only Azure can resolve the reference.
-        MissingDependencyError: a package that is needed to find or read the model is not installed.
+        MissingDependencyError: a package for finding or reading the model is not installed.
     """
     with stdout_for_results():
         answer = describe(reference, framework=framework)

@@ -1,4 +1,4 @@
-"""`sparkscore new`: write a small example that can be run and changed (driver)."""
+"""`sparkscore new`: write a small working example (driver)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 
-# Average measurements of each species, and flowers to classify: R. A. Fisher, The use of multiple measurements in
-# taxonomic problems (1936). The columns are sepal length and width, petal length and width, in cm.
+# Average measurements of each species, and flowers to classify, from R. A. Fisher, The use of multiple measurements in
+# taxonomic problems (1936). The columns are sepal length, sepal width, petal length and petal width, in cm.
 _AVERAGES: Final = {
     "setosa": (5.006, 3.428, 1.462, 0.246),
     "versicolor": (5.936, 2.770, 4.260, 1.326),
@@ -36,15 +36,15 @@ _HEADER: Final = "flower,sepal_length,sepal_width,petal_length,petal_width"
 
 
 def write_example(folder: Path, *, as_json: bool) -> int:
-    """Write the files of the example into a new or empty folder, and print what was written.
+    """Write the example to a new or empty folder, and print the names of its files.
 
-    Without ``--json``, also print the command that scores the example.
+    Without ``--json``, the command that scores the example is printed too.
 
     Returns:
         the exit code 0.
 
     Raises:
-        ConfigError: the folder is not empty, or cannot be written.
+        ConfigError: the folder is not empty, or cannot be written to.
     """
     contents = _contents()
     try:

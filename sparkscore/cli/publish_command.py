@@ -19,24 +19,24 @@ from sparkscore.run import discard, publish
 
 
 def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
-    """Publish a run that was scored but not published, and print its record and its first rows, or its record as JSON.
+    """Publish a run that was scored but not published, and print a summary with its first rows.
 
-    A run that is already published is only printed.
+    If the run is already published, only the summary is printed.
 
     Args:
         run_id: id of the run.
-        runs: path of the runs folder; the default folder if None.
-        session: a pair of Spark's master (None for the default) and Spark properties as ``key=value``.
+        runs: path of the runs folder, or None for the default folder.
+        session: the Spark master (None for the default), and Spark properties as ``key=value``.
         as_json: whether to print the run record as JSON instead of a summary.
 
     Returns:
         the exit code 0.
 
     Raises:
-        SparkscoreError: there is no such run, it cannot be published, Spark does not start, or publishing failed.
+        SparkscoreError: the run does not exist or cannot be published, Spark does not start, or publishing failed.
     """
     folder = open_run(runs_folder(runs), run_id)
-    read_record(runs_folder(runs), run_id)  # A wrong id is refused before Spark starts.
+    read_record(runs_folder(runs), run_id)  # A wrong id is reported before Spark starts.
     with _spark_for(run_id, runs, session) as spark:
         with stdout_for_results():
             run = publish(spark, run_id, runs=runs)
@@ -47,11 +47,11 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
     """Discard a run that was scored but not published, and print its record.
 
-    Spark is started only if publishing may have begun, to find out whether the table already has the run's rows. The
-    arguments and the exit code are those of `publish_run`.
+    Spark is started only if publishing may have begun, to check whether the table already contains the run's rows.
+    The arguments and the exit code are the same as for `publish_run`.
 
     Raises:
-        SparkscoreError: there is no such run, it cannot be discarded, or Spark is needed and does not start.
+        SparkscoreError: the run does not exist or cannot be discarded, or Spark is needed but does not start.
     """
     try:
         answer = discard(run_id, runs=runs)
@@ -70,7 +70,7 @@ def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 
 @contextmanager
 def _spark_for(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]]) -> Iterator[SparkSession]:
-    """Start Spark for the ``with`` block, with Spark's log in the folder of a run."""
+    """Start Spark for the ``with`` block, and write its log to the run's folder."""
     log_file, (master, conf) = open_run(runs_folder(runs), run_id).spark_log_file, session
     with (
         interruptible() as interrupts,

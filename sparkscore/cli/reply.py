@@ -1,4 +1,4 @@
-"""Print results to stdout, as one JSON object with `--json`, and everything else to stderr (driver)."""
+"""Print results to stdout (with `--json`, as one JSON object) and everything else to stderr (driver)."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def to_stdout(*lines: str, label: str = "") -> None:
 
     Args:
         *lines: the lines.
-        label: a prefix of the first line. It is not escaped, so that it may have colour codes.
+        label: prefix of the first line. It is not escaped, so it may contain colour codes.
     """
     _write(sys.stdout, label, lines)
 
 
 def to_stderr(*lines: str, label: str = "") -> None:
-    """Print lines that are not a result to stderr, with control characters escaped.
+    """Print messages to stderr, with control characters escaped.
 
     Args:
-        *lines: the lines.
-        label: a prefix of the first line. It is not escaped, so that it may have colour codes.
+        *lines: the lines of the message.
+        label: prefix of the first line. It is not escaped, so it may contain colour codes.
     """
     _write(sys.stderr, label, lines)
 
@@ -55,18 +55,18 @@ def print_json(answer: Mapping[str, Any]) -> None:
 
 
 def print_error(message: str, *, log_file: Path | None = None) -> None:
-    """Print the message of an error to stderr with secrets masked, and the path of the log if the log exists."""
+    """Print an error message to stderr, with secrets masked, followed by the path of the log if the file exists."""
     to_stderr(redact(message), label=f"{coloured('error', _RED, sys.stderr)} ")
     if log_file is not None and log_file.exists():
         to_stderr(f"log   {shown_path(log_file)}")
 
 
 def print_bug(error: BaseException, runs: Path) -> None:
-    """Write the traceback of a bug in sparkscore to a log file, and print a message and the path of the log to stderr.
+    """Log the traceback of an unexpected error in sparkscore, and print a message and the path of the log to stderr.
 
     Args:
         error: the exception.
-        runs: path of the runs folder, which contains the log. If it cannot be written, the log is a temporary file.
+        runs: the runs folder, in which the log is written. If that fails, the log is written to a temporary file.
     """
     message = (
         f"[{ErrorCode.INTERNAL}] sparkscore itself failed with {type(error).__name__}. Please report it with the log."
@@ -75,12 +75,12 @@ def print_bug(error: BaseException, runs: Path) -> None:
 
 
 def warning_label() -> str:
-    """Return the word that marks a warning on stderr, in colour if stderr is a terminal."""
+    """Return the label for warnings on stderr, in colour if stderr is a terminal."""
     return coloured("warning", _YELLOW, sys.stderr)
 
 
 def coloured(word: str, colour: str, stream: TextIO) -> str:
-    """Return the word in a colour if the stream is a terminal, otherwise the plain word."""
+    """Return the word in colour if the stream is a terminal, or unchanged if not."""
     return f"{colour}{word}{_PLAIN}" if stream.isatty() else word
 
 
@@ -89,7 +89,7 @@ def describe_failure(error: BaseException, **more: object) -> dict[str, Any]:
 
     Args:
         error: the error.
-        **more: further entries of the dictionary, placed before the entry ``error``.
+        **more: further entries, placed before ``error``.
     """
     return {**more, "error": {"code": code_of(error), "message": redact(message_of(error))}}
 
@@ -111,26 +111,25 @@ def _write_traceback(error: BaseException, runs: Path) -> Path:
 
 
 def shown_path(path: Path | str) -> str:
-    """Return a path or URI for the terminal: relative if it is below the working directory, otherwise unchanged.
+    """Return a path or URI as it is printed, with control characters escaped.
 
-    Control characters are escaped.
+    Paths below the working directory become relative.
     """
     folder = f"{Path.cwd()}/"
     return printable(str(path).removeprefix(folder)) or "."
 
 
 def is_submitted() -> bool:
-    """Return whether `spark-submit` started this process, so that the JVM is already running."""
+    """Return whether this process was started by `spark-submit`, so the JVM is already running."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 @contextmanager
 def one_object_on_stdout() -> Iterator[None]:
-    """Discard stderr while the ``with`` block runs if `spark-submit` started this process.
+    """Discard stderr during the ``with`` block if this process was started by `spark-submit`.
 
-    `spark-submit` merges stderr into stdout, which must contain nothing but the JSON object of `--json`.
-
-    Source: `spark-submit` starts Python with `redirectErrorStream(true)`.
+    `spark-submit` merges stderr into stdout (it starts Python with `redirectErrorStream(true)`). With `--json`, stdout
+    must contain only the JSON object.
     """
     if not is_submitted():
         yield
@@ -141,6 +140,6 @@ def one_object_on_stdout() -> Iterator[None]:
 
 @contextmanager
 def stdout_for_results() -> Iterator[None]:
-    """Redirect stdout to stderr while the ``with`` block runs, so that libraries do not print into the results."""
+    """Redirect stdout to stderr during the ``with`` block, so that stdout contains no output from libraries."""
     with redirect_stdout(sys.stderr):
         yield

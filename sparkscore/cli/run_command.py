@@ -40,13 +40,13 @@ class RunRequest:
     """The options of `sparkscore run` or `sparkscore resume`.
 
     Attributes:
-        prepare: a function that checks the request, and returns it as a run that can be executed.
-        run_id: id of the run, or None if `prepare` chooses an id.
-        runs: path of the runs folder; the default folder if None.
-        master: Spark's master; the default of `local_session` if None.
+        prepare: function that checks the request and returns a run that is ready to execute.
+        run_id: id of the run, or None if `prepare` generates one.
+        runs: path of the runs folder, or None for the default folder.
+        master: the Spark master, or None for the default of `local_session`.
         spark_conf: the `key=value` pairs of `--spark-conf`.
-        as_json: whether to print one JSON object.
-        prepared: the run that `prepare` returned, or None before that.
+        as_json: whether to print a JSON object.
+        prepared: the result of `prepare`, or None if it has not been called yet.
     """
 
     prepare: Callable[[], PreparedRun]
@@ -61,13 +61,13 @@ class RunRequest:
 def deferred_prepare(
     deployment: Path | None, options: RunOptions, assignments: Sequence[str]
 ) -> Callable[[], PreparedRun]:
-    """Return a function that checks the request of `sparkscore run`, and returns it as a run that can be executed.
+    """Return a function that checks the request of `sparkscore run` and returns a run that is ready to execute.
 
-    `run_deployment` calls the function, and prints its errors.
+    The checks are deferred so that `run_deployment` can report their errors.
 
     Args:
         deployment: the deployment file, or None if the options name a model or an earlier run.
-        options: the options of the run, by name.
+        options: the keyword arguments of `prepare`.
         assignments: the `key=value` pairs of `--set`.
     """
 
@@ -82,9 +82,9 @@ def deferred_prepare(
 
 
 def deferred_prepare_again(run_id: str, runs: Path | None) -> Callable[[], PreparedRun]:
-    """Return a function that checks the stored request of an earlier run, so that the run can be resumed.
+    """Return a function that checks the stored request of an earlier run and returns a run that is ready to execute.
 
-    `run_deployment` calls the function, and prints its errors.
+    The checks are deferred so that `run_deployment` can report their errors.
     """
 
     def prepared() -> PreparedRun:
@@ -99,8 +99,8 @@ def run_deployment(request: RunRequest) -> int:
     """Execute `sparkscore run` or `sparkscore resume`, and print the result or the error.
 
     Returns:
-        the exit code: 0 if the run succeeded, 1 if it failed, 2 if the request was wrong, 128 + the signal's number if
-        a signal interrupted the run.
+        the exit code: 0 if the run succeeded, 1 if it failed, 2 if the request was wrong, and 128 plus the signal
+        number if a signal interrupted the run.
     """
     with interruptible() as interrupts:
         try:
@@ -135,13 +135,13 @@ def _score(request: RunRequest, interrupts: Interrupts) -> None:
 def spark_session(
     master: str | None, conf: Mapping[str, str], log_file: Path, interrupts: Interrupts
 ) -> Iterator[SparkSession]:
-    """Start Spark for the ``with`` block, and stop it afterwards. If a session is active, use it and do not stop it.
+    """Start Spark for the ``with`` block and stop it afterwards. A session that is already active is not stopped.
 
     Args:
-        master: Spark's master; the default of `local_session` if None.
+        master: the Spark master, or None for the default of `local_session`.
         conf: Spark properties.
-        log_file: file for the output of the JVM, if this call starts the JVM.
-        interrupts: the signal handlers. A signal cancels the jobs of the session.
+        log_file: file for the JVM's output, if this call starts the JVM.
+        interrupts: the signal handlers, which then also cancel the session's jobs.
 
     Raises:
         SparkscoreError: Spark does not start.
@@ -153,9 +153,9 @@ def spark_session(
 
     is_ours = SparkSession.getActiveSession() is None
     if is_ours:
-        # With spark-submit, the JVM is already running, with the logging that spark-submit has set up.
+        # With spark-submit, the JVM is already running, with its own logging.
         logger.info("starting Spark%s", "" if is_submitted() else f", its log is {shown_path(log_file)}")
-    # Workers must not import a file of the working directory, such as json.py, in place of a standard module.
+    # Workers must not import a file in the working directory, such as json.py, in place of a standard module.
     conf = {f"spark.executorEnv.{SAFE_PATH[0]}": SAFE_PATH[1], **conf}
     with stdout_for_results():
         session = local_session(conf=conf, log_file=log_file, **({} if master is None else {"master": master}))
@@ -171,7 +171,7 @@ def parse_spark_conf(pairs: Sequence[str]) -> dict[str, str]:
     """Return the `key=value` pairs of `--spark-conf` as a dictionary.
 
     Raises:
-        ConfigError: an option has no key or no ``=``.
+        ConfigError: a pair has no key or no ``=``.
     """
     conf = {}
     for pair in pairs:
@@ -204,9 +204,9 @@ def _reply_failure(request: RunRequest, error: BaseException) -> int:
 
 
 def _finished(folder: RunStore | None) -> RunRecord | None:
-    """Return the record of a run that is complete or held, or None if the run is neither or has no folder yet.
+    """Return the record of a run if the run is complete or held, or else None.
 
-    A run can be finished although its command was interrupted, if the signal came after the end of the run.
+    An interrupted command may have finished its run, if the signal arrived afterwards.
     """
     record = None if folder is None else folder.read_record()
     return record if record is not None and record.state in {COMPLETE, HELD} else None
@@ -215,15 +215,15 @@ def _finished(folder: RunStore | None) -> RunRecord | None:
 def _record_of(request: RunRequest, error: BaseException) -> dict[str, Any]:
     """Return the dictionary that `--json` prints for a run that failed or was interrupted.
 
-    The dictionary is the run record if it was written with the final state. Otherwise, it has only the run id, the
-    state and the error.
+    This is the run record if the run's final state was recorded. Otherwise, it contains only the run id, the state and
+    the error.
     """
     if isinstance(error, SparkscoreError) and error.record is not None:
         return error.record
     state = "ABORT" if isinstance(error, InterruptedRunError) else "FAIL"
     folder = None if request.prepared is None else request.prepared.folder
     record = None if folder is None or isinstance(error, SparkscoreError) else folder.read_record()
-    # The folder may still have the record of an earlier execution of the run, with another state.
+    # The folder may still contain the record of an earlier execution of the run, with a different state.
     if record is not None and record.state == state:
         return record.as_dict()
     run_id = request.run_id if folder is None else folder.run_id

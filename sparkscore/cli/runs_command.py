@@ -1,4 +1,4 @@
-"""`sparkscore runs`: print the records of runs (driver)."""
+"""`sparkscore runs`: print run records (driver)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sparkscore.record.runs_folder import list_records, read_record, runs_folder
 
 
 def list_runs(runs: Path | None, *, as_json: bool) -> int:
-    """Print a table of the runs in the runs folder, newest first, or a message if there are none.
+    """Print a table of the runs in the runs folder, newest first.
 
     Args:
-        runs: path of the runs folder; the default folder if None.
-        as_json: whether to print one JSON object with all records instead of a table.
+        runs: path of the runs folder, or None for the default folder.
+        as_json: whether to print a JSON object with all records instead of a table.
 
     Returns:
         the exit code 0.
@@ -32,11 +32,11 @@ def list_runs(runs: Path | None, *, as_json: bool) -> int:
 
 
 def show_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
-    """Print the record of one run.
+    """Print the record of a run.
 
     Args:
         run_id: id of the run.
-        runs: path of the runs folder; the default folder if None.
+        runs: path of the runs folder, or None for the default folder.
         as_json: whether to print the whole record as JSON instead of a summary.
 
     Returns:
@@ -44,7 +44,7 @@ def show_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
 
     Raises:
         ConfigError: the run id is not valid.
-        RunNotFoundError: there is no record of such a run.
+        RunNotFoundError: no such run is recorded.
     """
     folder = runs_folder(runs)
     record = read_record(folder, run_id)

@@ -1,4 +1,4 @@
-"""Handle errors on writing to stdout or stderr, so that they do not make a published run fail (driver)."""
+"""Handle stdout and stderr errors, so that they do not make a published run fail (driver)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import sys
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
-#: Commands that publish rows. If printing fails, their exit code stays the same, or a scheduler would repeat the run.
+#: Commands that publish rows. If printing fails, they keep their exit code; otherwise a scheduler would repeat the run.
 _CHANGE_DATA: Final = ("run", "resume", "publish")
 
 
 class CarefulStream:
-    """A text stream whose `write` and `flush` raise no error: the text is discarded, and the reason is stored.
+    """A text stream that discards text it cannot write, instead of raising an error.
 
     Attributes:
-        lost: why text is discarded; an empty string if the stream is open and no write or flush has failed.
+        lost: why text was discarded, or an empty string if everything could be written.
     """
 
     def __init__(self, stream: TextIO | None, number: int) -> None:
@@ -24,7 +24,7 @@ class CarefulStream:
         self._stream = stream or _nowhere(number)
 
     def write(self, text: str) -> int:
-        """Write the text, and return its length. If writing fails, discard the text and store the reason in `lost`."""
+        """Write the text. If that fails, discard the text and store the reason in `lost`."""
         try:
             return self._stream.write(text)
         except (OSError, ValueError) as error:
@@ -43,7 +43,7 @@ class CarefulStream:
 
     def _lose(self, error: Exception) -> None:
         self.lost = getattr(error, "strerror", None) or str(error)
-        # Send buffered text to the null device. Otherwise, Python fails when it flushes the stream at its exit.
+        # Send buffered text to the null device. Otherwise, Python fails when it flushes the stream on exit.
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._number)
@@ -51,10 +51,10 @@ class CarefulStream:
 
 
 def _nowhere(number: int) -> TextIO:
-    """Open the null device under the file descriptor of a closed stdout or stderr, and return it as a stream.
+    """Open the null device under the file descriptor of a closed stdout or stderr.
 
-    If the descriptor stayed free, the next opened file would get it, and libraries would print into that file. If the
-    descriptor is already in use, the stream gets a different one.
+    If the descriptor stayed free, the next file to be opened would get it, and libraries would print into that file.
+    If the descriptor is already in use, a different one is used.
     """
     opened = os.open(os.devnull, os.O_RDWR)
     if opened != number:
@@ -67,23 +67,23 @@ def _nowhere(number: int) -> TextIO:
 
 
 def guard_streams() -> CarefulStream:
-    """Replace `sys.stdout` and `sys.stderr` with streams that raise no errors, and return the one for stdout."""
-    # Source: sys.stdout is None if the descriptor is closed when Python starts.
+    """Replace `sys.stdout` and `sys.stderr` with a `CarefulStream` each, and return the one for stdout."""
+    # sys.stdout is None if the descriptor is closed when Python starts.
     found = CarefulStream(sys.stdout, 1)
     sys.stdout, sys.stderr = found, CarefulStream(sys.stderr, 2)
     return found
 
 
 def exit_code_of(code: int, command: str, stdout: CarefulStream) -> int:
-    """Return the exit code of a command, and print a warning if its result could not be written to stdout.
+    """Return the exit code to use, and print a warning if the result could not be written to stdout.
 
-    If the result could not be written, the exit code becomes at least 1. Only ``run``, ``resume`` and ``publish`` keep
-    their exit code, so that a scheduler does not repeat a run that is already published.
+    In that case, the exit code is at least 1. Only ``run``, ``resume`` and ``publish`` keep their exit code, so that a
+    scheduler does not repeat a run that is already published.
 
     Args:
-        code: the exit code of the command itself.
+        code: the command's own exit code.
         command: name of the command.
-        stdout: the stream for stdout, which contains the reason if text was discarded.
+        stdout: the replacement for stdout, which stores why text was discarded.
     """
     if not stdout.lost:
         return code

@@ -1,4 +1,4 @@
-"""Print the summary of a run: lines from its record, and the first rows of the result (driver)."""
+"""Print the summary of a run: values from its record, and the first rows of the result (driver)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FIRST_ROWS: Final = 5
 _MOST_COLUMNS: Final = 7
 _WIDEST_VALUE: Final = 36
 _WIDTH_WITHOUT_A_TERMINAL: Final = 1000
-# These columns are not shown, because their values are the same in most rows of a run.
+# These columns are not shown, because their values are the same in most of a run's rows.
 _SAME_IN_EVERY_ROW: Final = frozenset({"run_id", "model_name", "model_version", "scored_at"})
 _STYLES: Final = {
     "COMPLETE": "bold green",
@@ -43,13 +43,13 @@ _STYLES: Final = {
 
 
 def result_console() -> Console:
-    """Return a rich console for stdout. If stdout is not a terminal, lines of up to 1000 characters are not wrapped."""
+    """Return a rich console for stdout. If stdout is not a terminal, lines are wrapped only after 1000 characters."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH_WITHOUT_A_TERMINAL)
 
 
 def state_style(state: str) -> str:
-    """Return the colour and weight in which the state of a run is printed, as a style of rich."""
+    """Return the rich style in which a run's state is printed."""
     return _STYLES.get(state, "bold")
 
 
@@ -68,14 +68,12 @@ def print_summary(run: Run, folder: Path) -> None:
 def print_record(
     record: RunRecord, folder: Path, console: Console, more: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Print the state and the id of a run, and other values of its record, each on a line with its name.
-
-    Empty values are left out.
+    """Print a run's state and id, followed by one line for each value of its record that is not empty.
 
     Args:
-        record: the record.
+        record: the run record.
         folder: the run's folder.
-        console: the console to print on.
+        console: the console to print to.
         more: further values to print, by name.
     """
     lines = {**_lines(record), **more, "run record": shown_path(folder / "record.json")}
@@ -87,10 +85,10 @@ def print_record(
 
 
 def print_first_rows(run: Run, console: Console) -> None:
-    """Print up to five rows of the result as a table, with long values truncated. Print nothing if there are no rows.
+    """Print up to five rows of the result as a table, with long values truncated.
 
-    The columns ``run_id``, ``model_name``, ``model_version`` and ``scored_at`` are left out. If there are more than
-    seven other columns, the middle ones are left out too. A Spark job reads the rows.
+    The columns ``run_id``, ``model_name``, ``model_version`` and ``scored_at`` are left out. Of the other columns, at
+    most seven are shown: the first ones and the last ones. A Spark job reads the rows.
     """
     rows = [row.asDict() for row in run.predictions().limit(_FIRST_ROWS).collect()]
     if not rows:
@@ -112,7 +110,7 @@ def print_first_rows(run: Run, console: Console) -> None:
 
 
 def _columns_to_show(names: Sequence[str]) -> list[str]:
-    """Return the column names, without the middle ones if there are more than seven."""
+    """Return the column names. If there are more than seven, the middle ones are left out."""
     if len(names) <= _MOST_COLUMNS:
         return list(names)
     first = _MOST_COLUMNS // 2
@@ -191,7 +189,7 @@ def _table(output: RecordedOutput) -> str:
     if output.rows is None or output.version is None or output.location is None:
         return ""
     table = shown_path(output.location)
-    if isinstance(output.version, str):  # In a folder of Parquet files, the version is the run's subfolder.
+    if isinstance(output.version, str):  # For Parquet, the version is the run's subfolder.
         return f"{table}/{output.version} ({output.format}, {output.rows:,} rows)"
     return f"{table} ({output.format}, version {output.version}, {output.rows:,} rows)"
 
