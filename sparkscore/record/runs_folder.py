@@ -355,11 +355,11 @@ def list_records(runs: Path) -> list[RunRecord]:
 
 
 def read_record(runs: Path, run_id: str) -> RunRecord:
-    """Return the record of one run.
+    """Return the record of a run.
 
     Raises:
         ConfigError: the run id is not valid.
-        RunNotFoundError: the runs folder has no record of this run, or the record cannot be read.
+        RunNotFoundError: the runs folder has no readable record of this run.
     """
     record = RunFolder(runs, run_id).read_record()
     if record is None:

@@ -1,4 +1,4 @@
-"""Parse and write Spark DDL, and match the inputs of a model with the columns of the data (driver and worker)."""
+"""Parse and write Spark DDL, and match a model's inputs with the columns of the data (driver and worker)."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ _REFUSED: Final = {
     "geometry": "Arrow has no geometry; use binary (WKB)",
     "geography": "Arrow has no geography; use binary (WKB)",
 }
-#: Types and keywords that `parse_ddl` refuses, but that Spark's own parser may accept.
+#: Types and keywords that `parse_ddl` rejects but Spark's own parser may accept.
 OF_SPARK_ONLY: Final = frozenset({*_REFUSED, "collate", "default", "generated"})
 # Words that Spark's lexer reads as numbers, not as names, such as 12, 1e5, 1L and 2D.
 _NUMBER: Final = re.compile(r"[0-9]+(e[0-9]+)?(l|s|y|d|f|bd)?", re.IGNORECASE)
@@ -54,19 +54,19 @@ _KNOWN: Final = (*_SCALARS, *_ALIASES, *_DECIMALS, *_NESTED)
 
 
 def parse_ddl(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCode.OUTPUT_SCHEMA) -> pa.Schema:
-    """Parse a schema that is written as Spark DDL, and return it as an Arrow schema.
+    """Parse a schema written as Spark DDL into an Arrow schema.
 
-    ``NOT NULL`` becomes ``nullable=False``; a ``COMMENT`` becomes the field's metadata ``comment``. If the string is a
-    single ``struct<…>`` without a column name, its fields are the columns.
+    ``NOT NULL`` becomes ``nullable=False``, and a ``COMMENT`` is stored in the field's metadata under ``comment``. If the
+    string is a single ``struct<…>`` without a column name, its fields become the columns.
 
     Args:
         ddl: the schema, for example ``id bigint, x double``.
-        setting: the name of the setting that contains the schema, for error messages.
+        setting: the setting that contains the schema, for error messages.
         code: the error code for a `ConfigError`.
 
     Raises:
-        ConfigError: the schema is not valid DDL, or has a type that is not supported. The message contains the
-            position of the error.
+        ConfigError: the schema is not valid DDL, or has a type that is not supported. The message gives the position of
+            the error.
 
     >>> parse_ddl("prediction double, probs array<double>").field("probs").type.value_type
     DataType(double)
@@ -76,7 +76,7 @@ def parse_ddl(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorC
 
 @dataclass
 class _Parser:
-    """A recursive-descent parser for a list of tokens whose last token is END."""
+    """A recursive-descent parser for a list of tokens that ends with END."""
 
     tokens: list[Token]
     setting: str

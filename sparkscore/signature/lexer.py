@@ -34,8 +34,8 @@ class Token:
 
     Attributes:
         type: ``word``, ``quoted`` (a name in backticks), ``text`` (a string literal), ``punctuation`` or END.
-        text: the characters of the token, with its quotes; empty for END.
-        start: the index of the token's first character in the DDL string.
+        text: the token's characters, including quotes. Empty for END.
+        start: index of the token's first character in the DDL string.
     """
 
     type: str
@@ -44,13 +44,13 @@ class Token:
 
     @property
     def shown(self) -> str:
-        """The token as error messages show it: its first characters in quotes, or a phrase for the end of the DDL."""
+        """The token as shown in error messages: its first characters in quotes, or a phrase for the end of the DDL."""
         if self.type == END:
             return "the end of the text"
         return f"'{self.text[:_SHOWN_LENGTH]}'"
 
     def is_word(self, word: str) -> bool:
-        """Return whether the token is the keyword ``word`` (in lower case); the case of the token is ignored."""
+        """Return whether the token is a given keyword, which must be in lower case. The token may be in any case."""
         return self.type == "word" and self.text.lower() == word
 
 
@@ -59,11 +59,11 @@ def tokenize(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCo
 
     Args:
         ddl: the DDL string.
-        setting: the name of the setting that contains the string, for error messages.
+        setting: the setting that contains the string, for error messages.
         code: the error code for a `ConfigError`.
 
     Raises:
-        ConfigError: the string has a character that DDL does not use, or a quote that is not closed.
+        ConfigError: the string has a character that DDL does not use, or an unclosed quote.
     """
     tokens, position, end = [], 0, len(ddl.rstrip())
     while position < end:
@@ -76,7 +76,7 @@ def tokenize(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCo
 
 
 def unquote(literal: str) -> str:
-    """Return the value of an SQL string literal, in which Spark allows backslash escapes and doubled quotes."""
+    """Return the value of an SQL string literal, which may contain backslash escapes and doubled quotes."""
     return _ESCAPE.sub(_unescape, literal[1:-1])
 
 

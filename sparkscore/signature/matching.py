@@ -1,4 +1,4 @@
-"""Match the inputs of a model with the columns of the data, before anything is scored (driver)."""
+"""Match a model's inputs with the columns of the data before anything is scored (driver)."""
 
 from __future__ import annotations
 
@@ -36,32 +36,32 @@ def match_inputs(
     rounds: bool,
     order_doubt: str = "",
 ) -> tuple[Feed, ...]:
-    """Find the columns for each input of the model.
+    """Find the columns for each input of a model.
 
-    An input gets the columns that ``model.inputs`` chooses for it, or else the column with exactly its name. If the
-    model takes only columns without names, they are matched by position. A tensor that is the only input gets all
-    columns if no column has its name. If the items are files, the only input of the model gets each file.
+    An input gets the columns that ``model.inputs`` chooses for it, or else the column with exactly its name. There are
+    three exceptions:
 
-    The type of a column must belong to a group that the input accepts, or a cast to the type of the input must be
-    allowed; see `is_exact` and `is_checked`. With ``rounds``, numbers may also be rounded. An input without a type and
-    without groups takes any type.
+    - If all of the model's inputs are unnamed columns, they are matched by position.
+    - If a tensor is the only input and no column has its name, it gets all columns.
+    - If the items are files, the only input gets each file.
+
+    A column fits an input if its type belongs to a group that the input accepts, or can be cast to the input's type
+    (see `is_exact` and `is_checked`). With ``rounds``, numbers may also be rounded. An input without a type or groups
+    takes any type.
 
     Args:
-        inputs: the inputs of the model.
+        inputs: the model's inputs.
         columns: the columns of the data to score, or None if the items are files.
-        chosen: the columns that ``model.inputs`` chooses, by the name of the input. An input without a name is called
-            ``input``.
+        chosen: the columns that ``model.inputs`` chooses, by input name. Unnamed inputs are called ``input``.
         rounds: whether numbers may be rounded to the model's floats.
-        order_doubt: the reason why the order of the columns is unknown, so that they cannot be matched by position;
-            empty if the order is known.
+        order_doubt: why the order of the columns is unknown, so that they cannot be matched by position. Empty if the
+            order is known.
 
     Returns:
-        the model's inputs in their order, each with its columns. An optional input for which there is no column is left
-        out.
+        the model's inputs in their order, each with its columns. Optional inputs without a column are left out.
 
     Raises:
-        SignatureMismatchError: the columns or the files do not fit the model. The message lists up to ten problems, for
-            example with the type of a column and the expected type.
+        SignatureMismatchError: the columns or the files do not fit the model. The message lists up to ten problems.
     """
     matcher = _Matcher(columns or pa.schema([]), order_doubt, rounds=rounds)
     matcher.check_chosen(chosen, inputs)
@@ -78,7 +78,7 @@ def match_inputs(
 
 
 def order_advice(columns: Sequence[str]) -> str:
-    """Return the advice to list the columns in the model's order in ``input.columns``, with an example.
+    """Return advice to list the columns in the model's order in ``input.columns``, with an example.
 
     Args:
         columns: the column names for the example.
@@ -89,8 +89,8 @@ def order_advice(columns: Sequence[str]) -> str:
 def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
     """Return log lines that show which columns each input of the model gets.
 
-    Inputs of the same type share one line if they are not tensors and each gets the column with its own name. A long
-    list of names is shortened.
+    Inputs of one type that each get the column of the same name share a line, unless they are tensors. Long lists of
+    names are shortened.
     """
     by_type: dict[str, list[str]] = {}
     lines = []
@@ -104,22 +104,21 @@ def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
 
 
 def columns_without_null(feeds: Sequence[Feed]) -> dict[str, pa.DataType]:
-    """Return the columns in which the model does not take NULLs, with the types to which their values are cast."""
+    """Return the columns in which the model takes no NULLs, with the types that their values are cast to."""
     return {
         column: feed.type for feed in feeds if feed.type is not None and _has_no_null(feed) for column in feed.columns
     }
 
 
 def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None:
-    """Raise an error if a column is known, before scoring, to have NULLs that the model does not take.
+    """Raise an error if columns are already known to have NULLs that the model does not take.
 
     Args:
         feeds: the model's inputs.
-        counts: the number of NULLs in each column; a column whose number is not known is left out.
+        counts: the number of NULLs in each column for which it is known.
 
     Raises:
-        SignatureMismatchError: a column has NULLs that the model does not take. The message lists up to ten of these
-            columns.
+        SignatureMismatchError: there are such columns. The message lists up to ten of them.
     """
     wanted = columns_without_null(feeds)
     problems = [
@@ -134,7 +133,7 @@ def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None
 
 
 class _Matcher:
-    """Matches columns with the inputs of a model, and collects all problems so that one error can report them."""
+    """Matches columns with a model's inputs, and collects all problems so that one error can report them."""
 
     def __init__(self, columns: pa.Schema, order_doubt: str, *, rounds: bool) -> None:
         self._columns = columns
@@ -195,7 +194,7 @@ class _Matcher:
         given = self._columns.field(column).type
         groups = model_input.accepts if isinstance(model_input, ColumnInput) else ()
         if any(is_in_group(given, group) for group in groups):
-            # Booleans become doubles if numbers are expected: booleans with NULL would be objects in pandas.
+            # If numbers are expected, booleans become doubles. In pandas, booleans with NULLs would be objects.
             type_ = pa.float64() if pa.types.is_boolean(given) and len(groups) > 1 else model_input.type
             return Feed(model_input.name, (column,), type_, None, self._rounds)
         if groups and model_input.type is None:
@@ -288,10 +287,10 @@ def _mismatch(problems: Sequence[str], advice: str) -> SignatureMismatchError:
 
 
 def _has_no_null(feed: Feed) -> bool:
-    """Return whether an input of the model does not take NULLs.
+    """Return whether an input of the model takes no NULLs.
 
-    Tensors can have NULLs only if their elements are floats or Python objects. Columns of integers or booleans can have
-    NULLs only if the model declares that it takes them. Columns of other types can have NULLs.
+    A tensor takes NULLs only if its elements are floats or Python objects. An integer or boolean column takes NULLs
+    only if the model says so. Columns of other types always do.
     """
     if feed.type is None or pa.types.is_floating(feed.type) or feed.takes_null:
         return False

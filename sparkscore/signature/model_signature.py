@@ -1,4 +1,4 @@
-"""Describe the inputs and outputs of a model with Arrow types, whatever library the model uses (driver and worker)."""
+"""Describe a model's inputs and outputs with Arrow types, independently of the model's library (driver and worker)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class ColumnInput:
     """One column that a model takes.
 
     Attributes:
-        name: the name of the column, or None if the signature has no names and columns are matched by position.
+        name: the column's name, or None if the signature has no names and columns are matched by position.
         type: the Arrow type that the model expects, or None if it does not expect a single type.
         is_required: whether the model needs the column.
-        takes_null: for an integer or boolean column, whether the model takes NULLs. Not used for other types.
-        accepts: groups of types that the model takes (``text``, ``integer``, ``number``, ``boolean``), in addition to
+        takes_null: for an integer or boolean column, whether the model takes NULLs. Ignored for other types.
+        accepts: groups of types (``text``, ``integer``, ``number``, ``boolean``) that the model takes in addition to
             types that can be cast to ``type``. A column with neither a type nor groups takes any type.
     """
 
@@ -36,9 +36,9 @@ class TensorInput:
     """One tensor that a model takes.
 
     Attributes:
-        name: the name of the tensor, or None if the signature has no names.
+        name: the tensor's name, or None if the signature has no names.
         type: the Arrow type of the elements, or None if they may be any Python objects.
-        shape: the size of each dimension. The first is the number of rows. -1 stands for any size.
+        shape: the size of each dimension, or -1 for any size. The first dimension is the rows.
     """
 
     name: str | None
@@ -56,26 +56,26 @@ ModelInput = ColumnInput | TensorInput
 
 
 def optional(field: pa.Field) -> pa.Field:
-    """Return a copy of an Arrow field that is marked as optional: data may lack the field.
+    """Return a copy of an Arrow field that is marked as optional, so that data may lack the field.
 
-    The mark replaces the metadata of the field. The copy still compares equal to the field.
+    The mark replaces the field's metadata. The copy still compares equal to the field.
     """
     return field.with_metadata({_OPTIONAL: b""})
 
 
 def is_optional(field: pa.Field) -> bool:
-    """Return whether an Arrow field, of a struct or of a schema, is marked as optional, so that data may lack it."""
+    """Return whether an Arrow field of a struct or schema is marked as optional, so that data may lack it."""
     return _OPTIONAL in (field.metadata or {})
 
 
 @dataclass(frozen=True)
 class ModelSignature:
-    """The inputs, outputs and parameters of a model, as far as the model describes them.
+    """A model's inputs, outputs and parameters, as far as the model describes them.
 
     Attributes:
         inputs: the inputs in the model's order, or None if they are not described.
         outputs: the columns of the result, or None if they are not described.
-        params: for each parameter a pair of its name and its default, or None if they are not described.
+        params: the name and default of each parameter, or None if they are not described.
     """
 
     inputs: tuple[ModelInput, ...] | None = None
@@ -85,15 +85,15 @@ class ModelSignature:
 
 @dataclass(frozen=True)
 class Feed:
-    """One input of the model, and the columns that are passed to it. Feeds can be pickled.
+    """A model input and the columns that are passed to it. Feeds can be pickled.
 
     Attributes:
-        name: the name of the model's input, or None if it has no name.
-        columns: the names of the columns, in order; several columns form one tensor. Empty if the items are files.
+        name: the input's name, or None if it is unnamed.
+        columns: the column names, in order. Several columns form one tensor. Empty if the items are files.
         type: the Arrow type that the values are cast to, or None if they are not cast.
-        shape: for a tensor, the size of each dimension, as in `TensorInput`; None for a column.
+        shape: for a tensor, the size of each dimension, as in `TensorInput`. None for a column.
         rounds: whether numbers may be rounded to the nearest value of the type.
-        takes_null: for an integer or boolean column, whether the model takes NULLs. Not used for other types.
+        takes_null: for an integer or boolean column, whether the model takes NULLs. Ignored for other types.
     """
 
     name: str | None

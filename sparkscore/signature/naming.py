@@ -29,13 +29,11 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class _NoSparkNameError(Exception):
-    """Raised for an Arrow type for which Spark has no name."""
+    """Raised for an Arrow type that has no name in Spark."""
 
 
 def type_name(type_: pa.DataType) -> str:
-    """Return Spark's name of an Arrow type.
-
-    If Spark has no name for the type, return its Arrow name, after the word ``Arrow``.
+    """Return Spark's name for an Arrow type, or ``Arrow`` and the Arrow name if Spark has none.
 
     >>> type_name(pa.list_(pa.int64()))
     'array<bigint>'
@@ -49,10 +47,10 @@ def type_name(type_: pa.DataType) -> str:
 def to_ddl(schema: pa.Schema) -> str:
     """Return an Arrow schema as Spark DDL.
 
-    The DDL does not say whether the elements of arrays and the values of maps may be NULL.
+    The DDL does not say whether array elements and map values may be NULL.
 
     Raises:
-        ConfigError: Spark has no name for the type of a column (code ``OUTPUT_SCHEMA``).
+        ConfigError: Spark has no name for a column's type (code ``OUTPUT_SCHEMA``).
     """
     return ", ".join(_column(field) for field in schema)
 
@@ -100,5 +98,5 @@ def _quote(name: str) -> str:
 
 
 def _literal(text: str) -> str:
-    # Single and double quotes are both escaped: Spark reads a doubled quote, of either form, as one quote.
+    # Both single and double quotes are escaped, because Spark reads two quotes in a row as one.
     return "'" + re.sub(r"""([\\'"])""", r"\\\1", text) + "'"

@@ -1,4 +1,4 @@
-"""Check whether Spark may treat two column names as the same name (driver and worker)."""
+"""Check whether Spark may treat two column names as equal (driver and worker)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 
 def keys_of(name: str) -> frozenset[str]:
-    """Return the keys of a column name. If two names share a key, Spark may treat them as the same name.
+    """Return the keys of a column name. If two names share a key, Spark may treat them as equal.
 
-    Some parts of Spark compare names with Java's ``toLowerCase(Locale.ROOT)``, others with ``equalsIgnoreCase``, for
-    which the dotless i equals I, the long s equals S, and the Kelvin sign equals K.
+    Some parts of Spark compare names with Java's ``toLowerCase(Locale.ROOT)``, others with ``equalsIgnoreCase``. The latter
+    treats the dotless i as I, the long s as S, and the Kelvin sign as K.
     Source: https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/lang/String.html
 
     >>> keys_of("ID") & keys_of("id"), keys_of("id") & keys_of("idx")
@@ -20,7 +20,7 @@ def keys_of(name: str) -> frozenset[str]:
 
 
 def doubled_names(found: Iterable[str]) -> list[str]:
-    """Return the names that Spark may treat as the same as another name in ``found``, in the order of ``found``.
+    """Return the names that Spark may treat as equal to another name in ``found``, in their order.
 
     >>> doubled_names(["id", "x", "ID"])
     ['id', 'ID']
@@ -31,15 +31,15 @@ def doubled_names(found: Iterable[str]) -> list[str]:
 
 
 def folded(name: str) -> str:
-    """Return a string that is the same for all names that Java's ``String.equalsIgnoreCase`` treats as equal."""
+    """Return a form of a name that is the same for all names that Java's ``String.equalsIgnoreCase`` treats as equal."""
     return "".join(map(_folded, name))
 
 
 def _folded(character: str) -> str:
-    """Convert a character to upper case and the result to lower case, as ``String.equalsIgnoreCase`` does.
+    """Convert a character to upper case and then to lower case, as ``String.equalsIgnoreCase`` does.
 
-    As in Java, a character is not converted to upper case if its upper case would be several characters.
+    As in Java, the first step is skipped for a character whose upper case has several characters.
     """
     upper = character.upper()
-    # Only the dotted capital I becomes two characters in lower case; Java uses the first of them.
+    # Only the dotted capital I becomes two characters in lower case. Java uses the first of them.
     return (upper if len(upper) == 1 else character).lower()[0]

@@ -1,4 +1,4 @@
-"""Decide whether a cast from one Arrow type to another keeps every value (driver)."""
+"""Decide whether a cast between two Arrow types keeps every value (driver)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import pyarrow as pa
 
 from sparkscore.signature.model_signature import is_optional
 
-# For each float type, the number of bits of the integers that it holds exactly.
+# For each float type, the number of bits of the largest integers that it can hold exactly.
 _MANTISSA = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}
 
 
 def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether a cast from the type ``given`` to the type ``wanted`` is known to keep every value.
+    """Return whether a cast from ``given`` to ``wanted`` is known to keep every value.
 
-    A cast from a date or any timestamp to a timestamp is treated as exact. If both types are structs, ``given`` may
-    have more fields, and may lack optional fields of ``wanted``, but at least one field must be in both.
+    Casts from dates and timestamps to timestamps are treated as exact. If both types are structs, ``given`` may have
+    additional fields and may lack optional ones, but at least one field must be in both.
 
     >>> is_exact(pa.int32(), pa.float64()), is_exact(pa.int64(), pa.float64())
     (True, False)
@@ -28,16 +28,16 @@ def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
     if pa.types.is_map(given) and pa.types.is_map(wanted):
         return is_exact(given.key_type, wanted.key_type) and is_exact(given.item_type, wanted.item_type)
     if pa.types.is_timestamp(wanted):
-        # A model takes timestamps in UTC without a time zone; a date becomes midnight.
+        # Models take naive timestamps in UTC. A date becomes midnight.
         return bool(pa.types.is_date(given) or pa.types.is_timestamp(given))
     return _is_wider_number(given, wanted) or (_is_text(given) and _is_text(wanted)) or _are_bytes(given, wanted)
 
 
 def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether ``given`` is a signed and ``wanted`` an unsigned integer type, or both are lists of such types.
+    """Return whether a cast goes from signed to unsigned integers, or from lists of one to lists of the other.
 
-    Spark has no unsigned integers, so the data for a tensor of unsigned integers must be cast. Each value is checked
-    when it is cast, because some values, such as negative numbers, do not fit.
+    Spark has no unsigned integers, so data for a tensor of unsigned integers must be cast. Each value is checked during
+    the cast, because some do not fit, for example negative numbers.
     """
     if is_list(given) and is_list(wanted):
         return is_checked(given.value_type, wanted.value_type)
@@ -58,9 +58,9 @@ def without_absent(given: pa.DataType, wanted: pa.DataType) -> pa.DataType:
 
 
 def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether ``given`` is a number type and ``wanted`` a float type, or both are lists of such types.
+    """Return whether a cast goes from numbers to floats, or from lists of one to lists of the other.
 
-    Numbers of the type ``given`` can then be rounded to the nearest value of the type ``wanted``.
+    Such a cast can round each number to the nearest value of the type ``wanted``.
     """
     if is_list(given) and is_list(wanted):
         return is_rounded(given.value_type, wanted.value_type)
@@ -69,7 +69,7 @@ def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def is_in_group(given: pa.DataType, group: str) -> bool:
-    """Return whether a type belongs to a group: ``text``, ``integer``, ``number`` (not decimals) or ``boolean``."""
+    """Return whether a type belongs to a group: ``text``, ``integer``, ``number`` (without decimals) or ``boolean``."""
     if group == "boolean":
         return bool(pa.types.is_boolean(given))
     if group == "integer":
@@ -93,7 +93,7 @@ def _is_wider_number(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 def _holds_fields(given: pa.DataType, wanted: pa.DataType) -> bool:
     have = {field.name: field.type for field in given}
-    # Optional fields may be absent, but at least one field must be present.
+    # Optional fields may be missing, but at least one field must be present.
     return any(field.name in have for field in wanted) and all(
         is_exact(have[field.name], field.type) if field.name in have else is_optional(field) for field in wanted
     )
