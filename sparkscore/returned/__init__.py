@@ -1,4 +1,4 @@
-"""Convert the value that ``run()`` returned to typed columns without changing any value (worker)."""
+"""Convert the value returned by ``run()`` to typed columns without changing any value (worker)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convert Arrow arrays to a Spark type without changing any value (worker)."""
+"""Convert Arrow arrays to Spark types without changing any value (worker)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LAST_DAY: Final = (dt.date.max - dt.date(1970, 1, 1)).days
 def convert_array(array: pa.Array, type_: pa.DataType) -> pa.Array:
     """Convert an Arrow array of strings, bytes, decimals, dates or nested values to a Spark type.
 
-    If all elements are NULL, the type of the array does not matter.
+    If all elements are NULL, any array type is accepted.
 
     Raises:
         Refusal: an element cannot be converted exactly, or the Spark type does not accept values of the array's type.
@@ -72,7 +72,7 @@ def _bytes(array: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def _too_large(array: pa.Array) -> Refusal:
-    """Return the error for strings or bytes that are too large for the 32-bit offsets of one Arrow array."""
+    """Return the error for strings or bytes that exceed the 32-bit offsets of an Arrow array."""
     return Refusal(
         f"Arrow {array.type} of more than 2 GiB",
         expected="at most 2 GiB in one mini-batch",
@@ -101,7 +101,8 @@ def _dates(array: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def _lists(array: pa.Array, type_: pa.DataType) -> pa.Array:
-    # NOTE: this does not cast to a list: PyArrow 26 loses the values of a list_view that ends in an empty list.
+    # NOTE: the array is not cast to a list, because PyArrow 26 loses the values of a list_view that ends with an empty
+    # list.
     offsets = np.concatenate([[0], np.cumsum(_lengths(array))])
     try:
         children = convert_arrow(array.flatten(), type_.value_type)

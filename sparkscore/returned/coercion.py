@@ -1,4 +1,4 @@
-"""Convert the values of one column to an Arrow array of a Spark type without changing any value (worker)."""
+"""Convert a column's values to an Arrow array of a Spark type without changing any value (worker)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from sparkscore.signature.naming import type_name
 def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A002 - as in pa.array(values, type)
     """Convert values to an Arrow array of the given type without changing any value.
 
-    Missing values become NULL; NaN stays NaN in a float column. No value is rounded, truncated, parsed or formatted.
-    ``values`` is not changed. If it is a NumPy array, the result does not share its memory.
+    Missing values become NULL. NaN stays NaN in a float column. No value is rounded, truncated, parsed or formatted.
+    ``values`` is not modified. If it is a NumPy array, the result does not share its memory.
 
     Args:
         values: a list of Python or NumPy values, a NumPy array (with the elements along its first axis), a pandas
             Series, Index or extension array, an Arrow array, or the result of `open_values`.
         type: the Arrow type of the column.
-        column: the name of the column, for error messages.
+        column: the column name, for error messages.
 
     Raises:
-        OutputContractError: a value does not fit the type, or Python strings or bytes have more than 2 GiB in total
-            (code ``OUTPUT_TYPE``). If a value does not fit, the message contains the name of the column and the number
-            of the first element that does not fit.
+        OutputContractError: a value does not fit the type, or Python strings or bytes exceed 2 GiB in total (code
+            ``OUTPUT_TYPE``). For a value that does not fit, the message gives the column and the number of the first
+            such element.
     """
     with raised_for(column, type_name(type)):
         array = _convert_or_refuse_first(open_values(values), type)
@@ -41,9 +41,8 @@ def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A0
 def _convert_or_refuse_first(form: Form, type_: pa.DataType) -> pa.Array:
     """Convert a column, or raise a `Refusal` for its first element that cannot be converted.
 
-    A conversion may raise a `Refusal` for a later element first, because all lists of a column are checked before the
-    values inside them. So after a `Refusal`, the elements before its position are converted again to find an earlier
-    one.
+    A conversion may report a later element first, because all lists of a column are checked before the values in them.
+    The elements before the reported one are therefore converted again to find an earlier fault.
     """
     try:
         return _convert(form, type_)

@@ -1,7 +1,7 @@
-"""Bring the values of a column (a list, NumPy array, pandas Series or Arrow array) into one of three forms (worker).
+"""Convert a column's values (a list, NumPy array, pandas Series or Arrow array) to one of three forms (worker).
 
-The forms are: a ``Vector`` (a typed NumPy array, converted as a whole), ``Objects`` (Python values, converted one by
-one), or a ``pa.Array`` (values of other types that were returned as Arrow, such as strings, decimals and lists).
+The forms are ``Vector`` (a typed NumPy array, converted as a whole), ``Objects`` (Python values, converted one by one),
+and ``pa.Array`` (Arrow values of other types, for example strings, decimals and lists).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _VECTOR_DTYPES: Final = "biufM"
 
 @dataclass(frozen=True)
 class Vector:
-    """A NumPy array of booleans, integers, floats or datetimes, with the elements of a column along its first axis.
+    """A NumPy array of booleans, integers, floats or datetimes, with the column's elements along its first axis.
 
     Attributes:
-        data: the values; the values at masked positions have no meaning.
-        mask: an array of the shape of ``data`` that is True for NULL. None means that nothing is masked. An element
-            that is NaT is NULL too.
-        is_utc: whether the datetimes are instants in UTC; if not, they are local times without a time zone.
+        data: the values. Values at masked positions have no meaning.
+        mask: an array of the same shape as ``data`` that is True for NULL, or None if nothing is masked. NaT is also
+            NULL.
+        is_utc: whether the datetimes are instants in UTC. Otherwise they are local times without a time zone.
     """
 
     data: npt.NDArray[Any]
@@ -44,8 +44,8 @@ class Objects:
 
     Attributes:
         items: the values.
-        is_nan_missing: whether NaN stands for NULL, as in object columns of pandas. If the values are converted to a
-            float type, NaN stays NaN nevertheless.
+        is_nan_missing: whether NaN stands for NULL, as in pandas object columns. In a conversion to a float type, NaN
+            stays NaN even so.
     """
 
     items: list[Any]
@@ -60,10 +60,11 @@ Form: TypeAlias = Vector | Objects | pa.Array
 
 
 def open_values(values: Any) -> Form:
-    """Return the values of a column as a `Vector`, `Objects` or Arrow array.
+    """Return a column's values as a `Vector`, `Objects` or Arrow array.
 
-    The values may be a NumPy array, a pandas Series, Index or extension array, an Arrow array, or any other iterable. A
-    `Vector` or `Objects` is returned unchanged.
+    Args:
+        values: a NumPy array, a pandas Series, Index or extension array, an Arrow array, or any other iterable. A
+            `Vector` or `Objects` is returned unchanged.
     """
     if isinstance(values, (Vector, Objects)):
         return values
@@ -81,22 +82,22 @@ def open_values(values: Any) -> Form:
 
 
 def _list_of(values: Any) -> list[Any]:
-    """Return values as a list, in which each zero-dimensional array is replaced with its only value.
+    """Return values as a list in which zero-dimensional arrays are replaced with their values.
 
-    For example, ``numpy()`` of a PyTorch scalar is a zero-dimensional array.
+    For example, calling ``numpy()`` on a PyTorch scalar returns a zero-dimensional array.
     """
     return [value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value for value in values]
 
 
 def head(form: Form, count: int) -> Form:
-    """Return the first ``count`` elements of a column, in the same form."""
+    """Return the first ``count`` elements of a column in the same form."""
     return form.head(count) if isinstance(form, (Vector, Objects)) else form.slice(0, count)
 
 
 def open_numpy(values: npt.NDArray[Any]) -> Vector | Objects:
     """Return an array of booleans, integers, floats or datetimes as a `Vector`, and any other array as `Objects`.
 
-    Masked elements of a masked array become NULL.
+    The masked elements of a masked array become NULL.
     """
     mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
     data = np.asarray(values)
@@ -125,7 +126,7 @@ def _open_series(series: pd.Series[Any]) -> Form:
 
 
 def _open_extension(series: pd.Series[Any]) -> Form:
-    """Return a Series as a `Vector` for dtypes such as ``Int64``, or as `Objects` for other extension dtypes."""
+    """Return a Series with an extension dtype as a `Vector` (for example for ``Int64``) or as `Objects`."""
     hidden = series.isna().to_numpy(dtype=bool)
     numpy_dtype = getattr(series.dtype, "numpy_dtype", None)
     if isinstance(numpy_dtype, np.dtype) and numpy_dtype.kind in _VECTOR_DTYPES:
@@ -136,7 +137,7 @@ def _open_extension(series: pd.Series[Any]) -> Form:
 def open_arrow(array: pa.Array) -> Form:
     """Return an Arrow array of integers, floats, booleans or timestamps as a `Vector`, and any other array as it is.
 
-    An array with a dictionary or run-end encoding is decoded first.
+    Dictionary and run-end encodings are decoded first.
     """
     array = _plain(array)
     type_ = array.type
@@ -151,7 +152,7 @@ def open_arrow(array: pa.Array) -> Form:
 def _plain(array: pa.Array) -> pa.Array:
     """Decode a dictionary-encoded or run-end encoded array, and return any other array unchanged.
 
-    Arrays of extension types also stay unchanged, because their storage may have a different meaning.
+    Extension arrays are not converted to their storage arrays, which may have a different meaning.
     """
     if isinstance(array, pa.DictionaryArray):
         return _plain(array.dictionary_decode())
@@ -163,13 +164,13 @@ def _plain(array: pa.Array) -> pa.Array:
 def _numbers(array: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
     if array.null_count == 0:
         return array.to_numpy(zero_copy_only=False), None
-    # NOTE: to_numpy() of an integer array with nulls returns floats and loses digits, so the nulls are filled first.
+    # NOTE: for an integer array with nulls, to_numpy() returns floats and loses digits, so the nulls are filled first.
     filled = array.fill_null(pa.scalar(0).cast(array.type))
     return filled.to_numpy(zero_copy_only=False), array.is_null().to_numpy(zero_copy_only=False)
 
 
 def first_valid(vector: Vector) -> int | None:
-    """Return the index of the first non-NULL element of a one-dimensional `Vector`, or None if there is none."""
+    """Return the index of the first non-NULL element of a one-dimensional `Vector`, or None if all are NULL."""
     hidden = np.zeros(len(vector.data), bool) if vector.mask is None else vector.mask
     if vector.data.dtype.kind == "M":
         hidden = hidden | np.isnat(vector.data)

@@ -1,4 +1,4 @@
-"""Infer the Spark type of a column from its values, if no schema declares it (worker)."""
+"""Infer a column's Spark type from its values if no schema declares it (worker)."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ _TYPE_OF_ARROW: Final = (
 
 
 class _NoValueError(Exception):
-    """Raised if the type of a column cannot be inferred because the column, or a part of it, has only NULLs."""
+    """Raised if a column's type cannot be inferred because the column, or a part of it, has only NULLs."""
 
 
 def infer_type(values: Any, column: str) -> pa.DataType:
-    """Infer the Spark type of a column from its values, and return it as an Arrow type.
+    """Infer a column's Spark type from its values, and return it as an Arrow type.
 
     Integers of any width become bigint, and floats become double. A column with both becomes double. A value may still
-    be too large for the inferred type; `coerce` checks that.
+    be too large for the inferred type; `coerce` checks this.
 
     Raises:
-        OutputContractError: code ``OUTPUT_TYPE`` if no type fits all values, for example because numbers and strings
-            are mixed, or because a value is of a class that no column can hold. Code ``OUTPUT_ALL_NULL`` if the
-            column has only NULLs, or a part of it, such as the elements of its lists, has no value or only NULLs.
+        OutputContractError: no type fits all values, for example because numbers and strings are mixed, or because no
+            column can hold a value of this class (code ``OUTPUT_TYPE``). Or the column, or a part of it (for example
+            the elements of its lists), has no values except NULLs (code ``OUTPUT_ALL_NULL``).
     """
     try:
         with raised_for(column, _STORABLE):
@@ -138,10 +138,10 @@ def _type_of_items(item_type: str, items: list[Any], start: int, depth: int) -> 
 
 
 def _without_pandas_nan(objects: Objects) -> list[Any]:
-    """Return the values of a column, with None for each NaN that stands for NULL.
+    """Return a column's values, with None in place of each NaN that stands for NULL.
 
-    In an object column of pandas, NaN stands for NULL. But if a column has no values besides NaN and NULL, NaN is kept,
-    so that the column becomes a column of floats.
+    In a pandas object column, NaN stands for NULL. If the column has nothing but NaN and NULL, NaN is kept, so that the
+    column is inferred as a float column.
     """
     if not objects.is_nan_missing:
         return objects.items
@@ -159,11 +159,11 @@ def _infer_children(items: list[Any], children: Form, depth: int) -> pa.DataType
     Args:
         items: the lists or dictionaries.
         children: the values inside all of them, as one column.
-        depth: the level of nesting of the items.
+        depth: the items' nesting level.
 
     Raises:
-        Refusal: no type fits all values. The position is that of a list or dictionary, not that of a value inside it.
-        _NoValueError: there are no values, or only NULLs.
+        Refusal: no type fits all values. Its position is that of the list or dictionary, not that of the value inside.
+        _NoValueError: there are no values except NULLs.
     """
     list_offsets = ListOffsets()
     for item in items:
@@ -196,7 +196,7 @@ def _infer_dicts(items: list[Any], start: int, depth: int) -> pa.DataType:
 
 
 def _infer_maps(items: list[Any], start: int, depth: int) -> pa.DataType:
-    """Return the map type of dictionaries with integer keys, such as the class probabilities of ONNX models."""
+    """Return the map type of dictionaries with integer keys, for example of an ONNX model's class probabilities."""
     for index, item in enumerate(items):
         if not is_missing(item) and not all(type(key) is int for key in item):
             expected = f"integers as keys, like element {start + 1}"

@@ -1,4 +1,4 @@
-"""Check that no NULL is in a column, or in a part of a nested column, that is declared NOT NULL (worker)."""
+"""Check that columns declared NOT NULL, and nested parts declared NOT NULL, have no NULLs (worker)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def refuse_nulls(table: pa.Table) -> None:
     """Raise an error if a table has a NULL that its schema does not allow.
 
     Raises:
-        OutputContractError: a column, or a part of it, is NOT NULL and has a NULL (code ``OUTPUT_NULL``).
+        OutputContractError: a column, or a part of it, is NOT NULL but has a NULL (code ``OUTPUT_NULL``).
     """
     for field, column in zip(table.schema, table.columns, strict=True):
         for chunk in column.chunks:
@@ -26,10 +26,10 @@ def _refuse(path: str, field: pa.Field, array: pa.Array, elements: npt.NDArray[n
     """Raise an error if an array, or an array inside it, has a NULL that its field does not allow.
 
     Args:
-        path: the name of the column, followed by the names of the fields that lead to this array.
-        field: the Arrow field of the array, which says whether NULLs are allowed.
+        path: the column name, followed by the names of the fields that lead to this array.
+        field: the array's Arrow field, which says whether NULLs are allowed.
         array: the values.
-        elements: for each value of the array, the index of the column's element that contains the value.
+        elements: for each value in the array, the index of the column element that contains it.
     """
     if not field.nullable and array.null_count:
         position = elements[np.argmax(array.is_null().to_numpy(zero_copy_only=False))]
@@ -53,7 +53,7 @@ def _refuse_parts(path: str, type_: pa.DataType, array: pa.Array, elements: npt.
         for child, part in zip(type_, valid.flatten(), strict=True):
             _refuse(f"{path}.{child.name}", child, part, owners)
         return
-    # NOTE: these arrays were built by this package: their offsets start at 0, and a NULL has no entries.
+    # NOTE: this package built these arrays, so their offsets start at 0, and a NULL has no entries.
     owners = np.repeat(elements, np.diff(array.offsets.to_numpy()))
     if pa.types.is_map(type_):
         _refuse(f"{path}.value", type_.item_field, array.items, owners)

@@ -17,7 +17,7 @@ from sparkscore.returned.refusal import DECLARE, Refusal
 from sparkscore.returned.value_types import advice_for, class_name, describe, is_missing, is_nan, value_type
 from sparkscore.returned.vectors import convert_vector
 
-# If all values of a column are of this class, PyArrow converts them exactly or raises an error.
+# If all of a column's values are of this class, PyArrow converts them exactly or raises an error.
 _EXACT_CLASS: Final = {
     pa.bool_(): bool,
     pa.int8(): int,
@@ -86,36 +86,35 @@ def _convert_one_by_one(items: list[Any], type_: pa.DataType) -> pa.Array:
 
 @dataclass
 class ListOffsets:
-    """The offsets of a nested column, which say which child values belong to each element.
+    """The offsets of a nested column, which show which child values belong to each element.
 
     Attributes:
-        offsets: the children of element ``i`` have the indices from ``offsets[i]`` up to, but not including,
-            ``offsets[i + 1]``.
-        hidden: for each element, whether it is NULL.
+        offsets: element ``i`` has the children ``offsets[i]`` to ``offsets[i + 1] - 1``.
+        hidden: whether each element is NULL.
     """
 
     offsets: list[int] = field(default_factory=lambda: [0])
     hidden: list[bool] = field(default_factory=list)
 
     def add(self, length: int | None) -> None:
-        """Append an element that has ``length`` child values, or a NULL if ``length`` is None."""
+        """Append an element with ``length`` child values, or a NULL if ``length`` is None."""
         self.hidden.append(length is None)
         self.offsets.append(self.offsets[-1] + (length or 0))
 
     def owner(self, child: int) -> int:
-        """Return the index of the element that contains the child with the index ``child``."""
+        """Return the index of the element that contains the child at the index ``child``."""
         return int(np.searchsorted(self.offsets, child, side="right")) - 1
 
     def to_arrow(self) -> tuple[pa.Array, pa.Array | None]:
-        """Return the offsets and a mask of the NULLs as Arrow arrays; the mask is None if no element is NULL."""
+        """Return the offsets and the NULL mask as Arrow arrays. The mask is None if no element is NULL."""
         return pa.array(self.offsets, pa.int32()), pa.array(self.hidden, pa.bool_()) if any(self.hidden) else None
 
 
 def convert_children(list_offsets: ListOffsets, children: Form, type_: pa.DataType) -> pa.Array:
-    """Convert the flattened child values of a nested column to an Arrow array.
+    """Convert a nested column's flattened child values to an Arrow array.
 
     Raises:
-        Refusal: a child cannot be converted exactly. The position is that of the element that contains the child.
+        Refusal: a child cannot be converted exactly. Its position is that of the element that contains the child.
     """
     try:
         return _convert_form(children, type_)
@@ -140,10 +139,10 @@ def _convert_lists(items: list[Any], type_: pa.DataType) -> pa.Array:
 
 
 def flatten(arrays: list[Any]) -> Form:
-    """Concatenate lists and arrays, for example the values of a list column, into one column of their elements.
+    """Concatenate lists and arrays (for example the values of a list column) into one column of their elements.
 
-    If all are NumPy arrays of one dtype, whose elements have one shape, the result is that of `open_numpy` for the
-    concatenated array. Otherwise, or if one of them is a masked array, the result is `Objects`.
+    If all of them are plain NumPy arrays with the same dtype and the same element shape, the concatenated array is
+    passed to `open_numpy`. Otherwise the result is `Objects`.
     """
     if arrays and all(type(array) is np.ndarray for array in arrays):
         shapes = {(array.dtype, array.shape[1:]) for array in arrays}
@@ -189,10 +188,9 @@ def _convert_structs(items: list[Any], type_: pa.DataType) -> pa.Array:
 
 
 def keys_difference(found: dict[Any, Any], wanted: set[str]) -> str:
-    """Return a phrase for error messages that lists the missing and the unexpected keys of a dictionary.
+    """Return a phrase for error messages that lists a dictionary's missing and unexpected keys.
 
-    At most five missing and five unexpected keys are listed. For a key that is not a string, the phrase shows only the
-    class of the key.
+    The phrase lists at most five keys of each kind. For a key that is not a string, it shows only the key's class.
     """
     texts = {key if isinstance(key, str) else class_name(key) for key in found}
     lacking, extra = wanted - found.keys(), texts - wanted

@@ -1,4 +1,4 @@
-"""The exception for a value that its column cannot hold exactly (driver and worker)."""
+"""Define the exception for a value that its column cannot hold exactly (driver and worker)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ DECLARE: Final = "Return values of that type, or declare the column otherwise in
 
 
 class Refusal(Exception):  # noqa: N818 - never reaches the user: `raised_for` turns it into an error
-    """Raised for a value that its column cannot hold exactly, or for which there is no column type.
+    """Raised for a value that its column cannot hold exactly, or that no column can hold.
 
     Attributes:
-        got: a phrase for the error message that describes the value, for example by its class.
-        expected: a phrase for the expected value, or an empty string if any value of the column's type is expected.
+        got: a phrase that describes the value in the error message, for example by its class.
+        expected: a phrase that describes the expected value, or an empty string for any value of the column's type.
         advice: the next step for the user.
-        position: the index of the element in the column, counted from 0.
+        position: index of the element in the column, counted from 0.
     """
 
     def __init__(self, got: str, *, expected: str = "", advice: str = DECLARE, position: int = 0) -> None:
@@ -31,19 +31,19 @@ class Refusal(Exception):  # noqa: N818 - never reaches the user: `raised_for` t
         self.position = position
 
     def at(self, position: int) -> Refusal:
-        """Return a copy of this `Refusal` for the element at a different position."""
+        """Return a copy of this `Refusal` with a different element position."""
         return Refusal(self.got, expected=self.expected, advice=self.advice, position=position)
 
 
 @contextmanager
 def raised_for(column: str, expected: str) -> Iterator[None]:
-    """Replace a `Refusal` that the ``with`` block raises with an `OutputContractError`.
+    """Raise an `OutputContractError` instead of a `Refusal` raised in the ``with`` block.
 
-    The message of the error contains the name of the column and the number of the element, counted from 1.
+    The error message gives the column name and the number of the element, counted from 1.
 
     Args:
-        column: the name of the column.
-        expected: a phrase for the expected type, which is used if the `Refusal` does not say what is expected.
+        column: the column name.
+        expected: a phrase for the expected type. It is used if the `Refusal` does not say what is expected.
 
     Raises:
         OutputContractError: the block raised a `Refusal` (code ``OUTPUT_TYPE``).

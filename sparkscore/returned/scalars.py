@@ -1,4 +1,4 @@
-"""Convert one Python value to a Spark type without changing the value (worker).
+"""Convert a single Python value to a Spark type without changing it (worker).
 
 Each ``clean_…`` function returns the value to store in an Arrow array, or raises a `Refusal` if the value does not fit
 the type exactly.
@@ -37,16 +37,16 @@ _COARSE_UNITS: Final = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us"}
 
 
 def cleaner_for(type_: pa.DataType) -> Cleaner | None:
-    """Return the function that converts one value to a type, or None if there is none, as for nested types."""
+    """Return the function that converts a value to a type, or None if there is none, as for nested types."""
     if pa.types.is_decimal128(type_):
         return clean_decimal
     return _CLEANERS.get(type_)
 
 
 def storage_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type of the Arrow array into which the results of a ``clean_…`` function are written.
+    """Return the Arrow type in which the results of a ``clean_…`` function are stored.
 
-    For a timestamp, this is int64 (microseconds since 1970). For any other type, it is the type itself.
+    For timestamps, this is int64 (microseconds since 1970). For other types, it is the type itself.
     """
     return pa.int64() if pa.types.is_timestamp(type_) else type_
 
@@ -55,7 +55,7 @@ def clean_boolean(value: Any, _type: pa.DataType) -> bool:
     """Return a value as a bool.
 
     Raises:
-        Refusal: the value is not a boolean. Numbers such as 0 and 1 are not booleans.
+        Refusal: the value is not a boolean. The numbers 0 and 1 are not booleans.
     """
     if value_type(value) != value_types.BOOLEAN:
         raise Refusal(describe(value))
@@ -66,8 +66,8 @@ def clean_integer(value: Any, type_: pa.DataType) -> int:
     """Return a value as an int.
 
     Raises:
-        Refusal: the value is not an integer, or is outside the range of the type. A float is not an integer, even if it
-            is a whole number.
+        Refusal: the value is not an integer, or is outside the type's range. Floats are not accepted, even if they are
+            whole numbers.
     """
     found = value_type(value)
     if found == value_types.FLOAT:
@@ -81,11 +81,11 @@ def clean_integer(value: Any, type_: pa.DataType) -> int:
 
 
 def out_of_range(got: str, bits: int) -> Refusal:
-    """Return the `Refusal` for an integer that is outside the range of an integer type.
+    """Return the `Refusal` for an integer that is outside an integer type's range.
 
     Args:
-        got: the type of the value, for the message.
-        bits: the number of bits of the type, without the sign.
+        got: the value's type, for the message.
+        bits: the type's number of bits, without the sign.
     """
     larger = "bigint" if bits < INTEGER_RANGES[pa.int64()] else "decimal(38,0)"
     return Refusal(f"{got} outside -2^{bits} to 2^{bits}-1", advice=f"Declare the column as {larger} in output.schema.")
@@ -100,7 +100,7 @@ def clean_double(value: Any, _type: pa.DataType) -> float:
     found = value_type(value)
     if found not in (value_types.FLOAT, value_types.INTEGER):
         raise Refusal(describe(value))
-    # NOTE: NumPy compares a NumPy integer with a float as two floats; Python's integers are compared exactly.
+    # NOTE: NumPy compares a NumPy integer with a float as two floats. Python compares its own integers exactly.
     exact = int(value) if found == value_types.INTEGER else value
     try:
         number = float(exact)
@@ -112,13 +112,13 @@ def clean_double(value: Any, _type: pa.DataType) -> float:
 
 
 def clean_float(value: Any, type_: pa.DataType) -> float:
-    """Return a float or integer as a float whose value fits into 32 bits.
+    """Return a float or integer as a float that fits into 32 bits.
 
     Raises:
         Refusal: the value is neither a float nor an integer, or a 32-bit float cannot hold it exactly.
     """
     number = clean_double(value, type_)
-    # The native format "f" turns a number that is too large into infinity, which then differs from the number.
+    # The native format "f" turns numbers that are too large into infinity, which then differs from the number.
     narrow: float = struct.unpack("f", struct.pack("f", number))[0]
     if not (narrow == number or np.isnan(number)):
         raise inexact(describe(value), _FLOAT_BITS)
@@ -129,7 +129,7 @@ def inexact(got: str, bits: int) -> Refusal:
     """Return the `Refusal` for a number that a float type cannot hold exactly.
 
     Args:
-        got: the type of the value, for the message.
+        got: the value's type, for the message.
         bits: the size of the float type in bits.
     """
     larger = "double" if bits == _FLOAT_BITS else "decimal or string"
@@ -140,10 +140,11 @@ def inexact(got: str, bits: int) -> Refusal:
 
 
 def clean_decimal(value: Any, type_: pa.DataType) -> Decimal:
-    """Return a decimal or integer as a `Decimal` with the scale of the type.
+    """Return a decimal or integer as a `Decimal` with the type's scale.
 
     Raises:
-        Refusal: the value is not a finite decimal or integer, or does not fit the precision and scale without rounding.
+        Refusal: the value is not a finite decimal or integer, or does not fit the type's precision and scale without
+            rounding.
     """
     if value_type(value) not in (value_types.DECIMAL, value_types.INTEGER):
         raise Refusal(describe(value))
@@ -184,8 +185,7 @@ def clean_binary(value: Any, _type: pa.DataType) -> bytes:
     """Convert bytes, a bytearray or a memoryview to bytes.
 
     Raises:
-        Refusal: the value has a different class, or is a memoryview of items other than bytes or with several
-            dimensions.
+        Refusal: the value has a different class, or is a memoryview that is not one-dimensional or not made of bytes.
     """
     if value_type(value) != value_types.BINARY:
         raise Refusal(describe(value))
@@ -198,7 +198,7 @@ def clean_date(value: Any, _type: pa.DataType) -> dt.date:
     """Return a value as a date.
 
     Raises:
-        Refusal: the value is not a date. A datetime is not accepted as a date.
+        Refusal: the value is not a date. Datetimes are not accepted.
     """
     found = value_type(value)
     if found != value_types.DATE:
@@ -213,8 +213,8 @@ def clean_timestamp(value: Any, type_: pa.DataType) -> int:
     """Return a datetime as the number of microseconds since 1970.
 
     Raises:
-        Refusal: the value is not a datetime, is outside the years 1 to 9999, or is finer than microseconds. Or it has
-            no time zone although the type is timestamp, or has one although the type is timestamp_ntz.
+        Refusal: the value is not a datetime, is outside the years 1 to 9999, or is more precise than microseconds. Or
+            it has no time zone (for the type timestamp), or has one (for timestamp_ntz).
     """
     found = value_type(value)
     wanted = value_types.TIMESTAMP_NTZ if type_.tz is None else value_types.TIMESTAMP
@@ -234,7 +234,7 @@ def clean_timestamp(value: Any, type_: pa.DataType) -> int:
 
 
 def wrong_zone(got: str) -> Refusal:
-    """Return the `Refusal` for a datetime whose time zone does not fit the type of the column.
+    """Return the `Refusal` for a datetime whose time zone does not fit the column's type.
 
     A timestamp needs a time zone, and a timestamp_ntz must not have one.
     """
@@ -242,19 +242,19 @@ def wrong_zone(got: str) -> Refusal:
 
 
 def outside_years(got: str) -> Refusal:
-    """Return the `Refusal` for a date or datetime outside the years 1 to 9999, the range that Spark supports."""
+    """Return the `Refusal` for a date or datetime outside the years that Spark supports, 1 to 9999."""
     return Refusal(f"{got} outside the years 1 to 9999 (UTC)", advice="Return None, or declare the column as string.")
 
 
 def finer_than_micros(got: str) -> Refusal:
-    """Return the `Refusal` for a time with a higher precision than microseconds."""
+    """Return the `Refusal` for a time that is more precise than microseconds."""
     return Refusal(f"{got} finer than microseconds", advice="Round it with .round('us'), or return a bigint.")
 
 
 def micros_range(dtype: np.dtype[Any]) -> tuple[int, int] | None:
-    """Return the first and the last time that Spark supports, as integers in the unit of a datetime64 dtype.
+    """Return the first and last times that Spark supports, as integers in the unit of a datetime64 dtype.
 
-    The result is None for a unit finer than microseconds. Check this range before you convert a coarser unit to
+    If the unit is finer than microseconds, return None. Check a coarser unit against this range before converting it to
     microseconds, because NumPy may not report an overflow.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Split the elements that ``run()`` returned (scalars, arrays, tuples or dictionaries) into columns (worker)."""
+"""Split the elements returned by ``run()`` (scalars, arrays, tuples or dictionaries) into columns (worker)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sparkscore.returned.value_types import class_name, describe, is_missing, is
 from sparkscore.signature.model_signature import is_optional
 from sparkscore.signature.same_name import keys_of
 
-#: The name of the only column of a result if the column has no name.
+#: The name of a result's only column if the column is unnamed.
 PREDICTION: Final = "prediction"
 _SCALAR: Final = "a scalar"
 _LIST: Final = "a list"
@@ -32,10 +32,10 @@ _COLUMNS_ADVICE: Final = (
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of equal length into which the returned values were split, before they are converted to Spark types.
+    """Columns of equal length, split from the returned values but not yet converted to Spark types.
 
     Attributes:
-        names: the names of the columns, or None if the columns have no names.
+        names: the column names, or None if the columns are unnamed.
         forms: the values of each column.
         count: the number of rows.
     """
@@ -46,7 +46,7 @@ class Columns:
 
 
 def column_error(what: str, *, got: str, expected: str, next_step: str = _COLUMNS_ADVICE) -> OutputContractError:
-    """Return the error for a value whose columns or column names are wrong (code ``OUTPUT_COLUMNS``)."""
+    """Return the error for a value with wrong columns or column names (code ``OUTPUT_COLUMNS``)."""
     return OutputContractError(
         code=ErrorCode.OUTPUT_COLUMNS, what=what, got=got, expected=expected, state=STATE, next_step=next_step
     )
@@ -55,9 +55,9 @@ def column_error(what: str, *, got: str, expected: str, next_step: str = _COLUMN
 def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
     """Split the returned values into columns.
 
-    A list may be the value of an array column, or a row with one value per column: the schema decides. Without a
-    schema, lists are the values of an array column, unless one of them mixes types, such as strings and numbers. Then
-    lists are rows.
+    A list may be either one value of an array column, or a row with one value per column. With a schema, the schema
+    decides. Without one, lists are values of an array column, unless one of them mixes types, for example strings and
+    numbers.
 
     Raises:
         OutputContractError: the values have different shapes (code ``OUTPUT_SHAPE``), or their lengths, keys or names
@@ -77,9 +77,9 @@ def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
 
 
 def takes_lists(schema: pa.Schema | None) -> bool:
-    """Return whether the schema allows a returned list to be one value, instead of a row with one value per column.
+    """Return whether the schema allows a returned list to be a single value rather than a row.
 
-    The result is True if there is no schema, or if the schema has only one column, which is an array column.
+    This is the case if there is no schema, or if the schema's only column is an array column.
     """
     return schema is None or (len(schema) == 1 and pa.types.is_list(schema.field(0).type))
 
@@ -100,7 +100,7 @@ def _columns_of_objects(objects: Objects, schema: pa.Schema | None) -> Columns:
     if shape == _DICT:
         if _are_maps(items, schema):
             return Columns(None, [Objects(items)], len(items))
-        # A field that an MLflow signature calls optional may be absent from any dict; it is then NULL.
+        # A field that an MLflow signature declares optional may be missing from any dict. It is then NULL.
         absent = dict.fromkeys(field.name for field in schema or () if is_optional(field))
         return _columns_of_dicts([None if item is None else {**absent, **item} for item in items] if absent else items)
     if shape == _LIST and takes_lists(schema) and (schema is not None or all(map(_is_homogeneous, items))):
@@ -114,9 +114,10 @@ def _columns_of_nulls(count: int, schema: pa.Schema | None) -> Columns:
 
 
 def _common_shape(objects: Objects) -> str | None:
-    """Return the shape that all elements have (scalar, list, tuple or dictionary), or None if all are NULL.
+    """Return the shape of all elements (scalar, list, tuple or dictionary), or None if all are NULL.
 
-    NULLs have no shape. In an object column of pandas, NaN next to lists, tuples or dictionaries is a NULL.
+    NULLs have no shape. If a pandas object column has only lists, tuples or dictionaries besides NaN, NaN counts as
+    NULL.
 
     Raises:
         OutputContractError: two elements have different shapes (code ``OUTPUT_SHAPE``).
@@ -155,10 +156,10 @@ def _shape(item: Any) -> str:
 
 
 def _are_maps(items: list[Any], schema: pa.Schema | None) -> bool:
-    """Return whether dictionaries are the values of a single map column, instead of rows with one key per column.
+    """Return whether dictionaries are values of a single map column, rather than rows with one key per column.
 
-    This requires a schema with a single column that is a map. Dictionaries are rows nevertheless if each has only the
-    name of this column as its key, and a dictionary as its value.
+    This requires a schema whose only column is a map. Even so, dictionaries are rows if the only key of each is the
+    name of this column and its value is a dictionary.
     """
     if schema is None or len(schema) != 1 or not pa.types.is_map(schema.field(0).type):
         return False
@@ -167,9 +168,9 @@ def _are_maps(items: list[Any], schema: pa.Schema | None) -> bool:
 
 
 def _is_homogeneous(item: Any) -> bool:
-    """Return whether all values of a list have one type, so that the list is an array and not a row.
+    """Return whether all values in a list have the same type, so that the list is an array and not a row.
 
-    Missing values are ignored, and integers and floats may be mixed. NULL instead of a list counts as homogeneous.
+    Missing values are ignored, and integers and floats may be mixed. NULL in place of a list counts as homogeneous.
     """
     if item is None or (isinstance(item, np.ndarray) and item.dtype != object):
         return True
@@ -222,12 +223,12 @@ def _columns_of_dicts(items: list[dict[Any, Any] | None]) -> Columns:
 
 
 def positional_names(count: int) -> list[str]:
-    """Return names for columns that have none: ``c0``, ``c1`` and so on."""
+    """Return names for unnamed columns: ``c0``, ``c1`` and so on."""
     return [f"c{index}" for index in range(count)]
 
 
 def are_positions(found: Sequence[Any]) -> bool:
-    """Return whether column names are 0, 1, 2 and so on, the names that pandas gives to columns without names."""
+    """Return whether column names are 0, 1, 2 and so on, which is how pandas names unnamed columns."""
     return bool(found) and all(
         isinstance(name, (int, np.integer)) and not isinstance(name, bool) and name == index
         for index, name in enumerate(found)
@@ -235,9 +236,9 @@ def are_positions(found: Sequence[Any]) -> bool:
 
 
 def refuse_numbers(found: Sequence[Any]) -> None:
-    """Raise an error if one of the column names of a DataFrame is an integer.
+    """Raise an error if a DataFrame column name is an integer.
 
-    Call this only if `are_positions` is false, because names 0, 1, 2 and so on stand for columns without names.
+    Call this only if `are_positions` is false, because the names 0, 1, 2 and so on stand for unnamed columns.
 
     Raises:
         OutputContractError: a name is an integer (code ``OUTPUT_COLUMNS``).
@@ -253,9 +254,9 @@ def refuse_numbers(found: Sequence[Any]) -> None:
 
 
 def check_names(found: Iterable[Any]) -> None:
-    """Check that there is a column, and that each column name is a string, is not empty and occurs only once.
+    """Check that there is a column, and that all column names are non-empty strings and distinct.
 
-    Names that differ only in case count as the same name.
+    Names that differ only in case count as equal.
 
     Raises:
         OutputContractError: a name is wrong, or there is no column (code ``OUTPUT_COLUMNS``).

@@ -1,4 +1,4 @@
-"""Convert the value that a scoring script's ``run()`` returned to a typed Arrow table (worker)."""
+"""Convert the value returned by a scoring script's ``run()`` to a typed Arrow table (worker)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sparkscore.returned.shapes import (
 from sparkscore.returned.value_types import describe
 
 _FRAMES: Final = (pd.DataFrame, pa.Table, pa.RecordBatch)
-_EXTENSION: Final = pd.api.extensions.ExtensionArray  # the type of ``.array``, and often of ``.values``, of a Series
+_EXTENSION: Final = pd.api.extensions.ExtensionArray  # the type of a Series' ``.array``, and often of its ``.values``
 _LISTS: Final = (list, tuple, pd.Series, pd.Index, _EXTENSION, pa.Array, pa.ChunkedArray, Iterator)
 _ADVICE: Final = "Return one element per item, or a DataFrame; wrap a single value in a list."
 _DICT_ADVICE: Final = "Return a table of it, pd.DataFrame(returned), or one element per item."
@@ -42,12 +42,12 @@ _LENGTHS: Final = frozenset(
 
 @dataclass(frozen=True)
 class NamedColumns:
-    """The named values that a model returned, for example several outputs or the columns of a DataFrame.
+    """Named values returned by a model, for example several outputs or the columns of a DataFrame.
 
     Attributes:
-        columns: the values by name. Each collection of values, such as an array, a list or a Series, must have one
-            value for every item.
-        labels: the index of a returned pandas object, from which the order of its rows can be checked, or None.
+        columns: the values by name. Each collection of values (an array, a list, a Series) must have one value per
+            item.
+        labels: the index of a returned pandas object, used to check the order of its rows, or None.
     """
 
     columns: Mapping[str, Any]
@@ -56,11 +56,11 @@ class NamedColumns:
 
 @dataclass(frozen=True)
 class Returned:
-    """The value that ``run()`` returned, converted to a table.
+    """The value returned by ``run()``, converted to a table.
 
     Attributes:
-        table: the rows, with the types of the schema if there is one.
-        elements: the number of returned elements, such as rows of a DataFrame or entries of a list.
+        table: the rows, with the schema's types if there is a schema.
+        elements: the number of returned elements, for example rows of a DataFrame or entries of a list.
         is_frame: whether ``run()`` returned a DataFrame, an Arrow table or an Arrow record batch.
     """
 
@@ -70,42 +70,47 @@ class Returned:
 
 
 def count_elements(returned: Any) -> int | None:
-    """Return the number of elements that ``run()`` returned, or None if the number is not known.
+    """Return the number of elements that ``run()`` returned, or None if it is not known.
 
-    For example, it is not known for an iterator, which must be consumed to count its elements.
+    For example, the length of an iterator is not known before it is consumed.
     """
     if isinstance(returned, (pa.Table, pa.RecordBatch)):
         return int(returned.num_rows)
     if isinstance(returned, np.ndarray):
         return len(returned) if returned.ndim else None
-    # A `__len__` that the user defined may raise an error or return a wrong number.
+    # A user-defined `__len__` may raise an error or return a wrong number.
     return len(returned) if getattr(type(returned), "__len__", None) in _LENGTHS else None
 
 
 def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
-    """Convert the value that ``run()`` returned to a table.
+    """Convert the value returned by ``run()`` to a table.
 
     The value is usually a DataFrame, or a list or array with one element per row.
 
-    Without a schema, names and types are inferred. Elements that are scalars, or lists of one type, form the column
-    ``prediction``. Elements that are tuples, or lists of several types, form the columns ``c0``, ``c1`` and so on, as
-    does a DataFrame without column names. The columns of other DataFrames, of dictionaries and of structured arrays
-    keep their names.
+    Without a schema, names and types are inferred:
 
-    With a schema, columns with names are matched by name, and others by position. In `NamedColumns` and structured
-    arrays, columns whose names are not declared become the remaining declared columns in their order. The value must
-    have exactly the columns of the schema, except that dictionaries may lack optional ones. An empty list or array
-    becomes a table without rows.
+    - Scalars, and lists of one type, form the column ``prediction``.
+    - Tuples, lists of several types, and DataFrames without column names form the columns ``c0``, ``c1`` and so on.
+    - The columns of other DataFrames, of dictionaries and of structured arrays keep their names.
 
-    An iterator is consumed, and its exceptions are not caught. Other values are not changed. If a NumPy array is
-    returned, the table does not share its memory.
+    With a schema, named columns are matched by name, and unnamed ones by position. The value must have exactly the
+    schema's columns, except that dictionaries may lack optional ones. In `NamedColumns` and structured arrays, columns
+    with undeclared names become the remaining declared columns in their order. An empty list or array becomes an empty
+    table.
+
+    An iterator is consumed, and its exceptions are not caught. Other values are not modified, and the table does not
+    share memory with a returned NumPy array.
 
     Raises:
-        OutputContractError: the value cannot be converted. Code ``OUTPUT_KIND``: it is not a list, an array, a
-            DataFrame or the like. ``OUTPUT_SHAPE``: its elements have different shapes. ``OUTPUT_COLUMNS``: its columns
-            are wrong. ``OUTPUT_TYPE``: a value has a wrong type. ``OUTPUT_ALL_NULL``: a type cannot be inferred,
-            because all values, or all values inside lists or dictionaries, are NULL. ``OUTPUT_NULL``: a NULL is not
-            allowed.
+        OutputContractError: the value cannot be converted. The code gives the reason:
+
+            - ``OUTPUT_KIND``: it is not a list, an array, a DataFrame or the like.
+            - ``OUTPUT_SHAPE``: its elements have different shapes.
+            - ``OUTPUT_COLUMNS``: its columns are wrong.
+            - ``OUTPUT_TYPE``: a value has the wrong type.
+            - ``OUTPUT_ALL_NULL``: a type cannot be inferred because all values, or all values inside lists or
+              dictionaries, are NULL.
+            - ``OUTPUT_NULL``: a value is NULL where the schema does not allow it.
     """
     if isinstance(returned, NamedColumns):
         columns = _columns_of_named(returned, schema)
@@ -125,10 +130,10 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
 
 
 def _has_elements(returned: Any) -> bool:
-    """Return whether a value is a collection of elements, such as a list, an array, a Series or an iterator.
+    """Return whether a value is a collection of elements, for example a list, an array, a Series or an iterator.
 
-    DataFrames and tables have rows instead of elements, so that the result is False for them. It is also False for
-    strings, dictionaries, sets and zero-dimensional arrays.
+    DataFrames and tables do not count, because they have rows instead of elements. Neither do strings, dictionaries,
+    sets and zero-dimensional arrays.
     """
     if isinstance(returned, np.ndarray):
         return bool(returned.ndim)
@@ -140,7 +145,7 @@ def _columns_of_frame(frame: Any, schema: pa.Schema | None) -> Columns:
         found, count = list(frame.columns), len(frame)
         values: list[Any] = [frame.iloc[:, index] for index in range(len(found))]
         if are_positions(found):
-            # Columns without names are like tuples: they are matched by position if columns are declared.
+            # Unnamed columns are like tuples: they are matched with declared columns by position.
             forms = [open_values(column) for column in values]
             return Columns(positional_names(len(found)) if schema is None else None, forms, count)
         refuse_numbers(found)
@@ -178,11 +183,10 @@ def _columns_of_named(named: NamedColumns, schema: pa.Schema | None) -> Columns:
 
 
 def _columns_as_declared(forms: dict[str, Form], schema: pa.Schema, count: int) -> Columns:
-    """Match the outputs of a model with the declared columns.
+    """Match a model's outputs with the declared columns.
 
-    An output with the name of a declared column becomes this column. The other outputs are split into columns if they
-    are matrices, and become the remaining declared columns in their order. A deployment may thus declare one column for
-    the probability of each class.
+    An output with a declared column's name becomes that column. The other outputs, with matrices split into columns,
+    become the remaining declared columns in order. A deployment can thus declare one column for each class probability.
     """
     declared = {field.name: field.type for field in schema}
     columns = {name: _flat(form, declared[name]) for name, form in forms.items() if name in declared}
@@ -196,12 +200,12 @@ def _columns_as_declared(forms: dict[str, Form], schema: pa.Schema, count: int) 
 
 
 def _undeclared(others: list[str], left: list[str], taken: list[str], count: int) -> OutputContractError:
-    """Return the error for model outputs that have more or fewer columns than the deployment declares.
+    """Return the error for model outputs with more or fewer columns than the deployment declares.
 
     Args:
-        others: the outputs whose names are not those of declared columns.
-        left: the declared columns that do not have the name of an output.
-        taken: the declared columns that have the name of an output.
+        others: the outputs whose names are not declared.
+        left: the declared columns for which there is no output of the same name.
+        taken: the declared columns for which there is an output of the same name.
         count: the number of columns in ``others``.
     """
     besides = f" besides {names(taken)}" if taken else ""
@@ -219,7 +223,7 @@ def _items_of(form: Form) -> Any:
 
 
 def _flat(form: Form, type_: pa.DataType) -> Form:
-    """Convert a matrix with only one column to that column, unless ``type_``, the type of the column, is a list.
+    """Convert a one-column matrix to that column, unless ``type_``, the column's type, is a list.
 
     Any other form is returned unchanged.
     """
@@ -230,11 +234,11 @@ def _flat(form: Form, type_: pa.DataType) -> Form:
 
 
 def _parts_of(form: Form) -> list[Form]:
-    """Split a matrix into its columns. For any other form, return a list that contains only this form."""
+    """Split a matrix into its columns. Any other form is returned as the only element of a list."""
     if isinstance(form, Vector):
         return columns_of_matrix(form) if form.data.ndim > 1 else [form]
     items = form.items if isinstance(form, Objects) else []
-    # A matrix of strings has the form `Objects`, with its rows as the values.
+    # A matrix of strings is an `Objects` whose values are the rows.
     widths = {len(item) if isinstance(item, np.ndarray) and item.ndim == 1 else 0 for item in items}
     if len(widths) != 1 or 0 in widths:
         return [form]

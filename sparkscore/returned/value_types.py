@@ -25,7 +25,7 @@ TIMESTAMP_NTZ: Final = "timestamp_ntz"
 ARRAY: Final = "array"
 DICT: Final = "dict"
 OTHER: Final = "other"
-#: The type of the class `datetime.datetime`: only the value shows whether it has a time zone.
+#: The type of the class `datetime.datetime`, because only the value shows whether it has a time zone.
 DATETIME: Final = "datetime"
 MISSING: Final = "missing"
 _MISSING_CLASSES: Final = (type(None), type(pd.NA), type(pd.NaT), type(np.ma.masked))
@@ -56,24 +56,24 @@ _ADVICE: Final[tuple[tuple[tuple[type, ...], str], ...]] = (
     ((dt.time, uuid.UUID, PurePath, pd.Period, pd.Interval), "Return it as text: str(…), of a Series .astype(str)."),
 )
 
-# Weak references, so that the classes of a scoring script can be freed with its deployment.
+# The references are weak, so that a scoring script's classes can be freed with its deployment.
 _known_classes: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value stands for NULL: None, pd.NA, any NaT, or np.ma.masked. NaN is a number, not missing."""
+    """Return whether a value stands for NULL: None, pd.NA, any NaT, or np.ma.masked. NaN is not missing."""
     if value is None or value is pd.NA or value is pd.NaT or value is np.ma.masked:
         return True
     return isinstance(value, (np.datetime64, np.timedelta64)) and bool(np.isnat(value))
 
 
 def is_nan(value: Any) -> bool:
-    """Return whether a value is a float NaN, which object columns of pandas use for missing values."""
+    """Return whether a value is a float NaN, which stands for a missing value in pandas object columns."""
     return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
 
 
 def value_type(value: Any) -> str:
-    """Return the type of a value that is not missing, as a constant of this module, such as ``BOOLEAN``."""
+    """Return the type of a non-missing value, as one of this module's constants, for example ``BOOLEAN``."""
     found = value_type_of_class(type(value))
     if found == DATETIME:
         return TIMESTAMP_NTZ if value.utcoffset() is None else TIMESTAMP
@@ -83,10 +83,10 @@ def value_type(value: Any) -> str:
 
 
 def describe(value: Any) -> str:
-    """Return a phrase for error messages: ``NULL``, or the class of the value.
+    """Return a phrase that describes a value in error messages: ``NULL``, or the value's class.
 
-    For a NumPy array, the phrase also contains the number of dimensions. For a ``datetime.datetime``, it says whether
-    there is a time zone. The phrase never contains the value.
+    The phrase also gives a NumPy array's number of dimensions, and says whether a ``datetime.datetime`` has a time
+    zone. It never contains the value itself.
     """
     if is_missing(value):
         return "NULL"
@@ -99,21 +99,21 @@ def describe(value: Any) -> str:
 
 
 def advice_for(value: Any) -> str:
-    """Return advice for users whose ``run()`` returned a value of a class that no column can hold."""
+    """Return advice for users whose ``run()`` returned a value that no column can hold."""
     found = next((advice for classes, advice in _ADVICE if isinstance(value, classes)), None)
     return found or "Return numbers, texts, dates, or lists and dicts of these."
 
 
 def class_name(value: Any) -> str:
-    """Return the qualified name of a value's class with its module; the module ``builtins`` is left out."""
+    """Return the qualified name of a value's class, with its module unless that is ``builtins``."""
     cls = type(value)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def value_type_of_class(cls: type) -> str:
-    """Return the type of the values of a class, as a constant of this module, such as ``BOOLEAN``.
+    """Return the type of a class's values, as one of this module's constants, for example ``BOOLEAN``.
 
-    The type of a datetime class is always DATETIME, because only a value shows whether there is a time zone.
+    Datetime classes always have the type ``DATETIME``, because only a value shows whether there is a time zone.
     """
     found = _known_classes.get(cls)
     if found is None:

@@ -1,7 +1,7 @@
-"""Convert a typed NumPy array to an Arrow array of a Spark type without changing any value (worker).
+"""Convert typed NumPy arrays to Arrow arrays of Spark types without changing any value (worker).
 
-NOTE: every result owns its memory. ``pa.array`` would share the memory of the NumPy array, and a scoring script may
-write the results of its next mini-batch into the same array.
+NOTE: every result owns its memory. ``pa.array`` alone would share the NumPy array's memory, which a scoring script may
+overwrite in its next mini-batch.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _FLOATS: Final[dict[pa.DataType, tuple[np.dtype[Any], int]]] = {
 
 
 def convert_vector(vector: Vector, type_: pa.DataType) -> pa.Array:
-    """Convert a typed NumPy array to an Arrow array of a Spark type; the rows of a matrix become lists.
+    """Convert a typed NumPy array to an Arrow array of a Spark type. The rows of a matrix become lists.
 
-    If all elements of a one-dimensional array are NULL, the dtype of the array does not matter.
+    If all elements of a one-dimensional array are NULL, any dtype is accepted.
 
     Raises:
         Refusal: an element cannot be converted exactly, or the Spark type does not accept values of the array's dtype.
@@ -68,7 +68,7 @@ def _integers(vector: Vector, type_: pa.DataType) -> pa.Array:
     bits = scalars.INTEGER_RANGES[type_]
     visible = _visible(vector)
     if int(visible.min()) < -(1 << bits) or int(visible.max()) >= 1 << bits:
-        # The numbers are compared as Python integers: NumPy 1 compares uint64 with a negative number as floats.
+        # The numbers are compared as Python integers, because NumPy 1 compares uint64 with negative numbers as floats.
         outside = (not -(1 << bits) <= int(number) < 1 << bits for number in visible)
         raise scalars.out_of_range(_got(vector), bits).at(_position(vector, list(outside)))
     return _owned(vector, vector.data.astype(f"i{(bits + 1) // 8}"), type_)
@@ -93,7 +93,7 @@ def _inexact_integers(visible: npt.NDArray[Any], dtype: np.dtype[Any], digits: i
     Args:
         visible: the integers, without NULLs.
         dtype: the float type.
-        digits: the number of bits of the float's significand. The type holds all integers up to 2**digits exactly.
+        digits: the number of bits of the type's significand. The type holds all integers up to 2**digits exactly.
     """
     wrong = np.zeros(len(visible), bool)
     limit = 1 << digits
@@ -158,11 +158,11 @@ def _visible(vector: Vector) -> npt.NDArray[Any]:
 
 
 def _position(vector: Vector, wrong: npt.NDArray[np.bool_] | list[bool]) -> int:
-    """Return the index of the first wrong element in a `Vector`. The index counts NULLs, too.
+    """Return the index of a `Vector`'s first wrong element, counting NULLs.
 
     Args:
         vector: the `Vector`.
-        wrong: for each element that is not NULL, whether it is wrong.
+        wrong: whether each non-NULL element is wrong.
     """
     index = int(np.argmax(wrong))
     return index if vector.mask is None else int(np.flatnonzero(~vector.mask)[index])

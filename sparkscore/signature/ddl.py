@@ -56,8 +56,8 @@ _KNOWN: Final = (*_SCALARS, *_ALIASES, *_DECIMALS, *_NESTED)
 def parse_ddl(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCode.OUTPUT_SCHEMA) -> pa.Schema:
     """Parse a schema written as Spark DDL into an Arrow schema.
 
-    ``NOT NULL`` becomes ``nullable=False``, and a ``COMMENT`` is stored in the field's metadata under ``comment``. If the
-    string is a single ``struct<…>`` without a column name, its fields become the columns.
+    ``NOT NULL`` becomes ``nullable=False``, and a ``COMMENT`` is stored under ``comment`` in the field's metadata. If
+    the string is a single ``struct<…>`` without a column name, its fields become the columns.
 
     Args:
         ddl: the schema, for example ``id bigint, x double``.

@@ -46,8 +46,8 @@ def match_inputs(
     - If the items are files, the only input gets each file.
 
     A column fits an input if its type belongs to a group that the input accepts, or can be cast to the input's type
-    (see `is_exact` and `is_checked`). With ``rounds``, numbers may also be rounded. An input without a type or groups
-    takes any type.
+    (see `is_exact` and `is_checked`). With ``rounds``, numbers may also be rounded. An input with neither a type nor
+    groups takes any type.
 
     Args:
         inputs: the model's inputs.

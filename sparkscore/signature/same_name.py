@@ -9,7 +9,7 @@ from collections.abc import Iterable
 def keys_of(name: str) -> frozenset[str]:
     """Return the keys of a column name. If two names share a key, Spark may treat them as equal.
 
-    Some parts of Spark compare names with Java's ``toLowerCase(Locale.ROOT)``, others with ``equalsIgnoreCase``. The latter
+    Some parts of Spark compare names with Java's ``toLowerCase(Locale.ROOT)``, others with ``equalsIgnoreCase``, which
     treats the dotless i as I, the long s as S, and the Kelvin sign as K.
     Source: https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/lang/String.html
 
@@ -31,7 +31,7 @@ def doubled_names(found: Iterable[str]) -> list[str]:
 
 
 def folded(name: str) -> str:
-    """Return a form of a name that is the same for all names that Java's ``String.equalsIgnoreCase`` treats as equal."""
+    """Fold a name so that names become equal if Java's ``String.equalsIgnoreCase`` treats them as equal."""
     return "".join(map(_folded, name))
 
 
