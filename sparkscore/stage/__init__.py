@@ -1,6 +1,6 @@
-"""The stage: the folder into which workers write the rows of a run before they are published (driver and worker).
+"""The stage: the folder in which workers store a run's rows until they are published (driver and worker).
 
-The modules of this package import neither Spark nor pydantic, because workers use them, too.
+This package imports neither Spark nor pydantic, because workers use it, too.
 """
 
 from __future__ import annotations

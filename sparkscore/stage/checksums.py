@@ -1,7 +1,6 @@
-"""Compute checksums of staged files while they are written, and find changed files (driver and worker).
+"""Compute checksums of staged files as they are written, and find changed files (driver and worker).
 
-Some small files that are read again when a run is resumed, such as the reports of a chunk, end with a checksum of their
-content.
+Small files that are read again when a run is resumed, such as a chunk's reports, end with a checksum of their content.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ _DIGEST_BYTES: Final = hashlib.sha256().digest_size
 
 
 class HashingFile:
-    """A file that computes the SHA-256 checksum of the bytes that are written to it.
+    """A file that computes the SHA-256 checksum of the bytes written to it.
 
-    PyArrow can write to this object as to a Python file object.
+    PyArrow can write to it like to a Python file object.
 
     Attributes:
-        size_bytes: number of bytes that were written so far.
+        size_bytes: number of bytes written so far.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -45,7 +44,7 @@ class HashingFile:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 checksum of the bytes that were written so far, as hexadecimal digits."""
+        """The SHA-256 checksum of the bytes written so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def write(self, content: Any) -> int:
@@ -60,29 +59,28 @@ class HashingFile:
         self._writer.flush()
 
     def tell(self) -> int:
-        """Return the number of bytes that were written so far, which is the position of the next byte."""
+        """Return the number of bytes written so far, which is the position of the next byte."""
         return self.size_bytes
 
     def close(self) -> None:
-        """Close the file, so that it becomes visible under its name."""
+        """Close the file, which makes it visible under its name."""
         self._writer.close()
 
     def abandon(self) -> None:
-        """Discard everything that was written to the file, unless `close` has made the file visible under its name."""
+        """Discard everything written to the file, unless `close` has already made it visible under its name."""
         self._writer.abandon()
 
 
 def find_changed(stage: Path, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
-    """Return the staged files that differ from what their writers reported, as pairs of path and difference.
+    """Return the staged files that differ from their writers' reports, as pairs of path and difference.
 
-    The difference is a short description for an error message. A missing or unreadable file counts as different, too.
-    The size of each file is compared first.
+    The difference is a short description for an error message. Missing and unreadable files count as different.
 
     Args:
         stage: path of the run's stage.
-        files: the staged files, with the sizes, row counts and checksums that their writers reported.
-        reads_all: whether to read each file and compare its checksum. A file for which no checksum was reported then
-            counts as different. Otherwise, the number of rows in the file's Parquet footer is compared.
+        files: the staged files, with their reported sizes, row counts and checksums.
+        reads_all: whether to read each file and compare its checksum, in addition to its size. Files without a reported
+            checksum then count as different. Otherwise, the size and the row count in the Parquet footer are compared.
     """
     store = open_store(stage)
     found = ((file.path, _difference(store, file, reads_all=reads_all)) for file in files)
@@ -90,7 +88,7 @@ def find_changed(stage: Path, files: Iterable[StagedFile], *, reads_all: bool) -
 
 
 def _difference(store: Store, file: StagedFile, *, reads_all: bool) -> str:
-    """Return how a staged file differs from what its writer reported, or an empty string if no difference was found."""
+    """Return how a staged file differs from its writer's report, or an empty string if no difference was found."""
     try:
         found = store.find(file.path)
         if found is None or found.type is not EntryType.FILE:
@@ -122,19 +120,19 @@ def _other_sum(opened: BinaryIO, sha256: str) -> str:
 
 
 def sealed(content: bytes) -> bytes:
-    """Return the bytes to write into a small file: the content, followed by its SHA-256 checksum."""
+    """Return the content of a small file, followed by its SHA-256 checksum."""
     return content + hashlib.sha256(content).digest()
 
 
 def read_sealed(store: Store, name: str) -> bytes:
-    """Read a small file that ends with the checksum of its content, and return the content without the checksum.
+    """Read a small file, verify the checksum at its end, and return the content without the checksum.
 
     Args:
-        store: the store that has the file.
-        name: name of the file. Its bytes were made by `sealed`.
+        store: the store that contains the file.
+        name: name of the file, whose bytes come from `sealed`.
 
     Raises:
-        SinkError: the content does not match the checksum, because the file was changed or truncated.
+        SinkError: the content does not match the checksum, because the file was modified or truncated.
         OSError: the file cannot be read, for example because it does not exist.
     """
     whole = store.read(name)
@@ -145,7 +143,7 @@ def read_sealed(store: Store, name: str) -> bytes:
 
 
 def changed_note(path: str) -> SinkError:
-    """Return the error for a file in the stage that was changed or truncated after sparkscore wrote it."""
+    """Return the error for a staged file that was modified or truncated after sparkscore wrote it."""
     return SinkError(
         code=ErrorCode.STAGE_CHANGED,
         what=f"the file '{path}' of the stage",

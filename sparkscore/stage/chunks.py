@@ -1,8 +1,8 @@
 """Write, read and remove chunks: mini-batches that are scored and stored in the stage (driver and worker).
 
-A chunk is a sequence of mini-batches of one work unit. After their rows are staged, the worker writes their reports
-into one file of the stage. If the work unit is executed again, by another task attempt or after a crash of the driver,
-this file is read, and the mini-batches need not be scored again.
+A chunk is a sequence of mini-batches of one work unit. Once their rows are staged, the worker writes their reports to a
+file in the stage, the chunk file. If the work unit is executed again, by another task attempt or after a driver crash,
+the reports are read from this file instead of scoring the mini-batches again.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _NAME: Final = re.compile(rf"{layout.CHUNKS}/(\d+)-(\d+)")
 class ChunkLimit:
     """The maximum duration and size of a chunk.
 
-    The mini-batch that reaches one of the limits is the last one of its chunk. Mini-batches are not divided.
+    The mini-batch that reaches one of the limits is the last of its chunk. Mini-batches are not divided.
 
-    After a crash, a finished chunk is not scored again if the positions of its items in the input are known. The
-    positions of files are always known. The positions of rows are known only if Spark reports where it read the rows.
+    After a crash, a finished chunk is not scored again if its items' positions in the input are known. The positions of
+    files are always known. The positions of rows are known only if Spark reports where it read the rows.
 
     Attributes:
         seconds: seconds after which a chunk ends, counted from the start of its first mini-batch.
-        items: number of items after which a chunk ends; None if only the time counts.
+        items: number of items after which a chunk ends, or None if only the time counts.
     """
 
     seconds: float = 30.0
@@ -48,16 +48,15 @@ class ChunkLimit:
 
 
 def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
-    """Write the reports of a chunk into a file of the stage, unless there is already a file for this chunk (worker).
+    """Write a chunk's reports to its chunk file, unless the file already exists (worker).
 
-    Another task attempt, or an earlier execution of the run, may have written that file.
+    Another task attempt, or an earlier execution of the run, may have written it.
 
     Args:
         stage_folder: path of the run's stage.
         unit: number of the work unit.
         first: number of the chunk's first mini-batch within its work unit.
-        reports: the reports of the chunk's mini-batches, in order. The last report lists the files with the chunk's
-            rows.
+        reports: reports of the chunk's mini-batches, in order. The last report lists the chunk's data files.
 
     Raises:
         OSError: the file cannot be written, for example because the stage was removed.
@@ -71,8 +70,8 @@ def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[Mini
 def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport]:
     """Return the reports of the chunk that begins with the given mini-batch, or an empty list if there is none.
 
-    If a file with rows of the chunk is missing or has a different size, the file with the chunk's reports is removed,
-    and the list is empty.
+    If one of the chunk's data files is missing, or its size differs from the size recorded in the reports, the chunk
+    file is removed and an empty list is returned.
 
     Args:
         stage_folder: path of the run's stage.
@@ -80,8 +79,7 @@ def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport
         first: number of the chunk's first mini-batch within its work unit.
 
     Raises:
-        SinkError: the file with the reports was changed since it was written. The file is removed, so that a later call
-            returns an empty list.
+        SinkError: the chunk file was modified. It is removed, so that the next call returns an empty list.
     """
     store, name = open_store(stage_folder), layout.chunk(unit, first)
     if store.find(name) is None:
@@ -103,23 +101,22 @@ def _read(store: Store, name: str) -> list[MiniBatchReport]:
 
 
 def _names(store: Store) -> dict[str, re.Match[str]]:
-    """Return the regex match of the name of each chunk file in a stage, keyed by the name.
+    """Return the regex matches for the names of all chunk files in a stage, keyed by name.
 
-    The groups of the match are the number of the work unit and the number of the chunk's first mini-batch.
+    The groups of each match are the numbers of the work unit and of the chunk's first mini-batch.
     """
     found = ((entry.name, _NAME.fullmatch(entry.name)) for entry in store.entries(layout.CHUNKS))
     return {name: numbers for name, numbers in found if numbers is not None}
 
 
 def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
-    """Remove the chunk files whose reports list any of the given files (driver). The files with rows stay in the stage.
+    """Remove the chunk files that list any of the given data files, so that these chunks are scored again (driver).
 
-    The mini-batches of these chunks can then be scored again. A chunk file that was changed since it was written is
-    removed, too.
+    Chunk files that were modified are removed as well. Data files are kept.
 
     Args:
         stage_folder: path of the run's stage.
-        files: paths of staged files, relative to the stage.
+        files: paths of the data files, relative to the stage.
     """
     store = open_store(stage_folder)
     for name in _names(store):
@@ -131,9 +128,7 @@ def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
 
 
 def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
-    """Remove the file with the reports of a chunk, so that its mini-batches are scored again.
-
-    The files with the rows of the chunk stay in the stage. Do nothing if there is no file with reports.
+    """Remove a chunk file, if it exists, so that the chunk's mini-batches are scored again. Data files are kept.
 
     Args:
         stage_folder: path of the run's stage.
@@ -144,20 +139,20 @@ def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
 
 
 def count_chunks(stage_folder: Path) -> int:
-    """Return the number of chunk files in a stage (driver). Their contents are not checked."""
+    """Return the number of chunk files in a stage, without checking their contents (driver)."""
     return len(_names(open_store(stage_folder)))
 
 
 def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-    """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
+    """Return the reports of all work units whose mini-batches are all in finished chunks, keyed by unit number.
 
-    A chunk is damaged if its reports were changed, or if a file with its rows is missing or has a different size. A
-    work unit with a damaged chunk is left out, and the reports of this chunk are removed. The later chunks of the work
-    unit are not checked. If reports were changed, a warning is logged.
+    A chunk is damaged if its chunk file was modified (which is logged as a warning), or if one of its data files is
+    missing or has a different size. The chunk file is then removed, and the work unit is omitted. Its later chunks are
+    not checked.
 
     Args:
         stage_folder: path of the run's stage.
-        planned: number of planned mini-batches in each work unit, keyed by unit number.
+        planned: number of planned mini-batches per work unit, keyed by unit number.
     """
     begun = {int(numbers[1]) for numbers in _names(open_store(stage_folder)).values()}
     units = {unit: _from_its_start(stage_folder, unit) for unit in sorted(begun & set(planned))}

@@ -1,4 +1,4 @@
-"""Clear folders of a store: remove the files that sparkscore made, and no other files (driver and worker)."""
+"""Remove the files that sparkscore created from a store's folders, and keep all others (driver and worker)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sparkscore.stage.store import FOLDERS, Entry, EntryType, Store
 
 @dataclass
 class Removal:
-    """The entries that were removed from a folder, or would be removed in a dry run, and the entries that stay.
+    """The entries that were removed from a folder, or would be in a dry run, and the entries that were kept.
 
     Attributes:
-        removed: paths of files and links, and of folders that were removed with their content. Folders that were
-            removed because they were empty are not listed.
-        left: paths of the files, links and folders that stay, because sparkscore did not make them. The content of
-            such a folder is not listed.
-        size_bytes: total size in bytes of the entries in `removed`.
+        removed: paths of files, links, and folders that were removed with their contents. Folders that were removed
+            because they were empty are not listed.
+        left: paths of files, links and folders that were kept, because sparkscore did not create them. The contents of
+            such folders are not listed.
+        size_bytes: total size of the entries in `removed`, in bytes.
     """
 
     removed: list[Path] = field(default_factory=list)
@@ -28,19 +28,18 @@ class Removal:
 
 
 def clear(store: Store, is_known: Callable[[str], bool], below: str = "", *, is_dry: bool = False) -> Removal:
-    """Remove what sparkscore made in a folder and its subfolders, and return which entries were removed and which stay.
+    """Remove what sparkscore created in a folder and its subfolders, and return which entries were removed and kept.
 
-    `is_known` decides whether sparkscore made an entry. Files and links are removed first, and then the subfolders that
-    are empty. Subfolders of type `EntryType.MADE` are removed with their content. Subfolders that sparkscore did not
-    make stay with their content. The folder itself stays, too. Links are not followed. If there is no folder with the
-    name `below`, nothing is removed.
+    Files and links are removed first, then empty subfolders. Subfolders of type `EntryType.MADE` are removed with their
+    contents. Subfolders that sparkscore did not create are kept with their contents, as is the folder itself. Links are
+    not followed. If the folder does not exist, nothing is removed.
 
     Args:
-        store: the store that has the folder.
-        is_known: returns whether sparkscore made an entry. It gets the name of the entry relative to the folder; the
-            name of a subfolder ends in ``/``.
-        below: name of the folder; the store's root if empty.
-        is_dry: whether to remove nothing, and only return what would be removed.
+        store: the store that contains the folder.
+        is_known: returns whether sparkscore created an entry, given its name relative to the folder. Names of
+            subfolders end in ``/``.
+        below: name of the folder, or an empty string for the store's root.
+        is_dry: whether to only return what would be removed.
 
     Raises:
         OSError: a folder cannot be listed, or a file cannot be removed.
@@ -69,16 +68,16 @@ def clear(store: Store, is_known: Callable[[str], bool], below: str = "", *, is_
 
 
 def _walk(store: Store, folder: str, start: int, is_known: Callable[[str], bool]) -> Iterator[tuple[Entry, bool]]:
-    """Yield each entry in a folder and its subfolders, together with whether sparkscore made the entry.
+    """Yield each entry in a folder and its subfolders, together with whether sparkscore created it.
 
-    A subfolder comes before its own entries. A subfolder that sparkscore did not make is yielded without its entries,
-    and so is a subfolder of type `EntryType.MADE`, which is removed as a whole.
+    A subfolder precedes its entries. The entries of a subfolder are skipped if sparkscore did not create it, or if its
+    type is `EntryType.MADE`, because it is then removed as a whole.
 
     Args:
-        store: the store that has the folder.
+        store: the store that contains the folder.
         folder: name of the folder.
-        start: number of characters that are cut off from the start of each name before `is_known` gets the name.
-        is_known: returns whether sparkscore made an entry.
+        start: number of leading characters to cut off each name before passing it to `is_known`.
+        is_known: returns whether sparkscore created an entry.
     """
     for entry in store.entries(folder):
         is_ours = is_known(f"{entry.name[start:]}{'/' if entry.type in FOLDERS else ''}")
@@ -88,15 +87,15 @@ def _walk(store: Store, folder: str, start: int, is_known: Callable[[str], bool]
 
 
 def delete_listed(store: Store, files: Iterable[str], below: str = "") -> None:
-    """Remove the listed files from a folder and its subfolders, and then the subfolders that are empty.
+    """Remove the listed files from a folder and its subfolders, then remove the subfolders that are now empty.
 
-    Only subfolders that contained a listed file are removed. The folder itself stays.
+    Only the parent folders of listed files are removed. The folder itself is kept.
 
     Args:
-        store: the store that has the folder.
-        files: names relative to the folder, from a list that sparkscore wrote. A name that leads out of the folder, or
-            through a link, is skipped.
-        below: name of the folder; the store's root if empty.
+        store: the store that contains the folder.
+        files: names relative to the folder, from a list that sparkscore wrote. Names that lead out of the folder or
+            through a link are skipped.
+        below: name of the folder, or an empty string for the store's root.
 
     Raises:
         OSError: a file cannot be removed.

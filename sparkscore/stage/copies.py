@@ -14,17 +14,16 @@ from sparkscore.stage.surroundings import open_store
 
 
 def copy_once(original: Path, stage: Path, folder: str) -> Path:
-    """Copy a file or folder into the stage, unless the stage has a copy with this name, and return the copy's path.
+    """Copy a file or folder into the stage, unless it was copied before, and return the path of the copy.
 
-    The copy is made under a temporary name and then renamed. So if this process is killed while it copies, no
-    incomplete copy has the final name. The next call for the folder removes the incomplete copy before it makes a new
-    one.
+    The copy is made under a temporary name and then renamed, so an interrupted copy never has the final name. The next
+    call for the same folder removes the incomplete copy.
 
     Args:
-        original: the file or folder. Of a folder, the files that `files_of_model` yields are copied. If a file is a
-            link, the copy has the content of the file that the link points to.
+        original: the file or folder. Only the files that `files_of_model` yields are copied from a folder. Links are
+            replaced with the contents of their targets.
         stage: path of the stage.
-        folder: name of the folder in the stage into which the copy is written. The copy has the name of the original.
+        folder: name of the folder in the stage that will contain the copy. The copy has the same name as the original.
 
     Raises:
         OSError: the original cannot be read, or the copy cannot be written.
@@ -48,10 +47,10 @@ def copy_once(original: Path, stage: Path, folder: str) -> Path:
 
 
 def _begun_in(copied: Collection[str]) -> Callable[[str], bool]:
-    """Return a function with which `clear` recognizes the files and folders of a copy that was not finished.
+    """Return a function with which `clear` recognizes the files and folders of an incomplete copy.
 
     Args:
-        copied: the names of the files that sparkscore copied or began to copy.
+        copied: names of the files that sparkscore copied or began to copy.
     """
     begun = {file for file in copied if file.split("/")[0] == UNFINISHED}
     return lambda name: name.startswith(f"{UNFINISHED}/") if name.endswith("/") else (finished(name) or name) in begun

@@ -1,4 +1,4 @@
-"""The reasons why a run ends before its result is published, and whether its stage is kept in that case (driver)."""
+"""The reasons why a run may end before its result is published, and whether its stage is then kept (driver)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,19 @@ _MAY_PASS: Final = frozenset({Ending.INTERRUPTED, Ending.NOT_WRITTEN, Ending.MAC
 
 
 def keeps_stage(ending: Ending, *, is_held: bool, has_chunks: bool) -> bool:
-    """Return whether the stage of a run that ended is kept, so that the run can be resumed or published.
+    """Return whether to keep the stage of a run that ended, so that the run can be resumed or published.
 
-    The stage is kept if the run is held, or if ``ending`` is `OTHER_FORMAT`. It is also kept if it has finished chunks
-    and ``ending`` is `INTERRUPTED`, `NOT_WRITTEN` or `MACHINES`: the run may then succeed when it is resumed.
+    The stage is kept in any of these cases:
+
+    - The run is held.
+    - ``ending`` is `OTHER_FORMAT`.
+    - There are finished chunks, and ``ending`` is `INTERRUPTED`, `NOT_WRITTEN` or `MACHINES`, so the run may succeed if
+      it is resumed.
 
     Args:
         ending: why this execution of the run ended.
-        is_held: whether the run waits until somebody publishes or discards it.
-        has_chunks: whether the stage has finished chunks, which are not scored again if the run is resumed.
+        is_held: whether the run is waiting to be published or discarded.
+        has_chunks: whether the stage contains finished chunks, which a resumed run does not score again.
     """
     # This version cannot read a stage in a different format, and the error message says that nothing was removed.
     return is_held or ending is Ending.OTHER_FORMAT or (has_chunks and ending in _MAY_PASS)

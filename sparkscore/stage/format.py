@@ -1,8 +1,7 @@
-"""The format number of the stage, the plan and the manifest of a run (driver and worker).
+"""The format number of a run's stage, plan and manifest (driver and worker).
 
-A version of sparkscore that changes the format of these files increases the number. `refuse_other_format` raises an
-error if the number in a file is not `FORMAT`, so that the file is not misread. Files without a number have the first
-format.
+A version of sparkscore that changes the format of these files increases the number. Files with a different number are
+rejected by `refuse_other_format`, so that they are not misread. Files without a number have the first format.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ FORMAT: Final = 1
 
 
 def refuse_other_format(found: object, what: str, path: Path, run_id: str) -> None:
-    """Raise an error if another version of sparkscore wrote a file of a run in a different format.
+    """Raise an error if another version of sparkscore wrote a run's file in a different format.
 
     Args:
-        found: the format number in the file; None or an empty string if the file has none, which raises no error.
+        found: format number in the file, or None or an empty string if the file has none, which is accepted.
         what: what the file is, for the error message: a stage, a plan or a manifest.
         path: path of the file.
         run_id: id of the run that the file belongs to.
@@ -42,8 +41,8 @@ def refuse_other_format(found: object, what: str, path: Path, run_id: str) -> No
 
 
 def is_other_format(found: object) -> bool:
-    """Return whether the format number in a file differs from that of this version, `FORMAT`.
+    """Return whether a file's format number differs from `FORMAT`.
 
-    The result is False if the file has no number (None or an empty string).
+    Return False if the file has no number (None or an empty string).
     """
     return found is not None and str(found).strip() not in {"", str(FORMAT)}

@@ -1,7 +1,7 @@
-"""The names of the files and folders in the stage of a run (driver and worker).
+"""The names of the files and folders in a run's stage (driver and worker).
 
-The names show which files sparkscore made: when a stage is removed, a file that `known_in` does not recognize stays,
-because it may belong to the user. The tables in ``docs/result.md`` are generated from `STAGE` and `BESIDE`.
+The names show which files sparkscore created. When a stage is removed, files that `known_in` does not recognize are
+kept, because they may belong to the user. The tables in ``docs/result.md`` are generated from `STAGE` and `BESIDE`.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ _DIGEST = "[0-9a-f]{64}"
 
 @dataclass(frozen=True)
 class Named:
-    """A file or folder in a stage or next to it: its name as a regular expression, and its description for the docs.
+    """The name pattern and documentation of a file or folder in a stage or next to it.
 
     Attributes:
-        shown: the name as the documentation shows it. The name of a folder ends in ``/``.
-        pattern: regular expression for the name, relative to the stage. For a file next to the stage, the name is
-            relative to the folder that contains the stage.
+        shown: the name as shown in the documentation. Folder names end in ``/``.
+        pattern: regular expression for the name, relative to the stage or, for a file next to the stage, to the stage's
+            parent folder.
         meaning: what the file or folder is, for the documentation.
         written_by: who writes it, for the documentation: the driver, a task or a worker.
     """
@@ -156,7 +156,7 @@ _UNFINISHED = re.compile(rf"(?P<folder>(.*/)?)\.(?P<name>[^/]+)\.{_HEX}")
 
 
 def unfinished(name: str, token: str) -> str:
-    """Return the temporary name that a file has while it is written.
+    """Return the temporary name of a file while it is being written.
 
     >>> unfinished("identity", "0" * 32)
     '.identity.00000000000000000000000000000000'
@@ -169,7 +169,7 @@ def unfinished(name: str, token: str) -> str:
 
 
 def finished(name: str) -> str | None:
-    """Return the final name of a file from its temporary name, or None if the name is not temporary.
+    """Return the final name for a file's temporary name, or None if the name is not temporary.
 
     >>> finished("done/.3-0." + "0" * 32), finished("done/3-0")
     ('done/3-0', None)
@@ -179,7 +179,7 @@ def finished(name: str) -> str | None:
 
 
 def chunk(unit: int, first: int) -> str:
-    """Return the name of the file that contains the reports of a chunk.
+    """Return the name of the chunk file, which contains a chunk's reports.
 
     Args:
         unit: number of the work unit.
@@ -189,65 +189,65 @@ def chunk(unit: int, first: int) -> str:
 
 
 def progress(unit: int) -> str:
-    """Return the name of the progress file of a work unit."""
+    """Return the name of a work unit's progress file."""
     return f"{PROGRESS}/{unit}"
 
 
 def task_attempt(rows_folder: str, unit: int, token: str) -> str:
-    """Return the name of a folder into which one task attempt writes rows.
+    """Return the name of the folder to which one task attempt writes rows.
 
     Args:
-        rows_folder: `ATTEMPTS` for rows of the result, or `QUARANTINE` for failed items.
+        rows_folder: `ATTEMPTS` for result rows, or `QUARANTINE` for failed items.
         unit: number of the task's work unit.
-        token: 32 random hexadecimal digits, so that no other task attempt uses a folder with the same name.
+        token: 32 random hexadecimal digits, which make the name unique to this task attempt.
     """
     return f"{rows_folder}/{unit:05d}-{token}"
 
 
 def part(task_attempt: str, partitions: str, number: int) -> str:
-    """Return the name of a Parquet file into which a task attempt writes rows.
+    """Return the name of a Parquet file to which a task attempt writes rows.
 
     Args:
-        task_attempt: name of the folder that `task_attempt` returned.
-        partitions: the folders of the file's partition, joined by ``/``; empty for a table without partitions.
-        number: number of the file within the folder of the task attempt.
+        task_attempt: name of the task attempt's folder.
+        partitions: the file's partition folders, joined by ``/``, or an empty string for a table without partitions.
+        number: number of the file within the task attempt's folder.
     """
     name = f"part-{task_attempt.rpartition('/')[2]}-{number:04d}.parquet"
     return "/".join(each for each in (task_attempt, partitions, name) if each)
 
 
 def within_task_attempt(file: str) -> str:
-    """Return the path of a staged Parquet file relative to the folder of the task attempt that wrote the file.
+    """Return the path of a staged Parquet file relative to its task attempt's folder.
 
-    The returned path consists of the folders of the file's partition, if any, and the file name.
+    The path consists of any partition folders and the file name.
     """
     return file.split("/", 2)[2]
 
 
 def task_attempt_of(file: str) -> str:
-    """Return the name of the folder of the task attempt that wrote a staged Parquet file."""
+    """Return the name of the task attempt's folder that contains a staged Parquet file."""
     return "/".join(file.split("/", 2)[:2])
 
 
 def lock_of(run_id: str) -> str:
-    """Return the name of the lock file for the stage of a run."""
+    """Return the name of the lock file for a run's stage."""
     return f"{run_id}{LOCK_ENDING}"
 
 
 def is_result_file(name: str) -> bool:
-    """Return whether a file has the name of a Parquet file that sparkscore writes: a name from `part`, or `EMPTY_PART`.
+    """Return whether a file is named like a Parquet file that sparkscore writes, either by `part` or as `EMPTY_PART`.
 
     Args:
-        name: name of a file, without its folder.
+        name: name of the file, without its folder.
     """
     return _RESULT.fullmatch(name) is not None
 
 
 def known_in(stage: Store) -> Callable[[str], bool]:
-    """Return a function with which `sparkscore.stage.clearing.clear` recognizes what sparkscore made in a stage.
+    """Return a function with which `sparkscore.stage.clearing.clear` recognizes what sparkscore created in a stage.
 
-    The function returns True for a folder into which a script was unpacked, and False for the files in the folder:
-    `clear` removes the folder as a whole.
+    The function returns True for the folder of an unpacked script but False for its files, because `clear` removes the
+    whole folder.
     """
     folders = [ARCHIVES, *(entry.name for entry in stage.entries(MODELS))]
     copied = {f"{folder}/{name}" for folder in folders for name in copied_files(stage, folder)}
@@ -267,9 +267,9 @@ def _slashes(name: str) -> Iterable[int]:
 
 
 def copied_files(store: Store, folder: str) -> list[str]:
-    """Return the names in the list that `list_copied` wrote for a folder, or an empty list if none can be read.
+    """Return the file names that `list_copied` wrote for a folder, or an empty list if they cannot be read.
 
-    For each file, the result also contains the temporary name that the copy has until it is complete.
+    The result also contains the temporary name that each copy has until it is complete.
     """
     try:
         listed = json.loads(store.read(f"{folder}/{COPIED}"))
@@ -280,12 +280,12 @@ def copied_files(store: Store, folder: str) -> list[str]:
 
 
 def list_copied(store: Store, folder: str, files: Iterable[str]) -> None:
-    """Add names to the list of the files that are copied into a folder. Write the list if there is none yet.
+    """Add names to the list of files that are copied into a folder, creating the list if necessary.
 
-    This function must be called before the files are copied, so that they are recognized as copies after a crash.
+    Call this before copying the files, so that they are recognized as copies after a crash.
 
     Args:
-        store: the store that has the folder.
+        store: the store that contains the folder.
         folder: name of the folder.
         files: names of the files, relative to the folder.
     """

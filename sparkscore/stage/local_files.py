@@ -1,4 +1,4 @@
-"""Classes for files that a local store keeps open: `UnfinishedFile` and `EmptyFile` (driver and worker)."""
+"""Files that a local store keeps open: `UnfinishedFile` and `EmptyFile` (driver and worker)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ FOR_ALL: Final = 0o666  # before the process's umask
 
 
 class UnfinishedFile:
-    """A file that is written under a temporary name, and that gets its final name when it is closed.
+    """A file that is written under a temporary name and gets its final name when it is closed.
 
-    The temporary file is in the folder of the final file. `LocalStore` writes all files that have content through this
+    The temporary file is in the same folder as the final file. `LocalStore` writes all non-empty files through this
     class.
 
     Args:
-        store: the store of the file.
+        store: the file's store.
         path: final path of the file.
-        show: function that `close` calls to give the file its final name. Its arguments are the temporary path and the
-            final path.
-        is_durable: whether `close` waits until the content is on the disk (``fsync``).
-        mode: permissions of the file, before the umask of the process is applied.
+        show: gives the file its final name when called by `close` with the temporary and the final path.
+        is_durable: whether `close` waits until the content is on disk (``fsync``).
+        mode: file permissions, before the process's umask is applied.
     """
 
     def __init__(
@@ -67,14 +66,14 @@ class UnfinishedFile:
             self._store._do_write(self._descriptor, memoryview(content))  # noqa: SLF001
 
     def tell(self) -> int:
-        """Return the number of bytes that were written or buffered so far, which is the position of the next byte."""
+        """Return the number of bytes written or buffered so far, which is the position of the next byte."""
         return self._written
 
     def close(self) -> None:
         """Write the buffered bytes, and call `show` to give the file its final name. Do nothing if the file is closed.
 
-        An error that `show` raises is passed on. After an `OSError`, the temporary file is removed, if possible. After
-        any other error, the temporary file stays until the caller calls `abandon`.
+        Errors raised by `show` are propagated. After an `OSError`, the temporary file is removed if possible. After any
+        other error, it is kept until the caller calls `abandon`.
 
         Raises:
             OSError: the file cannot be written, or cannot get its final name.
@@ -92,9 +91,9 @@ class UnfinishedFile:
             self.closed = True
 
     def abandon(self) -> None:
-        """Close the file, and remove the temporary file if there still is one. A file with its final name stays.
+        """Close the file, and remove the temporary file if it still exists. A file with its final name is kept.
 
-        An `OSError` is ignored.
+        Any `OSError` is ignored.
         """
         self.closed = True
         self._forget()
@@ -118,13 +117,13 @@ class UnfinishedFile:
 
 @dataclass
 class EmptyFile:
-    """An empty file that can be distinguished from a later file at its path: implements `sparkscore.stage.store.Mark`.
+    """An empty file that can be told apart from a later file at its path: implements `sparkscore.stage.store.Mark`.
 
-    `is_there` recognizes the file by its inode number. The file stays open until `close`, so that no later file can get
-    the same number.
+    `is_there` recognizes the file by its inode number. The file stays open until `close`, so that its inode number is
+    not reused.
 
     Attributes:
-        store: the store of the file.
+        store: the file's store.
         path: path of the file.
         descriptor: descriptor of the open file.
     """
@@ -134,9 +133,9 @@ class EmptyFile:
     descriptor: int
 
     def is_there(self) -> bool:
-        """Return whether the file at the path is still the file that was created for this object.
+        """Return whether the file at the path is still the one that was created for this object.
 
-        The result is also False if the file at the path cannot be examined.
+        Return False if the file at the path cannot be examined.
         """
         try:
             return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
@@ -144,5 +143,5 @@ class EmptyFile:
             return False
 
     def close(self) -> None:
-        """Close the file, which stays in its folder."""
+        """Close the file without removing it."""
         self.store._do_close(self.descriptor, self.path)  # noqa: SLF001 - a part of the store

@@ -1,7 +1,7 @@
-"""A store whose objects are files on a disk that all processes of a run can access (driver and worker).
+"""A store whose objects are files on a disk that all of a run's processes can access (driver and worker).
 
-A file with content is written under a temporary name and then renamed or linked to its final name, so that no reader
-sees an incomplete file. The store removes and replaces files with functions of `sparkscore.removal`.
+Files with content are written under a temporary name and then renamed or linked to their final name, so that readers
+never see an incomplete file. Files are removed and replaced with the functions of `sparkscore.removal`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _token() -> str:
 class LocalStore:
     """A store whose objects are the files below a folder: implements `sparkscore.stage.store.Store`.
 
-    Each method whose name begins with ``_do`` is one step on the disk. Tests simulate a crash between two steps.
+    Each method whose name begins with ``_do`` is a single step on disk. Tests simulate a crash between two steps.
 
     Attributes:
         root: path of the folder.
@@ -45,7 +45,7 @@ class LocalStore:
     can_rename: ClassVar[bool] = True
 
     def locate(self, name: str = "") -> str:
-        """Return the path of the object with this name, or the path of the root if the name is empty."""
+        """Return the path of the named object, or of the root if the name is empty."""
         return str(self._path(name))
 
     def _path(self, name: str) -> Path:
@@ -54,11 +54,11 @@ class LocalStore:
     # ---------------------------------------------------------------------------------------------------------- read
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file. A link is followed.
+        """Return the content of a file. Links are followed.
 
         Raises:
             FileNotFoundError: there is no such file.
-            OSError: the name is that of a folder, a pipe or a device.
+            OSError: the name refers to a folder, a pipe or a device.
         """
         path = self._path(name)
         # Reading a pipe could block forever.
@@ -75,14 +75,14 @@ class LocalStore:
         return self._path(name).open("rb")
 
     def find(self, name: str = "") -> Entry | None:
-        """Return the entry with this name, or None if there is none. A link is not followed."""
+        """Return the entry with this name, or None if there is none. Links are not followed."""
         try:
             return _entry(name, self._path(name), self._path(name).lstat())
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def entries(self, below: str = "") -> list[Entry]:
-        """Return the entries of a folder, sorted by name, or an empty list if there is no such folder."""
+        """Return a folder's entries, sorted by name, or an empty list if there is no such folder."""
         try:
             found = self._do_scan(self._path(below))
         except (FileNotFoundError, NotADirectoryError):
@@ -96,9 +96,9 @@ class LocalStore:
     def age(self, name: str) -> float | None:
         """Return how many seconds ago a file was written or touched, or None if there is no such file.
 
-        The age is negative if the modification time of the file is in the future. That time is compared with the clock
-        of the file system, not with the clock of this host: a temporary file is created next to the file, its
-        modification time is read, and it is removed.
+        The age is measured with the file system's clock instead of this host's clock, by creating a temporary file,
+        reading its modification time, and removing it. The age is negative if the file's modification time is in the
+        future.
 
         Raises:
             OSError: the temporary file cannot be created.
@@ -125,9 +125,9 @@ class LocalStore:
         is_durable: bool = True,
         is_private: bool = False,
     ) -> None:
-        """Write a temporary file, and rename it to its final name, replacing an older file.
+        """Write a temporary file, and rename it to its final name, replacing any older file.
 
-        See `Store.put` for the arguments. An error that `check` raises is passed on.
+        See `Store.put` for the arguments. Errors raised by `check` are propagated.
 
         Raises:
             OSError: the file cannot be written, for example because the root does not exist.
@@ -181,9 +181,10 @@ class LocalStore:
     def put_if_match(self, name: str, content: bytes, version: str) -> bool:
         """Replace a file if it still has the given version, and return whether this call replaced it.
 
-        The result is also False if there is no such file, or if a new file takes its name during the call. First the
-        old file is renamed to a temporary name. Of several calls at the same time, only one can rename it. If the old
-        file has a different version, its name is restored, unless a new file has taken that name.
+        The old file is first renamed to a temporary name, which only one of several simultaneous calls can do. If it
+        turns out to have a different version, its name is restored, unless a new file has taken that name.
+
+        Return False as well if there is no such file, or if a new file takes its name during the call.
         """
         path = self._path(name)
         aside = path.with_name(unfinished(path.name, self.token()))
@@ -203,8 +204,8 @@ class LocalStore:
     def put_mark(self, name: str) -> EmptyFile | None:
         """Create an empty file and return an `EmptyFile` for it, or return None if the name is taken.
 
-        The call may succeed even if the disk is full, because an empty file needs no free block. The folder of the file
-        must exist.
+        The call may succeed even if the disk is full, because an empty file needs no free block. The file's folder must
+        exist.
         """
         try:
             return EmptyFile(self, self._path(name), self._do_create(self._path(name)))
@@ -212,14 +213,11 @@ class LocalStore:
             return None
 
     def writer(self, name: str) -> UnfinishedFile:
-        """Return a writer for a temporary file, which is renamed to the given name when the writer is closed.
-
-        An older file with this name is then replaced.
-        """
+        """Return a writer for a file that gets the given name when the writer is closed, replacing any older file."""
         return UnfinishedFile(self, self._path(name), self._do_replace, is_durable=False)
 
     def touch(self, name: str) -> None:
-        """Set the modification time of a file to now. Create an empty file if there is none.
+        """Set a file's modification time to now, or create an empty file if there is none.
 
         Raises:
             FileNotFoundError: the root does not exist.
@@ -233,11 +231,10 @@ class LocalStore:
     def delete(self, name: str) -> None:
         """Remove a file, a link, or a folder of type `EntryType.MADE`. Do nothing if there is none with this name.
 
-        The folder is removed with its content. If a part of the content cannot be removed, the folder stays, and no
-        error is raised.
+        A folder is removed with its contents. If some of them cannot be removed, the folder is kept without an error.
 
         Raises:
-            OSError: the file or link cannot be removed, or the name is that of a folder of a different type.
+            OSError: the file or link cannot be removed, or the name refers to a folder of a different type.
         """
         path = self._path(name)
         if _is_made(path):
@@ -246,7 +243,7 @@ class LocalStore:
             self._do_remove(path)
 
     def make(self, name: str = "") -> None:
-        """Create a folder and its missing parents, which may be above the root. Do nothing if the folder exists.
+        """Create a folder and any missing parents, even above the root. Do nothing if the folder exists.
 
         Raises:
             FileExistsError: there is a file with this name.
@@ -268,7 +265,7 @@ class LocalStore:
             return False
 
     def link(self, name: str, other: str) -> None:
-        """Create a hard link, so that a file also has the name `other`.
+        """Create a hard link named `other` to a file.
 
         Raises:
             FileExistsError: the name `other` is taken.
@@ -277,7 +274,7 @@ class LocalStore:
         self._do_link(self._path(name), self._path(other))
 
     def rename(self, name: str, other: str) -> None:
-        """Rename a file or folder. The folder that will contain it must exist.
+        """Rename a file or folder. The new parent folder must exist.
 
         Raises:
             FileExistsError: the new name is taken, even by an empty folder or a broken link.
@@ -285,7 +282,7 @@ class LocalStore:
         self._do_rename(self._path(name), self._path(other))
 
     def _create_below_root(self, path: Path, mode: int = FOR_ALL) -> int:
-        """Create a file and its missing parent folders, except for the root, and return the descriptor of the file."""
+        """Create a file and any missing parent folders below the root, and return the file descriptor."""
         try:
             return self._do_create(path, mode)
         except FileNotFoundError:
@@ -301,7 +298,7 @@ class LocalStore:
     # --------------------------------------------------------------------------------------------------- single steps
 
     def _do_scan(self, folder: Path) -> Sequence[tuple[str, bool]]:
-        """Return the sorted names in a folder, each with whether it is a subfolder. A link is not a subfolder."""
+        """Return the sorted names in a folder, each with whether it is a subfolder. Links are not subfolders."""
         with os.scandir(folder) as entries:
             return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
 

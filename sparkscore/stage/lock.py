@@ -1,4 +1,4 @@
-"""A lock file with a heartbeat: only one driver at a time works on a run, or publishes to an output (driver).
+"""A lock file with a heartbeat, which lets only one driver at a time work on a run or publish to an output (driver).
 
 If the driver that holds the lock dies, another driver can replace the lock.
 """
@@ -41,16 +41,16 @@ class RunLock:
     """A lock file with a heartbeat: the driver that holds the lock touches the file every two seconds.
 
     The file is created only if it does not exist, so only one of several drivers gets the lock. If the holder is dead,
-    another driver can replace the lock. Of several drivers that try to replace it, only one succeeds. Whether the
-    holder is alive is decided as follows:
+    another driver can replace the lock; again, only one of several drivers succeeds. Whether the holder is alive is
+    decided as follows:
 
     - If this process can see the holder's process (same host, boot and PID namespace), the holder is alive as long as
-      its process runs. A lock that an earlier run in this same process did not remove counts as that of a dead holder.
+      its process is running. If an earlier run in this process left its lock behind, the holder counts as dead.
     - Any other holder, for example in another container, is alive if its heartbeat is at most `DEAD_AFTER_S` seconds
-      old. The age is measured by the clock of the store, not by that of a host.
-    - If the heartbeat of a holder whose process cannot be seen is more than `BEAT_S` seconds in the future, a clock was
-      set back. In this case the file is watched, and the holder is alive if the file changes.
-    - On a full disk the lock may be an empty file. Then only its heartbeat shows whether the holder is alive.
+      old. The age is measured by the store's clock, not by a host's.
+    - If that heartbeat is more than `BEAT_S` seconds in the future, a clock was set back. The file is then watched, and
+      the holder is alive if the file changes.
+    - On a full disk, the lock may be an empty file. Only its heartbeat then shows whether the holder is alive.
 
     Args:
         path: path of the lock file.
@@ -67,10 +67,10 @@ class RunLock:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Acquire the lock, and start a thread that touches the lock file. The lock of a dead driver is replaced.
+        """Acquire the lock, replacing that of a dead driver, and start a thread that touches the lock file.
 
         Raises:
-            ConfigError: a live driver holds the lock (code ``RUN_ID_RUNNING``), or there is something at the path that
+            ConfigError: a live driver holds the lock (code ``RUN_ID_RUNNING``), or the path is taken by something that
                 is not a lock (code ``RUN_LOCK_FOREIGN``).
             LineageError: the lock cannot be read or written.
         """
@@ -112,8 +112,8 @@ class RunLock:
         """Check that this driver still holds the lock.
 
         Raises:
-            SinkConflictError: the lock file was replaced or removed. For example, another driver has replaced it,
-                because this driver did not touch it for too long.
+            SinkConflictError: the lock file was removed, or was replaced by another driver, for example because this
+                driver did not touch it for too long.
             OSError: the lock file cannot be read.
         """
         if not self.is_ours():
@@ -143,10 +143,10 @@ class RunLock:
             return self._mark is not None
 
     def _take_from_the_dead(self) -> bool:
-        """Replace the lock of a driver that died, and return whether this call replaced it.
+        """Replace the lock of a dead driver, and return whether this call replaced it.
 
         If the result is False, the caller must try again: the lock has changed or vanished in the meantime, or the disk
-        is too full for the content of the new lock.
+        is too full to write the new lock's content.
         """
         found = _Found.at(self._store, self._name)
         if not found.is_lock_or_beginning:
@@ -177,10 +177,10 @@ class RunLock:
     def _may_be_empty(self, error: OSError) -> bool:
         """Return whether an empty file can serve as the lock.
 
-        It can if the disk is full, and if the lock is in one of sparkscore's own folders.
+        This requires that the disk is full, and that the lock is in one of sparkscore's own folders.
 
         Args:
-            error: the error that was raised when the lock was written.
+            error: the error that was raised when writing the lock.
         """
         return error.errno in _FULL and _is_in_own_folder(self._path)
 
@@ -191,7 +191,7 @@ class RunLock:
                     self._store.touch(self._name)
 
     def is_ours(self) -> bool:
-        """Return whether this driver still has the lock file, or False if it never acquired the lock.
+        """Return whether this driver still has the lock file. Return False if it never acquired the lock.
 
         Raises:
             OSError: the lock file cannot be read.
@@ -203,12 +203,12 @@ class RunLock:
 
 @dataclass(frozen=True)
 class _Found:
-    """The entry that was found under the name of a lock. It may be a lock or something else.
+    """The entry found under a lock's name, which may be a lock or something else.
 
     Attributes:
-        entry: the entry; None if there is none.
-        start: the first bytes of the file; empty if there is no entry, and None if the entry is not a file.
-        holder: the process that holds the lock, as the file describes it; empty if the file does not describe one.
+        entry: the entry, or None if there is none.
+        start: first bytes of the file. Empty if there is no entry, or None if the entry is not a file.
+        holder: the process that holds the lock, as described in the file, or an empty dictionary.
     """
 
     entry: Entry | None
@@ -243,13 +243,13 @@ def _holder_in(content: bytes) -> dict[str, Any]:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a live driver holds a lock. This function does not acquire the lock.
+    """Return whether a live driver holds a lock, without acquiring the lock.
 
-    The result is False if there is no file at the path. If the file's modification time is in the future, because a
-    clock was set back, the call can take `DEAD_AFTER_S` seconds.
+    Return False if there is no file at the path. If the file's modification time is in the future, because a clock was
+    set back, the call can take `DEAD_AFTER_S` seconds.
 
     Args:
-        path: path of the lock file. The function does not check that the file is a lock.
+        path: path of the lock file, which is not checked to be a lock.
     """
     store, name = open_store(path.parent), path.name
     found, age = _Found.at(store, name), store.age(name)
@@ -257,28 +257,28 @@ def is_held(path: Path) -> bool:
 
 
 def is_lock(path: Path) -> bool:
-    """Return whether the file at a path is a lock, or True if there is no file.
+    """Return whether the file at a path is a lock. Return True if there is no file.
 
-    A file that begins with ``{"token": "`` is a lock. An empty file, or a file with only a part of this beginning, may
-    be a lock that could not be written completely. But it may also be a file of the user. So it counts as a lock only
-    if its path is that of a lock in one of sparkscore's own folders.
+    A file that begins with ``{"token": "`` is a lock. An empty file, or one that contains only part of this prefix, may
+    be an incompletely written lock, but also a file of the user's. It therefore counts as a lock only if its path is
+    that of a lock in one of sparkscore's own folders.
     """
     found = _Found.at(open_store(path.parent), path.name)
     return found.entry is None or found.start == _BEGIN or (_is_in_own_folder(path) and found.is_lock_or_beginning)
 
 
 def _is_in_own_folder(path: Path) -> bool:
-    """Return whether a lock is in one of sparkscore's own folders: a folder for stages, or the folder of a run.
+    """Return whether a lock is in one of sparkscore's own folders: a folder for stages, or a run's folder.
 
-    Only names are compared: the name of the folder must be ``_sparkscore``, or the name of the lock must be ``lock``.
+    Only names are compared: the folder must be named ``_sparkscore``, or the lock must be named ``lock``.
     """
     return path.parent.name == layout.STAGE_FOLDER or path.name == "lock"
 
 
 def remove_lock(path: Path) -> None:
-    """Remove a lock file. Do nothing if the file at the path is not a lock, or does not exist.
+    """Remove a lock file. Do nothing if the file does not exist or is not a lock.
 
-    Whether a driver holds the lock is not checked. Callers must make sure that no live driver does.
+    Callers must make sure that no live driver holds the lock.
 
     Raises:
         OSError: the file cannot be read or removed.
@@ -298,13 +298,14 @@ def _not_a_lock(path: Path, run_id: str) -> ConfigError:
 
 
 def run_of_litter(name: str, ending: str) -> str | None:
-    """Return the run id in the name of a temporary file of a lock, or None if the name is not that of such a file.
+    """Return the run id from the name of a lock's temporary file, or None if it is not such a name.
 
-    A driver creates temporary files next to a lock while it writes or checks the lock. If the driver dies, they stay.
+    A driver creates temporary files next to a lock while writing or checking it. They are left behind if the driver
+    dies.
 
     Args:
-        name: the name of the file.
-        ending: suffix of the names of lock files.
+        name: name of the file.
+        ending: suffix of lock file names.
     """
     lock = layout.finished(name) or _lock_of_earlier_litter(name)
     return lock.removesuffix(ending) if lock is not None and lock.endswith(ending) else None
@@ -316,11 +317,11 @@ def _lock_of_earlier_litter(name: str) -> str | None:
 
 
 def remove_litter(path: Path) -> None:
-    """Remove the temporary files next to a lock. Drivers that died while they used the lock have left these files.
+    """Remove the temporary files next to a lock that were left behind by drivers that died.
 
-    Call this function while holding the lock, or directly after releasing it. It may also remove a temporary file of a
-    live driver. If that driver is acquiring the lock, it tries again. But if that driver is calling `is_held`, the call
-    returns False, although the lock may be held.
+    Call this while holding the lock, or directly after releasing it. A live driver's temporary file may also be
+    removed. If that driver is acquiring the lock, it tries again. If it is calling `is_held`, the call returns False,
+    although the lock may be held.
     """
     store = open_store(path.parent)
     for entry in store.entries():
@@ -339,13 +340,13 @@ def _is_alive(store: Store, name: str, found: _Found, age: float) -> bool:
 
 
 def _is_visible(holder: dict[str, Any]) -> bool:
-    """Return whether this process can see the process that holds a lock, so that the PID shows whether it is alive.
+    """Return whether this process can see a lock holder's process, so that its PID shows whether it is alive.
 
-    A PID means nothing in another PID namespace: containers can have the same host name and boot id, but have processes
-    of their own. Without /proc, as on macOS, no process is visible, and only the heartbeat shows whether it is alive.
+    A PID means nothing in another PID namespace: containers can have the same host name and boot id, but their own
+    processes. Without /proc, as on macOS, no process is visible, and only the heartbeat shows whether it is alive.
 
     Args:
-        holder: the process, as the lock file describes it.
+        holder: the process, as described in the lock file.
     """
     me = here().process()
     is_complete = isinstance(holder.get("pid"), int) and isinstance(holder.get("began"), str)
@@ -354,10 +355,9 @@ def _is_visible(holder: dict[str, Any]) -> bool:
 
 
 def _beats(store: Store, name: str, found: _Found) -> bool:
-    """Watch a lock whose heartbeat is in the future, and return whether the lock changes.
+    """Watch a lock whose heartbeat is in the future, and return whether the lock changes within `DEAD_AFTER_S` seconds.
 
-    Such a heartbeat means that a clock was set back, so its age does not show whether the holder of the lock is alive.
-    The lock is watched for up to `DEAD_AFTER_S` seconds.
+    Such a heartbeat means that a clock was set back, so its age does not show whether the lock's holder is alive.
     """
     first, end = found.entry and found.entry.version, time.monotonic() + DEAD_AFTER_S
     while time.monotonic() < end:

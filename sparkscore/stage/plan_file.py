@@ -1,6 +1,6 @@
 """Write and read the plan file, which lists the files of each mini-batch and work unit (driver and worker).
 
-The plan is a Parquet file in the stage with one row group for each work unit, so that a task reads only its own rows.
+The plan is a Parquet file in the stage with one row group per work unit, so that a task reads only its own rows.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ PLAN_SCHEMA = pa.schema(
 
 
 def write_plan(path: str, rows: pa.Table) -> None:
-    """Write the plan file, with one row group for each work unit (driver).
+    """Write the plan file, with one row group per work unit (driver).
 
     Args:
         path: path of the plan file.
-        rows: one row for each input file, with the columns of `PLAN_SCHEMA`, ordered by work unit.
+        rows: one row per input file, with the columns of `PLAN_SCHEMA`, ordered by work unit.
     """
     plan_file = Path(path)
     with (
@@ -42,14 +42,14 @@ def write_plan(path: str, rows: pa.Table) -> None:
 
 
 def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
-    """Return whether a plan file has the same input files in the same mini-batches as the current plan (driver).
+    """Return whether a plan file contains the same input files in the same mini-batches as the current plan (driver).
 
-    The work units may differ, because they depend on the number of task slots. The result is also False if the plan
-    file cannot be read, if it has different columns, or if its row groups are not the work units 0, 1, 2 and so on.
+    The work units may differ, because they depend on the number of task slots. Return False if the plan file cannot be
+    read, has different columns, or has row groups other than the work units 0, 1, 2 and so on.
 
     Args:
         plan_file: path of the plan file.
-        rows: the current plan: one row for each input file, with the columns of `PLAN_SCHEMA`.
+        rows: the current plan: one row per input file, with the columns of `PLAN_SCHEMA`.
 
     Raises:
         LineageError: another version of sparkscore wrote the plan file in a different format.
@@ -71,26 +71,26 @@ def _refuse_other_format(plan: pq.ParquetFile, path: Path) -> None:
 
 
 def _by_mini_batch(plan: pa.Table) -> list[tuple[str, list[str]]]:
-    """Return the names of the mini-batches of a plan, sorted, each with the paths of its files in order."""
+    """Return the names of a plan's mini-batches, sorted, each with its file paths in order."""
     groups = groupby(plan.to_pylist(), key=lambda row: (row["unit"], row["mini_batch"]))
     return sorted((mini_batch, [row["path"] for row in rows]) for (_, mini_batch), rows in groups)
 
 
 def count_mini_batches(plan_file: str) -> dict[int, int]:
-    """Return the number of mini-batches in each work unit of a plan file, keyed by unit number (driver)."""
+    """Return the number of mini-batches per work unit of a plan file, keyed by unit number (driver)."""
     rows = pq.read_table(plan_file, columns=["unit", "mini_batch"])
     counts = rows.group_by("unit").aggregate([("mini_batch", "count_distinct")]).to_pylist()
     return {row["unit"]: row["mini_batch_count_distinct"] for row in counts}
 
 
 def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[MiniBatch]:
-    """Yield the mini-batches that a plan file has for the given work units (worker).
+    """Yield a plan file's mini-batches for the given work units (worker).
 
-    The work units are read one after the other. Within a work unit, the mini-batches have the order of the plan.
+    The work units are read one after another. Within a work unit, mini-batches are yielded in plan order.
 
     Args:
-        plan_file: path of the plan file. The file is not opened if there are no work units.
-        units: numbers of the work units, in the order in which they are read.
+        plan_file: path of the plan file. It is not opened if there are no work units.
+        units: numbers of the work units, in reading order.
     """
     plan: pq.ParquetFile | None = None
     for unit in units:

@@ -1,6 +1,6 @@
-"""Write and read progress files, from which the driver learns how many items are done (driver and worker).
+"""Write and read progress files, which show the driver how many items are done (driver and worker).
 
-Spark's own status of a job is not used, because it counts tasks instead of items.
+Spark's own job status is not used, because it counts tasks instead of items.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class ItemsDone:
 
 
 class ProgressFile:
-    """The progress file of one task. `add` replaces it at most twice a second, and `close` replaces it once more.
+    """The progress file of one task, written by `add` at most twice a second, and once more by `close`.
 
     Attributes:
-        is_stopped: whether the driver had asked all tasks to stop when the file was last written; False before that.
+        is_stopped: whether the driver had asked all tasks to stop when the file was last written. False before that.
     """
 
     def __init__(self, stage_folder: str, unit: int) -> None:
@@ -52,9 +52,9 @@ class ProgressFile:
         self._next_write = 0.0
 
     def add(self, items: int, failed: int) -> None:
-        """Count the items of a mini-batch that is done. Write the file if the last write is at least half a second ago.
+        """Count the items of a finished mini-batch. Write the file if the last write was at least half a second ago.
 
-        The first call writes the file, too. An `OSError` is ignored.
+        Any `OSError` is ignored.
 
         Args:
             items: number of items in the mini-batch.
@@ -67,7 +67,7 @@ class ProgressFile:
             self._write()
 
     def close(self) -> None:
-        """Write the final numbers to the file, unless no items were counted. An `OSError` is ignored."""
+        """Write the final numbers to the file, unless no items were counted. Any `OSError` is ignored."""
         if self._items:
             self._write()
 
@@ -81,17 +81,17 @@ class ProgressFile:
 
 
 def ask_to_stop(stage_folder: str) -> None:
-    """Ask all tasks to stop, because the run can no longer succeed (driver). An `OSError` is ignored."""
+    """Ask all tasks to stop, because the run can no longer succeed (driver). Any `OSError` is ignored."""
     with suppress(OSError):  # each task also stops when too many of its own items fail
         open_store(stage_folder).touch(layout.STOP)
 
 
 def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
-    """Remove the request to stop and the progress files of an earlier execution of the run (driver).
+    """Remove the stop request and the progress files of an earlier execution of the run (driver).
 
     Args:
         stage_folder: path of the run's stage.
-        kept: numbers of the work units that are done. Their progress files stay.
+        kept: numbers of the finished work units, whose progress files are kept.
     """
     store = open_store(stage_folder)
     store.delete(layout.STOP)
@@ -101,10 +101,10 @@ def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
 
 
 def read_progress(stage_folder: str) -> ItemsDone:
-    """Return the sums of the numbers in all progress files (driver).
+    """Return the totals of all progress files (driver).
 
-    The tasks may be writing their progress files at the same time. A file that cannot be read or parsed is skipped. If
-    the files cannot be listed, all sums are 0.
+    Tasks may be writing these files at the same time. Files that cannot be read or parsed are skipped. If the files
+    cannot be listed, all totals are 0.
     """
     store, found = open_store(stage_folder), list[ItemsDone]()
     with suppress(OSError):
@@ -117,7 +117,7 @@ def read_progress(stage_folder: str) -> ItemsDone:
 
 
 def _read(store: Store, name: str) -> ItemsDone:
-    """Return the numbers in a progress file, or zeros if the file cannot be read or parsed."""
+    """Return the numbers in a progress file, or zeros if it cannot be read or parsed."""
     with suppress(OSError, ValueError, RecursionError):
         numbers = json.loads(store.read(name))
         if isinstance(numbers, list) and all(type(number) is int and number >= 0 for number in numbers):
@@ -128,6 +128,6 @@ def _read(store: Store, name: str) -> ItemsDone:
 
 
 def _units(store: Store) -> list[tuple[str, int]]:
-    """Return the names of the progress files in a stage, each with the number of its work unit."""
+    """Return the names of the progress files in a stage, each with its work unit's number."""
     found = ((entry.name, entry.name.rpartition("/")[2]) for entry in store.entries(layout.PROGRESS))
     return [(name, int(unit)) for name, unit in found if unit.isdecimal()]

@@ -1,4 +1,4 @@
-"""Reports: one small row for each mini-batch, which a worker sends to the driver (driver and worker)."""
+"""Reports: small rows, one per mini-batch, that workers send to the driver (driver and worker)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class StagedFile:
     Attributes:
         path: path relative to the stage.
         rows: number of rows.
-        size_bytes: size of the file in bytes.
-        sha256: checksum of the file's bytes; empty if an earlier version of sparkscore wrote the file.
+        size_bytes: size in bytes.
+        sha256: checksum of the file. Empty if an earlier version of sparkscore wrote the file.
     """
 
     path: str
@@ -35,15 +35,15 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class CallReport:
-    """One call of the model or script, with a whole mini-batch or with a part of one.
+    """One call of the model or script, with all or part of a mini-batch.
 
     Attributes:
-        items: number of items that the call got.
-        scored: number of these items whose rows are used in the result; 0 if the rows of the call were dropped.
-        is_part: whether the call got only a part of the mini-batch.
+        items: number of items that were passed to the call.
+        scored: number of these items whose rows are in the result. 0 if the call's rows were dropped.
+        is_part: whether the call got only part of the mini-batch.
         seconds: wall-clock time of the call.
-        error_code: code of the error that made items fail in this call; empty if no item failed.
-        error_class: name of the error's class; empty if no item failed.
+        error_code: code of the error that made items fail in this call. Empty if no item failed.
+        error_class: name of the error's class. Empty if no item failed.
     """
 
     items: int
@@ -56,31 +56,31 @@ class CallReport:
 
 @dataclass(frozen=True)
 class MiniBatchReport:
-    """The report about one mini-batch, which a worker sends to the driver.
+    """A worker's report to the driver about one mini-batch.
 
     Attributes:
-        unit: number of the work unit that the mini-batch belongs to.
+        unit: number of the mini-batch's work unit.
         mini_batch: name of the mini-batch.
-        place: string that identifies the items of the mini-batch in the input; None if it is not known.
+        place: string that identifies the mini-batch's items in the input, or None if unknown.
         items, scored, failed: numbers of items; ``items = scored + failed``.
-        rows: number of rows of the result that were staged.
+        rows: number of result rows that were staged.
         calls: number of calls of the model or script.
-        seconds: wall-clock time of scoring the mini-batch: of all calls, of the conversion of the returned values, and
-            of loading the model again if its child process ended.
-        scored_at: when the scoring of the mini-batch began, in UTC.
-        worker: name of the worker process, unique in its run.
-        loads: number of times that the worker process has loaded the model for this run so far, or has tried to.
-        warnings: warnings for the user, for example about the worker process; one sentence each.
-        models: digests of the models' files, as the worker process computed them.
-        is_loaded: whether the scorer could be loaded, and loaded again each time its child process ended. If not, the
-            task stopped.
-        failure: why items failed; None if no item failed.
-        scored_in_parts: number of items that were scored by calls with a part of the mini-batch.
-        is_contract_broken: whether the mini-batch failed as a whole because the scorer does not return one element for
-            each item, or returns the elements in the wrong order, so that no single item is the cause.
-        attempts: the calls, in their order.
-        staged: the files with the chunk's rows of the result. Only the last report of a chunk lists them.
-        quarantined: the files with the chunk's rows of the quarantine. Only the last report of a chunk lists them.
+        seconds: wall-clock time of scoring the mini-batch. It includes all calls, the conversion of the returned
+            values, and reloading the model if its child process ended.
+        scored_at: when scoring of the mini-batch began, in UTC.
+        worker: name of the worker process, unique within the run.
+        loads: number of times the worker process has loaded the model for this run so far, including failed loads.
+        warnings: warnings for the user, for example about the worker process, one sentence each.
+        models: digests of the model files, as computed by the worker process.
+        is_loaded: whether every attempt to load the scorer, including after its child process ended, succeeded. If not,
+            the task stopped.
+        failure: why items failed, or None if no item failed.
+        scored_in_parts: number of items that were scored by calls with part of the mini-batch.
+        is_contract_broken: whether the mini-batch failed as a whole because the scorer does not return one element per
+            item, or returns the elements in the wrong order. No single item is to blame.
+        attempts: the calls, in order.
+        staged: files that contain the chunk's result rows. Listed only in the last report of a chunk.
+        quarantined: files that contain the chunk's quarantine rows. Listed only in the last report of a chunk.
         unseen: pairs of a column and the number of its values that are not among the model's categories.
     """
 
@@ -164,14 +164,14 @@ REPORT_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ScoredMiniBatch:
-    """The outcome of one mini-batch, with the calls that led to it.
+    """The outcome of one mini-batch, and the calls that led to it.
 
     Attributes:
-        outcome: the typed rows of the result, and the failure if items failed.
-        calls: the calls, in their order.
-        seconds: wall-clock time of scoring the mini-batch: of all calls, of the conversion of the returned values, and
-            of loading the model again if its child process ended.
-        scored_at: when the scoring of the mini-batch began, in UTC.
+        outcome: the typed result rows, and the failure if items failed.
+        calls: the calls, in order.
+        seconds: wall-clock time of scoring the mini-batch. It includes all calls, the conversion of the returned
+            values, and reloading the model if its child process ended.
+        scored_at: when scoring of the mini-batch began, in UTC.
     """
 
     outcome: Outcome
@@ -181,21 +181,21 @@ class ScoredMiniBatch:
 
     @property
     def tries(self) -> int:
-        """The number of calls that got the whole mini-batch."""
+        """The number of calls with the whole mini-batch."""
         return tries_of(self.calls)
 
 
 def tries_of(calls: Iterable[CallReport]) -> int:
-    """Return the number of calls that got a whole mini-batch, not a part of one."""
+    """Return the number of calls with a whole mini-batch rather than part of one."""
     return sum(not call.is_part for call in calls)
 
 
 def add_counts(counts: Iterable[Iterable[tuple[str, int]]]) -> tuple[tuple[str, int], ...]:
-    """Return the sum of the numbers for each column, as pairs of column and sum, sorted by column.
+    """Add up the numbers for each column, and return pairs of column and sum, sorted by column.
 
     Args:
-        counts: sequences of pairs of column and number, for example one sequence for each mini-batch. A sequence has at
-            most one pair for each column.
+        counts: sequences of pairs of column and number, for example one sequence per mini-batch. A column occurs at
+            most once in each sequence.
     """
     total: Counter[str] = Counter()
     for each in counts:
@@ -208,11 +208,11 @@ class WorkerState:
     """The part of a report that describes the worker process.
 
     Attributes:
-        worker: name of the worker process, unique in its run.
-        loads: number of times that the worker process has loaded the model for this run so far, or has tried to.
+        worker: name of the worker process, unique within the run.
+        loads: number of times the worker process has loaded the model for this run so far, including failed loads.
         warnings: warnings for the user from loading the scorer, one sentence each.
-        models: digests of the models' files, as the worker process computed them.
-        is_loaded: whether the scorer could be loaded, and loaded again each time its child process ended.
+        models: digests of the model files, as computed by the worker process.
+        is_loaded: whether every attempt to load the scorer, including after its child process ended, succeeded.
     """
 
     worker: str
@@ -223,14 +223,14 @@ class WorkerState:
 
 
 def make_report(unit: int, mini_batch: MiniBatch, scored: ScoredMiniBatch, state: WorkerState) -> MiniBatchReport:
-    """Return the report about one mini-batch, with secrets masked in the message and the traceback of a failure.
+    """Return the report for one mini-batch, with secrets masked in the failure's message and traceback.
 
-    The report lists no staged files. The task adds the files to the last report of a chunk.
+    The report lists no staged files. The task adds them to the last report of each chunk.
 
     Args:
         unit: number of the work unit.
         mini_batch: the mini-batch.
-        scored: the outcome of the mini-batch, and the calls that led to it.
+        scored: the mini-batch's outcome, and the calls that led to it.
         state: the part of the report that describes the worker process.
     """
     outcome = scored.outcome
@@ -264,7 +264,7 @@ def _without_secrets(failure: Failure) -> Failure:
 
 
 def write_reports(reports: Iterable[MiniBatchReport]) -> pa.RecordBatch:
-    """Return reports as a record batch with the schema `REPORT_SCHEMA`, for the driver or for the file of a chunk."""
+    """Return reports as a record batch with the schema `REPORT_SCHEMA`, for the driver or for a chunk file."""
     rows = [{**asdict(report), "failure": failure_row(report.failure)} for report in reports]
     return pa.RecordBatch.from_pylist(rows, schema=REPORT_SCHEMA)
 
@@ -275,10 +275,10 @@ def failure_row(failure: Failure | None) -> dict[str, str] | None:
 
 
 def read_failure(row: dict[str, str] | None) -> Failure | None:
-    """Convert a dictionary from `failure_row` back to a failure. Return None if there is no dictionary.
+    """Convert a dictionary from `failure_row` back to a failure, or return None if the dictionary is None.
 
     If this version of sparkscore does not know the error code, the failure has the code ``UNEXPECTED``, and its message
-    begins with the unknown code. The attribute `Failure.missing_module` is empty, because reports do not contain it.
+    begins with the original code. `Failure.missing_module` is empty, because reports do not contain it.
     """
     if row is None:
         return None
@@ -296,9 +296,9 @@ def read_failure(row: dict[str, str] | None) -> Failure | None:
 
 
 def read_reports(table: pa.Table) -> list[MiniBatchReport]:
-    """Convert a table back to reports, sorted by work unit. The table consists of record batches from `write_reports`.
+    """Convert a table of record batches from `write_reports` back to reports, sorted by work unit.
 
-    The reports of one work unit stay in their order.
+    Within a work unit, the order of the reports is preserved.
     """
     reports = []
     for row in table.to_pylist():

@@ -1,4 +1,4 @@
-"""A run's stage as a folder of files, which the driver and all workers can read and write (driver and worker)."""
+"""A run's stage as a folder of files that the driver and all workers can read and write (driver and worker)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sparkscore.stage.writer import StageWriter
 
 
 class StageFolder:
-    """The folder of a stage, as the driver uses it: implements `sparkscore.stage.run_stage.RunStage`.
+    """A stage's folder, as used by the driver: implements `sparkscore.stage.run_stage.RunStage`.
 
     Attributes:
         path: path of the folder.
@@ -38,7 +38,7 @@ class StageFolder:
         return str(self.path)
 
     def is_there(self) -> bool:
-        """Return whether the folder of the stage exists."""
+        """Return whether the stage's folder exists."""
         return self.path.is_dir()
 
     def for_tasks(self, partition_by: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> TaskFolder:
@@ -49,10 +49,10 @@ class StageFolder:
         return TaskFolder(str(self.path), partition_by, left_out)
 
     def keep_plan(self, mini_batches: pa.Table) -> dict[int, int]:
-        """Write the plan file if there is none, and return the number of mini-batches in each work unit.
+        """Write the plan file if there is none, and return the number of mini-batches per work unit.
 
         Raises:
-            SinkError: there is a plan file, but it was changed or has different mini-batches.
+            SinkError: there is a plan file, but it was modified or contains different mini-batches.
             LineageError: another version of sparkscore wrote the plan file in a different format.
         """
         file = str(self.path / layout.PLAN)
@@ -63,7 +63,7 @@ class StageFolder:
         return count_mini_batches(file)
 
     def kept(self, decision: Decision) -> bytes | None:
-        """Return the content of a decision's file without the checksum at its end, or None if there is no such file.
+        """Return the content of a decision's file, without its checksum, or None if there is no such file.
 
         Raises:
             SinkError: the content does not match the checksum.
@@ -72,80 +72,78 @@ class StageFolder:
         return None if store.find(decision) is None else read_sealed(store, decision)
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Write the file of a decision: the content, and its checksum at the end."""
+        """Write a decision's content to its file, followed by a checksum."""
         open_store(self.path).put(decision, sealed(content))
 
     def keep_model(self, files: Path, sha256: str) -> Path:
-        """Copy a model into the stage, unless the copy exists, and return the path of the copy.
+        """Copy a model into the stage, unless it was copied before, and return the path of the copy.
 
-        The name of the copy's folder is the digest of the model.
+        The copy's folder is named after the model's digest.
         """
         return copy_once(files, self.path, f"{layout.MODELS}/{sha256}")
 
     def keep_archive(self, archive: Path) -> Path:
         """Copy a packed Python environment into the stage, and return the path of the copy.
 
-        If the stage has a file with the name of the copy, that file stays, and its path is returned.
+        If the stage already contains a file with that name, the file is kept and its path is returned.
         """
         return copy_once(archive, self.path, layout.ARCHIVES)
 
     @property
     def work_folder(self) -> str:
-        """The path of the stage's folder, in which workers create subfolders for the scripts that they unpack."""
+        """The path of the stage's folder, in which workers create a subfolder for each script that they unpack."""
         return str(self.path)
 
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-        """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
+        """Return the reports of all work units whose mini-batches are all in finished chunks, keyed by unit number.
 
-        A chunk is damaged if the file with its reports was changed, or if a file with its rows is missing or has a
-        different size. A work unit with a damaged chunk is left out, and the file with the reports of this chunk is
-        removed.
+        A chunk is damaged if its chunk file was modified, or if one of its data files is missing or has a different
+        size. The chunk file is then removed, and the work unit is omitted.
 
         Args:
-            planned: number of planned mini-batches in each work unit, keyed by unit number.
+            planned: number of planned mini-batches per work unit, keyed by unit number.
         """
         return chunks.read_done_units(self.path, planned)
 
     def count_chunks(self) -> int:
-        """Return the number of chunk files in the stage. Their contents are not checked."""
+        """Return the number of chunk files in the stage, without checking their contents."""
         return chunks.count_chunks(self.path)
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the chunk files whose reports list any of the given staged files.
+        """Remove the chunk files that list any of the given data files, so that these chunks are scored again.
 
-        A resumed run then scores the mini-batches of these chunks again. A chunk file that was changed since it was
-        written is removed, too.
+        Chunk files that were modified are removed as well.
 
         Args:
-            files: paths of staged files, relative to the stage.
+            files: paths of the data files, relative to the stage.
         """
         chunks.forget_chunks_of(self.path, files)
 
     def read_progress(self) -> ItemsDone:
-        """Return the sums of the numbers in the progress files of all tasks."""
+        """Return the totals of all tasks' progress files."""
         return read_progress(str(self.path))
 
     def forget_progress(self, kept: Collection[int]) -> None:
         """Remove the file that asks tasks to stop, and the progress files of an earlier execution of the run.
 
         Args:
-            kept: numbers of the work units that are done. Their progress files stay.
+            kept: numbers of the finished work units, whose progress files are kept.
         """
         forget_progress(str(self.path), kept)
 
     def ask_to_stop(self) -> None:
-        """Create the file that asks all tasks to stop. An `OSError` is ignored."""
+        """Create the file that asks all tasks to stop. Any `OSError` is ignored."""
         ask_to_stop(str(self.path))
 
 
 @dataclass(frozen=True)
 class TaskFolder:
-    """The folder of a stage, as tasks use it: implements `sparkscore.stage.run_stage.TaskStage`.
+    """A stage's folder, as used by tasks: implements `sparkscore.stage.run_stage.TaskStage`.
 
     Attributes:
         folder: path of the run's stage, the same on the driver and on all workers.
-        partition_by: partition columns, whose values are written into the names of folders ``name=value``.
-        left_out: columns that are not written, because the path of the published files contains their values.
+        partition_by: partition columns, whose values are written to folder names ``name=value``.
+        left_out: columns that are not written, because the published files' paths contain their values.
     """
 
     folder: str
@@ -153,30 +151,30 @@ class TaskFolder:
     left_out: tuple[str, ...] = ()
 
     def planned(self, units: Iterable[int]) -> Iterator[MiniBatch]:
-        """Return an iterator over the mini-batches that the plan file has for the given work units."""
+        """Return an iterator over the plan file's mini-batches for the given work units."""
         return read_planned_mini_batches(str(Path(self.folder) / layout.PLAN), units)
 
     def done_chunk(self, unit: int, first: int) -> list[MiniBatchReport]:
-        """Return the reports from the file of a chunk, or an empty list if there is no such file.
+        """Return the reports in a chunk file, or an empty list if the file does not exist.
 
-        If a file with rows of the chunk is missing or has a different size, the file with the reports is removed, and
-        the list is empty.
+        If one of the chunk's data files is missing, or its size differs from the reported size, the chunk file is
+        removed and an empty list is returned.
 
         Args:
             unit: number of the work unit.
             first: number of the chunk's first mini-batch within its work unit.
 
         Raises:
-            SinkError: the file with the reports was changed since it was written. The file is removed.
+            SinkError: the chunk file was modified. It is removed.
         """
         return chunks.read_chunk(self.folder, unit, first)
 
     @contextmanager
     def open_chunk(self, unit: int) -> Iterator[FolderChunk]:
-        """Yield a writer for the rows of one chunk. No other task attempt writes to the same folders.
+        """Yield a writer for one chunk's rows. No other task attempt writes to its folders.
 
-        If `self.left_out` is not empty, the rows of the quarantine are written without the column ``run_id``, because
-        the paths of published Parquet files contain the run id.
+        If `self.left_out` is not empty, quarantine rows are written without the ``run_id`` column, because the
+        published Parquet files' paths contain the run id.
 
         Args:
             unit: number of the work unit.
@@ -189,17 +187,17 @@ class TaskFolder:
             yield FolderChunk(result, quarantine)
 
     def keep_chunk(self, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
-        """Write the reports of a chunk into the file of the chunk, unless the file exists.
+        """Write a chunk's reports to its chunk file, unless the file exists.
 
         Args:
             unit: number of the work unit.
             first: number of the chunk's first mini-batch within its work unit.
-            reports: the reports of the chunk's mini-batches, in order. The last report lists the chunk's files.
+            reports: reports of the chunk's mini-batches, in order. The last report lists the chunk's data files.
         """
         chunks.write_chunk(self.folder, unit, first, reports)
 
     def forget_chunk(self, unit: int, first: int) -> None:
-        """Remove the file with the reports of a chunk, so that its mini-batches are scored again.
+        """Remove a chunk file, so that the chunk's mini-batches are scored again.
 
         Args:
             unit: number of the work unit.
@@ -208,11 +206,11 @@ class TaskFolder:
         chunks.forget_chunk(self.folder, unit, first)
 
     def progress_of(self, unit: int) -> ProgressFile:
-        """Return the progress file of the task that scores a work unit."""
+        """Return the progress file of a work unit's task."""
         return ProgressFile(self.folder, unit)
 
     def find_changed(self, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
-        """Return the staged files that differ from what their writers reported, as pairs of path and difference.
+        """Return the staged files that differ from their writers' reports, as pairs of path and difference.
 
         See `sparkscore.stage.run_stage.TaskStage.find_changed` for the arguments.
         """
@@ -221,36 +219,35 @@ class TaskFolder:
 
 @dataclass(frozen=True)
 class FolderChunk:
-    """The two writers for the rows of a chunk that is being scored: one for the result, one for the quarantine."""
+    """The writers for the rows of a chunk that is being scored: one for the result, one for the quarantine."""
 
     _result: StageWriter
     _quarantine: StageWriter
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows of the result to the chunk."""
+        """Add result rows to the chunk."""
         self._result.write(rows)
 
     def quarantine(self, rows: pa.Table) -> None:
-        """Add rows for the quarantine table to the chunk: the failed items with their reasons."""
+        """Add quarantine rows to the chunk: the failed items, with their reasons."""
         self._quarantine.write(rows)
 
     def finish(self) -> tuple[tuple[StagedFile, ...], tuple[StagedFile, ...]]:
-        """Write the buffered rows, close all files, and return those of the result and those of the quarantine."""
+        """Write the buffered rows, close all files, and return the result files and the quarantine files."""
         return self._result.finish(), self._quarantine.finish()
 
 
 def note_run_folder(stage: Path, run_folder: Path | None) -> None:
-    """Write the path of the run's folder into a stage, unless the stage already has it. Do nothing if the path is None.
+    """Store the path of the run's folder in a stage, unless it is None or already stored there.
 
-    With this path, ``sparkscore clean`` finds the record of the run, even if the command is called with a different
-    runs folder.
+    With this path, ``sparkscore clean`` finds the run's record even if it is called with a different runs folder.
     """
     if run_folder is not None and noted_run_folder(stage) != run_folder:
         open_store(stage).put(layout.RUN, os.fsencode(run_folder))
 
 
 def noted_run_folder(stage: Path) -> Path | None:
-    """Return the path of the run's folder that `note_run_folder` wrote into a stage, or None if none can be read."""
+    """Return the path of the run's folder that `note_run_folder` stored in a stage, or None if it cannot be read."""
     try:
         return Path(os.fsdecode(open_store(stage).read(layout.RUN)))
     except OSError:

@@ -1,9 +1,9 @@
-"""The protocol of a store, which holds the files of a run (driver and worker).
+"""The protocol of a store, which holds a run's files (driver and worker).
 
 A store holds objects under names such as ``done/3-0``, relative to its root. `sparkscore.stage.local_store` implements
-it with files on a disk. The docstrings of methods that write content say what the store contains if the process dies
-during the call, and after an `OSError`. A call that raises an `OSError` may have succeeded nevertheless, for example if
-a network file system lost only the answer.
+it with files on disk. The docstrings of methods that write content say what the store contains if the process dies
+during the call, or after an `OSError`. A call that raises an `OSError` may still have succeeded, for example if a
+network file system lost only the response.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ FOLDERS: Final[Collection[EntryType]] = frozenset({EntryType.FOLDER, EntryType.M
 
 @dataclass(frozen=True)
 class Entry:
-    """An object or a folder in a store. A link is an entry of its own: it is not followed.
+    """An object or folder in a store. Links are not followed: a link is an entry of its own.
 
     Attributes:
         name: name relative to the store's root.
         type: whether the entry is a file, a folder or something else.
         size_bytes: size of a file in bytes.
-        written_at: modification time, in seconds since 1970, by the clock of the store.
-        version: string that changes with each write. It also changes with each `Store.touch`, if the clock of the store
-            has moved on since the last change.
+        written_at: modification time by the store's clock, in seconds since 1970.
+        version: string that changes with each write. It also changes with each `Store.touch`, provided that the store's
+            clock has advanced since the last change.
     """
 
     name: str
@@ -50,8 +50,8 @@ class Entry:
 class Writer(Protocol):
     """Writes an object in parts. Readers see the object only after `close`.
 
-    PyArrow can write to a writer as to a Python file object. After a crash or an `OSError`, readers see the whole new
-    object, or what was there before. Parts of the new object may be left under a temporary name; see
+    PyArrow can write to it like to a Python file object. After a crash or an `OSError`, readers see either the whole
+    new object or what was there before. Parts of the new object may be left under a temporary name; see
     `sparkscore.stage.layout.unfinished`.
     """
 
@@ -66,20 +66,20 @@ class Writer(Protocol):
         """Write the buffered bytes to the store. Readers do not see the object yet."""
 
     def tell(self) -> int:
-        """Return the number of bytes that were written so far."""
+        """Return the number of bytes written so far."""
 
     def close(self) -> None:
-        """Make the object visible under its name. An older object with this name is replaced."""
+        """Make the object visible under its name, replacing any older object with this name."""
 
     def abandon(self) -> None:
-        """Discard everything that was written, unless `close` has made the object visible."""
+        """Discard everything written, unless `close` has already made the object visible."""
 
 
 class Mark(Protocol):
-    """A handle to an empty object that this process created, to find out whether the object was removed or replaced."""
+    """An empty object created by this process, which shows whether it has been removed or replaced."""
 
     def is_there(self) -> bool:
-        """Return whether the object is still in the store, and has not been replaced by a later one."""
+        """Return whether the object is still in the store and has not been replaced."""
 
     def close(self) -> None:
         """Close the mark. The object stays in the store."""
@@ -88,9 +88,9 @@ class Mark(Protocol):
 class Store(Protocol):
     """Holds objects by name, relative to a root. Every method except `locate` and `drop` may raise an `OSError`.
 
-    Callers must not use names that lead out of the root. A store that has folders creates missing folders below its
-    root when content is written. Only `make` creates the root itself. If the root does not exist, writing a new object
-    raises a `FileNotFoundError`: a task that outlives its run must not create the run's stage again.
+    Callers must not use names that lead out of the root. A store with folders creates missing folders below its root
+    when content is written. Only `make` creates the root itself. If the root does not exist, writing a new object
+    raises `FileNotFoundError`: a task that outlives its run must not recreate the run's stage.
     """
 
     can_rename: ClassVar[bool]
@@ -100,11 +100,11 @@ class Store(Protocol):
         """Return the path or URI of an object, for messages and for libraries that read objects themselves."""
 
     def read(self, name: str) -> bytes:
-        """Return the whole content of an object, as one call wrote it: never parts of two versions.
+        """Return an object's whole content, as written by a single call, never a mix of two versions.
 
         Raises:
             FileNotFoundError: there is no such object.
-            OSError: the name is that of a folder, a pipe or a device.
+            OSError: the name refers to a folder, a pipe or a device.
         """
 
     def open(self, name: str) -> BinaryIO:
@@ -117,21 +117,21 @@ class Store(Protocol):
     def find(self, name: str = "") -> Entry | None:
         """Return the entry with this name, or None if there is none.
 
-        The result reflects every write and removal that was finished before this call, in any process.
+        The result reflects every write and removal that finished before this call, in any process.
         """
 
     def entries(self, below: str = "") -> list[Entry]:
-        """Return the entries of a folder, sorted by name, or an empty list if there is no such folder.
+        """Return a folder's entries, sorted by name, or an empty list if there is no such folder.
 
-        The list may be out of date: it may lack an entry that was just created, or contain one that was just removed.
-        An entry that was just removed may have the size 0, the time 0 and an empty version.
+        The list may be out of date: it may lack an entry that was just created, or contain one that was just removed. A
+        removed entry may have size 0, time 0 and an empty version.
         """
 
     def age(self, name: str) -> float | None:
         """Return how many seconds ago an object was written or touched, or None if there is no such object.
 
         The age is measured with the store's own clock, and can be negative if that clock was set back. To read the
-        clock, a store may create a temporary object, which a crash can leave behind.
+        clock, a store may create a temporary object, which may be left behind by a crash.
         """
 
     def put(
@@ -143,15 +143,16 @@ class Store(Protocol):
         is_durable: bool = True,
         is_private: bool = False,
     ) -> None:
-        """Write or replace an object atomically, so that readers see either the old content or the new content.
+        """Write or replace an object atomically, so that readers see either the old or the new content.
 
-        After a crash or an `OSError`, the store has the old content or the new content, and the call can be repeated.
+        After a crash or an `OSError`, the store contains either the old or the new content, and the call can be
+        repeated.
 
         Args:
             name: name of the object.
-            content: the new content of the object.
-            check: called immediately before the new content becomes visible. If it raises, the old content stays.
-            is_durable: whether the content must be on the disk before it becomes visible, so that a power cut does not
+            content: the object's new content.
+            check: called immediately before the new content becomes visible. If it raises, the old content is kept.
+            is_durable: whether the content must be on disk before it becomes visible, so that a power failure does not
                 leave an incomplete object.
             is_private: whether only the user who runs this process may read the object.
         """
@@ -159,21 +160,20 @@ class Store(Protocol):
     def put_new(self, name: str, content: bytes) -> bool:
         """Write an object if there is none with this name, and return whether this call wrote it.
 
-        Of several calls at the same time, at most one writes the object. After a crash or an `OSError`, the store has
-        either a whole object or no object with this name. Only the content of the object can then show which call wrote
-        it.
+        At most one of several simultaneous calls writes the object. After a crash or an `OSError`, the store contains
+        either a whole object or no object with this name. Only the object's content then shows which call wrote it.
         """
 
     def put_if_match(self, name: str, content: bytes, version: str) -> bool:
         """Replace an object if it still has the given version, and return whether this call replaced it.
 
-        The result is also False if there is no object with this name. Of several calls at the same time, at most one
-        replaces the object. After a crash or an `OSError`, the store has the old content, the new content, or no object
+        Return False as well if there is no object with this name. At most one of several simultaneous calls replaces
+        the object. After a crash or an `OSError`, the store contains the old content, the new content, or no object
         with this name.
         """
 
     def put_mark(self, name: str) -> Mark | None:
-        """Create an empty object and return a `Mark` for it, or return None if there is an object with this name.
+        """Create an empty object and return a `Mark` for it, or return None if the name is taken.
 
         The call may succeed even if the disk is full, because the object has no content.
         """
@@ -181,11 +181,11 @@ class Store(Protocol):
     def writer(self, name: str) -> Writer:
         """Return a writer for an object that is too large for memory, or that another library writes.
 
-        When the writer is closed, the new object replaces an older object with this name.
+        When the writer is closed, the new object replaces any older object with this name.
         """
 
     def touch(self, name: str) -> None:
-        """Set the modification time of an object to now, or create an empty object if there is none with this name.
+        """Set an object's modification time to now, or create an empty object if there is none with this name.
 
         The content of an existing object does not change.
         """
@@ -193,15 +193,15 @@ class Store(Protocol):
     def delete(self, name: str) -> None:
         """Remove an object. Do nothing if there is no such object.
 
-        A folder of type `EntryType.MADE` is removed with its content. If a part of the content cannot be removed, the
-        folder may stay without an error. The call can be repeated.
+        A folder of type `EntryType.MADE` is removed with its contents. If some of them cannot be removed, the folder
+        may be kept without an error. The call can be repeated.
 
         Raises:
             OSError: the removal failed, or it is not known whether it succeeded. The object may still be in the store.
         """
 
     def make(self, name: str = "") -> None:
-        """Create a folder and its missing parents, including the store's root. Do nothing if the folder exists."""
+        """Create a folder and any missing parents, including the store's root. Do nothing if the folder exists."""
 
     def drop(self, name: str = "") -> bool:
         """Remove a folder if it is empty, and return whether it was removed. No error is raised.
@@ -221,13 +221,13 @@ class Store(Protocol):
         """
 
     def rename(self, name: str, other: str) -> None:
-        """Rename an object, or a folder with all its content, atomically.
+        """Atomically rename an object, or a folder with all its contents.
 
-        After a crash or an `OSError`, the object or folder has either the old name or the new name.
+        After a crash or an `OSError`, the object or folder has either the old or the new name.
 
         Args:
             name: the old name.
-            other: the new name. The folder that will contain it must exist.
+            other: the new name, whose parent folder must exist.
 
         Raises:
             FileExistsError: the new name is taken, even by an empty folder or a broken link.
@@ -238,8 +238,8 @@ class Store(Protocol):
 def writing(store: Store, name: str) -> Iterator[Writer]:
     """Return a context manager with a writer for an object.
 
-    The object becomes visible under its name when the body of the ``with`` statement ends, and replaces an older object
-    with this name. If the body raises an error, the new object is discarded.
+    The object becomes visible under its name when the ``with`` block ends, replacing any older object with this name.
+    If the block raises an error, the new object is discarded.
     """
     writer = store.writer(name)
     try:

@@ -1,7 +1,7 @@
 """Open stores, generate random names and identify processes; tests can replace these functions (driver and worker).
 
 Other modules open stores with `open_store`, and get the other functions from `here`. A test can replace the functions
-for a block of code. Threads that the block starts use the usual functions.
+for a block of code. Threads started in the block still use the usual functions.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Process:
     """A process that works on a run, described so that it can be recognized later.
 
     Attributes:
-        pid: process ID.
+        pid: process id.
         host: name of the process's host.
-        namespace: the boot id and the PID namespace in which the process ID is valid; None if they are not known.
-        began: start time of the process, which distinguishes it from a later process with the same process ID; None if
-            it is not known.
+        namespace: boot id and PID namespace in which the process id is valid, or None if unknown.
+        began: start time of the process, or None if unknown. It distinguishes the process from a later one with the
+            same id.
     """
 
     pid: int
@@ -43,7 +43,7 @@ def _this_process() -> Process:
 
 
 def _namespace() -> str | None:
-    """Return the boot id and the PID namespace of this process in one string, or None if /proc does not show them."""
+    """Return the boot id and PID namespace of this process as one string, or None if /proc does not show them."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         if str(Path("/proc/self").readlink()) != str(os.getpid()):
@@ -54,9 +54,9 @@ def _namespace() -> str | None:
 
 
 def _began(pid: int) -> str | None:
-    """Return the start time of a process, in clock ticks since the boot, or None if the process has ended.
+    """Return a process's start time in clock ticks since boot, or None if the process has ended.
 
-    The result is also None if there is no /proc, as on macOS.
+    Return None as well if there is no /proc, as on macOS.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
@@ -74,11 +74,11 @@ class Surroundings:
     """The functions of this module that tests can replace.
 
     Attributes:
-        open_store: opens the store whose root is a folder.
+        open_store: opens the store whose root is a given folder.
         token: returns 32 random hexadecimal digits.
-        process: returns the description of this process.
-        began: returns the start time of a process on this host, or None if the process has ended or the start time is
-            not known.
+        process: describes this process.
+        began: returns the start time of a process on this host, or None if the process has ended or its start time is
+            unknown.
     """
 
     open_store: Callable[[Path], Store] = LocalStore
@@ -91,13 +91,13 @@ _here: ContextVar[Surroundings] = ContextVar("surroundings", default=Surrounding
 
 
 def here() -> Surroundings:
-    """Return the functions that apply to the calling code: the usual ones, or those that `put_into` set."""
+    """Return the functions that apply to the calling code: the usual ones, or those set by `put_into`."""
     return _here.get()
 
 
 @contextmanager
 def put_into(surroundings: Surroundings) -> Iterator[None]:
-    """Replace the functions of this module while the body of the ``with`` statement runs; for tests."""
+    """Replace the functions of this module within a ``with`` block, for tests."""
     token = _here.set(surroundings)
     try:
         yield
@@ -111,25 +111,25 @@ def open_store(folder: str | Path) -> Store:
 
 
 def open_common(*paths: Path) -> tuple[Store, list[str]]:
-    """Open one store that contains all given paths, and return the store and the name of each path in it.
+    """Open one store that contains all given paths, and return it with the name of each path in it.
 
-    So one path can be renamed to another with `Store.rename`.
+    This allows renaming one path to another with `Store.rename`.
     """
     root = Path(os.path.commonpath([path.absolute() for path in paths]))
     return open_store(root), [path.absolute().relative_to(root).as_posix() for path in paths]
 
 
 def is_one_file_system(folder: Path, other: Path) -> bool:
-    """Return whether a folder and a path are in the same file system, so that a rename can move files between them.
+    """Return whether a folder and a path are on the same file system, so that files can be moved by renaming them.
 
     Args:
         folder: path of the folder, which must exist.
-        other: the path. If it does not exist, its nearest parent that exists is checked.
+        other: the other path. If it does not exist, its nearest existing parent is checked.
     """
     nearest = next(each for each in (other, *other.parents) if each.exists())
     return folder.stat().st_dev == nearest.stat().st_dev
 
 
 def missing_of(*folders: Path) -> list[Path]:
-    """Return the given folders that do not exist, in the given order."""
+    """Return those of the given folders that do not exist, in the same order."""
     return [folder for folder in folders if not folder.exists()]

@@ -31,18 +31,19 @@ _LONGEST_NAME = 255
 
 
 class StageWriter:
-    """Writes the rows of one chunk into a folder that no other task attempt uses.
+    """Writes one chunk's rows to a folder that no other task attempt uses.
 
-    So a task that is tried again, or that runs twice at the same time, never changes the files of another task attempt.
-    Rows are buffered until there are at least 128 Ki rows or 64 MiB, and then written to one file for each partition.
-    At most 64 files are open: before a further file is opened, the file that was used least recently is closed. If more
-    rows of its partition are written later, they go to another file.
+    A task that is retried, or that runs twice at the same time, therefore never changes another task attempt's files.
+
+    Rows are buffered until there are at least 128 Ki rows or 64 MiB, and then written to one file per partition. At
+    most 64 files are open: before opening another, the least recently used file is closed. Later rows of its partition
+    go to a new file.
 
     Args:
         stage: path of the run's stage.
         unit: number of the task's work unit.
-        rows_folder: `layout.ATTEMPTS` for rows of the result, or `layout.QUARANTINE` for failed items.
-        partition_by: partition columns, whose values are written into the names of folders ``name=value``.
+        rows_folder: `layout.ATTEMPTS` for result rows, or `layout.QUARANTINE` for failed items.
+        partition_by: partition columns, whose values are written to folder names ``name=value``.
         left_out: columns that are not written.
     """
 
@@ -69,13 +70,13 @@ class StageWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Discard the files that are still open because `finish` was not called or failed."""
+        """Discard any files that are still open because `finish` was not called or failed."""
         for file in self._open.values():
             file.abandon()
         self._open.clear()
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows to the buffer, without the columns that are left out. A full buffer is written to the files."""
+        """Add rows to the buffer, without the left-out columns. A full buffer is written to the files."""
         kept = rows.drop_columns(self._left_out)
         self._pending.append(kept)
         self._pending_rows += kept.num_rows
@@ -84,7 +85,7 @@ class StageWriter:
             self._flush()
 
     def finish(self) -> tuple[StagedFile, ...]:
-        """Write the buffered rows, close all files, and return all files that this writer wrote, possibly none."""
+        """Write the buffered rows, close all files, and return every file that this writer wrote. There may be none."""
         self._flush()
         while self._open:
             self._close_oldest()
@@ -115,7 +116,7 @@ class StageWriter:
 
 
 class _OpenFile:
-    """A Parquet file that is open for writing, with rows of one partition."""
+    """A Parquet file that is open for writing rows of one partition."""
 
     def __init__(self, store: Store, path: str, schema: pa.Schema) -> None:
         self._path = path
@@ -143,14 +144,13 @@ class _OpenFile:
 
 
 def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> None:
-    """Check that the strings in partition columns can be names of folders, and that readers do not treat them as NULL.
+    """Check that the strings in partition columns can be used as folder names, and are not treated as NULL by readers.
 
-    Spark and Delta treat the empty string and ``__HIVE_DEFAULT_PARTITION__`` as NULL. Columns of a different type than
-    string are not checked.
+    Spark and Delta treat the empty string and ``__HIVE_DEFAULT_PARTITION__`` as NULL. Only string columns are checked.
 
     Raises:
-        OutputContractError: a value is empty, is ``__HIVE_DEFAULT_PARTITION__``, has a NUL character, or is too long
-            for the name of a folder.
+        OutputContractError: a value is empty, is ``__HIVE_DEFAULT_PARTITION__``, contains a NUL character, or is too
+            long for a folder name.
     """
     for name in partition_by:
         column = rows.column(name)
@@ -193,7 +193,7 @@ def _folder_name(name: str, value: str | int | date | None) -> str:
 
 
 def escape_path(text: str) -> str:
-    """Return the name or a value of a partition column with special characters escaped, as Spark writes it into paths.
+    """Escape special characters in a partition column's name or value, as Spark does in paths.
 
     >>> escape_path("a/b=c é")
     'a%2Fb%3Dc é'
@@ -202,7 +202,7 @@ def escape_path(text: str) -> str:
 
 
 def unescape_path(text: str) -> str:
-    """Return the string that `escape_path` escaped: each ``%`` with two hexadecimal digits becomes one character.
+    """Undo `escape_path`, turning each ``%`` with two hexadecimal digits into one character.
 
     >>> unescape_path("a%2Fb%3Dc é"), unescape_path("100%")
     ('a/b=c é', '100%')
