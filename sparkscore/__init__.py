@@ -1,6 +1,6 @@
-"""Batch scoring on Apache Spark: score files and tables with a model or a scoring script, into one table.
+"""Batch scoring on Apache Spark: score files and tables with a model or a scoring script, and write one table.
 
-The public names are imported when they are first used, so that workers can import `sparkscore.worker` without PySpark.
+Public names are imported on first access, so that workers can import `sparkscore.worker` without PySpark.
 """
 
 from __future__ import annotations
@@ -55,10 +55,9 @@ _MODULE_OF = {
 
 
 def __getattr__(name: str) -> object:
-    """Return the value of a public name of this package, and first import the module that defines it.
+    """Import a public name of this package on first access.
 
-    Python calls this function for names that are not defined in this module. The value of ``__version__`` is read from
-    the metadata of the installed package.
+    ``__version__`` is read from the metadata of the installed package.
 
     Raises:
         AttributeError: the package has no such public name.

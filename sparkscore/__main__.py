@@ -1,4 +1,4 @@
-"""Run the command line with ``python -m sparkscore`` (driver)."""
+"""Entry point of ``python -m sparkscore`` (driver)."""
 
 from sparkscore.cli import main
 

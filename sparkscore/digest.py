@@ -1,4 +1,4 @@
-"""Compute SHA-256 digests of files and folders, and the identity of a run (driver and worker)."""
+"""Compute SHA-256 digests of files and folders, and the identities of runs (driver and worker)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _READ_BYTES = 1024 * 1024
-# Folders that are not part of a model. File systems have lost+found in their root folder, and only root can read it.
+# Folders that are not part of a model. lost+found is in the root folder of a file system, and only root can read it.
 _NO_MODEL = frozenset({"__pycache__", "lost+found"})
 
 
 def identity_of(parts: Mapping[str, object]) -> str:
-    """Return the identity of a run: a string with the name and a short digest of each part of its request.
+    """Return the identity of a run: a string with the name and a short digest of each part of the run's request.
 
     Args:
         parts: the parts of the request that affect the result, by name.
@@ -29,15 +29,15 @@ def identity_of(parts: Mapping[str, object]) -> str:
 
 
 def keyed_digest(secrets: object, key: bytes) -> str:
-    """Return a digest of secrets that depends on a key (HMAC with SHA-256).
+    """Return the HMAC-SHA256 digest of secrets.
 
-    Somebody who has the digest but not the key cannot find a short password by trying all short passwords.
+    Unlike a plain digest, it does not allow someone without the key to guess a short password by trying all of them.
     """
     return hmac.new(key, json.dumps(secrets, sort_keys=True, default=str).encode(), hashlib.sha256).hexdigest()
 
 
 def different_parts(identity: str, other: str) -> list[str]:
-    """Return the sorted names of the parts in which two identities of runs differ.
+    """Return the sorted names of the parts in which the identities of two runs differ.
 
     >>> different_parts("input:1 model:2", "input:1 model:3")
     ['model']
@@ -51,14 +51,14 @@ def _split(part: str) -> tuple[str, str, str]:
 
 
 def digest_of_path(path: Path) -> str:
-    """Return the SHA-256 digest of a file or a folder, in hexadecimal digits.
+    """Return the SHA-256 digest of a file or folder as a hexadecimal string.
 
-    The digest of a folder is that of the relative paths and digests of its files, sorted by path. Symbolic links to
-    folders are followed. Links that lead back to a folder above or to nothing are ignored, and so are folders with the
-    name ``__pycache__`` or ``lost+found``.
+    The digest of a folder is computed from the relative paths and digests of its files, sorted by path. Symbolic links
+    are followed, except broken links and links to a parent folder. Folders named ``__pycache__`` or ``lost+found`` are
+    ignored.
 
     Raises:
-        OSError: the path cannot be read, or it is or contains a pipe, a socket or a device.
+        OSError: the path cannot be read, or is or contains a pipe, a socket or a device.
     """
     if not path.is_dir():
         _refuse_without_content(path)
@@ -70,14 +70,13 @@ def digest_of_path(path: Path) -> str:
 
 
 def files_of_model(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Yield the files that are part of a model's folder and of its digest, in any order.
+    """Yield the files in a model folder that are part of its digest, in any order.
 
     `digest_of_path` describes which links and folders are ignored.
 
     Args:
-        folder: the folder of the model.
-        above: real paths of the folders above `folder`. A link that leads back to one of them, or to `folder`, is
-            ignored.
+        folder: the model folder.
+        above: resolved paths of the parent folders. Links to one of them, or to `folder` itself, are ignored.
 
     Raises:
         OSError: the folder cannot be read, or contains a pipe, a socket or a device.
@@ -97,13 +96,13 @@ def _leads_nowhere(entry: Path) -> bool:
 
 
 def _refuse_without_content(path: Path) -> None:
-    """Raise an `OSError` if a path is a pipe, a socket or a device, because reading from a pipe could wait forever."""
+    """Raise an `OSError` for a pipe, a socket or a device, because reading it could block forever."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "a pipe, a socket or a device, not a file", str(path))
 
 
 def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 digest of a file in hexadecimal digits."""
+    """Return the SHA-256 digest of a file as a hexadecimal string."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(_READ_BYTES):

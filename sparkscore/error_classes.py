@@ -1,7 +1,7 @@
-"""Find the error class that belongs to the code of a worker's failure (driver and worker).
+"""Map error codes to error classes (driver and worker).
 
-A worker reports a failure as a code and strings, not as an exception. From the code, this module finds the class of an
-exception for the failure.
+A worker reports a failure as an error code and strings, not as an exception. The code determines the class of the
+exception that is raised on the driver.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ _CLASSES: Final = {code: error_class for error_class, codes in _CODES.items() fo
 
 
 def error_class_of(code: ErrorCode) -> type[SparkscoreError]:
-    """Return the error class for failures with this code, or `ScoringError` if no other class is assigned.
+    """Return the error class for a failure with this code; by default, this is `ScoringError`.
 
     >>> error_class_of(ErrorCode.OUTPUT_ROWS).__name__, error_class_of(ErrorCode.PROCESS_ENDED).__name__
     ('OutputContractError', 'ScoringError')

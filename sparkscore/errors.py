@@ -43,18 +43,18 @@ _T = TypeVar("_T")
 class SparkscoreError(Exception):
     """Base class of the errors that sparkscore raises.
 
-    Catch this class to handle these errors in the same way. The attributes survive pickling.
+    Errors keep their attributes when they are pickled.
 
     Attributes:
-        code: the stable code of the error, for example ``OUTPUT_ROWS``.
+        code: the stable error code, for example ``OUTPUT_ROWS``.
         what: the problem, with the name of the file, column or setting.
         got: the value that was found; may be empty.
         expected: the values that are allowed; may be empty.
-        state: one or more sentences that say whether data was written; may be empty.
-        next_step: advice for the user.
-        record: the record of the run that ended with this error, as a dictionary, or None if there is none.
-        exit_code: the exit code of a command that ends with this error. It is 2 in classes whose errors usually mean
-            that the request was wrong, such as `ConfigError`, and 1 in the other classes.
+        state: what happened to the data, for example "Nothing was written."; may be empty.
+        next_step: what the user should do.
+        record: the record of the run that failed with this error, as a dictionary, or None.
+        exit_code: the exit code of a command that fails with this error: 2 for classes such as `ConfigError`, whose
+            errors usually mean that the request was wrong, and 1 for all others.
     """
 
     exit_code: ClassVar[int] = 1
@@ -81,7 +81,7 @@ class SparkscoreError(Exception):
 
     @property
     def sentence(self) -> str:
-        """The problem with ``got`` and ``expected``: the first sentence of the message, without code and full stop."""
+        """The first sentence of the message (``what``, ``got`` and ``expected``), without the code and the period."""
         comparison = ", ".join(
             f"{label} {value}" for label, value in (("got", self.got), ("expected", self.expected)) if value
         )
@@ -89,7 +89,7 @@ class SparkscoreError(Exception):
 
     @property
     def text(self) -> str:
-        """The whole message with control characters as they are, so that secrets in it can be found and masked."""
+        """The whole message without escaping, so that secrets in it can be found and masked."""
         return " ".join(part for part in (f"[{self.code}] {self.sentence}.", self.state, self.next_step) if part)
 
     def __str__(self) -> str:
@@ -97,10 +97,7 @@ class SparkscoreError(Exception):
         return printable(self.text)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return the function and the arguments with which pickle creates a copy of the error.
-
-        The default implementation would call the class without the keyword arguments that it needs.
-        """
+        """Support pickling: the default implementation would omit the required keyword arguments."""
         return _rebuild, (type(self), dict(self.__dict__))
 
 
@@ -111,9 +108,9 @@ def _rebuild(error_class: type[SparkscoreError], fields: dict[str, Any]) -> Spar
 
 
 def named(error: Exception) -> Exception:
-    """Convert an `OSError` to a `SparkscoreError` with the code ``SYSTEM``. Return any other error unchanged.
+    """Convert an `OSError` to a `SparkscoreError` with the code ``SYSTEM``.
 
-    An `OSError` without a message of the operating system (``strerror``) is returned unchanged, too.
+    Other errors, and any `OSError` whose ``strerror`` is empty, are returned unchanged.
     """
     if not isinstance(error, OSError) or not error.strerror:
         return error
@@ -129,7 +126,7 @@ def named(error: Exception) -> Exception:
 
 
 class Faults:
-    """Collects the errors of one request and raises them together, so that the user can correct all of them at once.
+    """Collects the errors in a request and raises them together, so that the user can fix all of them at once.
 
     Args:
         found: errors that are already known.
@@ -140,11 +137,11 @@ class Faults:
 
     @property
     def is_any(self) -> bool:
-        """Whether any errors were collected."""
+        """Whether any errors have been collected."""
         return bool(self._found)
 
     def take(self, check: Callable[[], _T]) -> _T | None:
-        """Call a check and return its result, or collect the `SparkscoreError` that it raises and return None."""
+        """Return the result of a check. If it raises a `SparkscoreError`, collect the error and return None."""
         try:
             return check()
         except SparkscoreError as error:
@@ -152,10 +149,10 @@ class Faults:
             return None
 
     def raise_all(self) -> None:
-        """Raise the first collected error, with the other errors in its ``next_step``. Do nothing if there are none.
+        """Raise the first collected error, with the others appended to its ``next_step``.
 
         Raises:
-            SparkscoreError: at least one error was collected.
+            SparkscoreError: at least one error has been collected.
         """
         if not self._found:
             return
@@ -168,7 +165,7 @@ class Faults:
 def message_of(error: BaseException) -> str:
     """Return the message of an exception, without escaping control characters.
 
-    For `KeyboardInterrupt` and `SystemExit`, the message includes the notes of the exception.
+    For `KeyboardInterrupt` and `SystemExit`, the message includes the exception's notes.
     """
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return " ".join([str(error) or "The run was interrupted.", *getattr(error, "__notes__", ())])
@@ -178,7 +175,7 @@ def message_of(error: BaseException) -> str:
 def code_of(error: BaseException) -> str:
     """Return the error code of an exception, or its class name if it has no code.
 
-    `KeyboardInterrupt` and `SystemExit` have the code ``INTERRUPTED``.
+    The code for `KeyboardInterrupt` and `SystemExit` is ``INTERRUPTED``.
     """
     if isinstance(error, SparkscoreError):
         return error.code
@@ -186,7 +183,7 @@ def code_of(error: BaseException) -> str:
 
 
 def names(items: Iterable[object]) -> str:
-    """Return names as one string for a message: quoted, sorted, and at most five of them.
+    """Format names for a message: quoted, sorted, and at most five of them.
 
     >>> names(["b", "a"])
     "'a', 'b'"
@@ -200,7 +197,7 @@ def names(items: Iterable[object]) -> str:
 
 
 class ConfigError(SparkscoreError, ValueError):
-    """The request is wrong: the deployment, an option or an argument of a function."""
+    """The request is wrong: the deployment, a command-line option or a function argument."""
 
     exit_code = 2
 
@@ -210,13 +207,13 @@ class SourceError(SparkscoreError):
 
 
 class SourceNotFoundError(SourceError):
-    """The input does not exist, or has nothing to score."""
+    """The input does not exist or contains nothing to score."""
 
     exit_code = 2
 
 
 class SourceSchemaError(SourceError):
-    """The columns or values of the input cannot be used, or do not match the deployment."""
+    """The input's columns or values cannot be used, or do not match the deployment."""
 
     exit_code = 2
 
@@ -226,7 +223,7 @@ class ModelError(SparkscoreError):
 
 
 class ModelNotFoundError(ModelError):
-    """The model does not exist at its path or reference."""
+    """The model was not found under its path or reference."""
 
     exit_code = 2
 
@@ -236,17 +233,17 @@ class ModelLoadError(ModelError):
 
 
 class SignatureMismatchError(ModelError):
-    """The columns or values of the input, or the parameters, do not match the model's signature."""
+    """The input or the parameters do not match the model's signature."""
 
     exit_code = 2
 
 
 class EnvironmentMismatchError(ModelError):
-    """The Python interpreter of the workers, or its packages, does not meet the requirements."""
+    """The workers' Python version or packages do not meet the requirements."""
 
 
 class ScoringError(SparkscoreError):
-    """The run failed while it scored the input."""
+    """The run failed while scoring the input."""
 
 
 class ScoringScriptError(ScoringError):
@@ -254,11 +251,11 @@ class ScoringScriptError(ScoringError):
 
 
 class OutputContractError(ScoringError):
-    """The value that ``run()`` or a model returned cannot be used for the result."""
+    """The value returned by ``run()`` or a model cannot be used as a result."""
 
 
 class MiniBatchTimeoutError(ScoringError):
-    """Loading the model or script, or scoring a mini-batch, took longer than its timeout."""
+    """Loading the model or script, or scoring a mini-batch, timed out."""
 
 
 class ErrorThresholdExceededError(ScoringError):
@@ -266,32 +263,32 @@ class ErrorThresholdExceededError(ScoringError):
 
 
 class SinkError(SparkscoreError):
-    """The output, or the stage of a run, cannot be read or written, or the run cannot be published."""
+    """The output or the run's stage cannot be read or written, or the run cannot be published."""
 
 
 class SinkConflictError(SinkError):
-    """The current state of the output or of the run does not allow publishing; for example, another run is writing."""
+    """The state of the output or the run does not allow publishing, for example because another run is writing."""
 
     exit_code = 2
 
 
 class SinkSchemaError(SinkError):
-    """The columns or rows of the result do not match the output table or its rules."""
+    """The result's columns or rows do not match the output table or its constraints."""
 
     exit_code = 2
 
 
 class LineageError(SparkscoreError):
-    """The record or another file of a run, or the runs folder, cannot be used."""
+    """The runs folder, or a file in it such as a run record, cannot be used."""
 
 
 class RunNotFoundError(LineageError):
-    """The run, or its stored request, is not in the runs folder."""
+    """The run or its stored request was not found in the runs folder."""
 
     exit_code = 2
 
 
 class MissingDependencyError(SparkscoreError, ImportError):
-    """A program or package that the run needs is not installed, has an unsupported version, or does not start."""
+    """A required program or package is not installed, has an unsupported version, or does not start."""
 
     exit_code = 2

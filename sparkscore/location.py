@@ -1,4 +1,4 @@
-"""Convert paths and URIs to local paths, and paths to the form that Spark's readers need (driver and worker)."""
+"""Convert locations to local paths, and escape paths for Spark's readers (driver and worker)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _GLOB_CHARACTERS = re.compile(r"([\[\]{}*?\\])")
 
 
 def check_working_directory() -> None:
-    """Check that the working directory exists, because relative paths need it.
+    """Check that the working directory exists, because relative paths depend on it.
 
     Raises:
-        ConfigError: the working directory was removed, or cannot be read.
+        ConfigError: the working directory was removed or cannot be read.
     """
     try:
         Path.cwd()
@@ -32,7 +32,7 @@ def check_working_directory() -> None:
 
 
 def is_remote(location: str) -> bool:
-    """Return whether a location is a URI of a store that is not the local file system.
+    """Return whether a location is a URI outside the local file system.
 
     >>> is_remote("abfss://data@store/patients"), is_remote("file:/data"), is_remote("/data")
     (True, False, False)
@@ -41,10 +41,10 @@ def is_remote(location: str) -> bool:
 
 
 def local_path(location: str) -> Path:
-    """Return the local path of a location, which is a path or a ``file:`` URI.
+    """Convert a path or ``file:`` URI to a local path.
 
     Raises:
-        ConfigError: the location is a URI of a store that is not the local file system.
+        ConfigError: the location is a URI outside the local file system.
     """
     if is_remote(location):
         raise ConfigError(
@@ -58,9 +58,9 @@ def local_path(location: str) -> Path:
 
 
 def plain_path(uri: str) -> str:
-    """Return a URI with its percent-encoding decoded; a ``file:`` URI becomes a local path.
+    """Decode a URI such as the values of Spark's ``_metadata.file_path``. A ``file:`` URI becomes a local path.
 
-    The values of Spark's column ``_metadata.file_path`` are such URIs. A path that is not a URI is returned unchanged.
+    A path that is not a URI is returned unchanged.
 
     >>> plain_path("file:/data/a%20b.csv"), plain_path("file:///data/a%23b.csv"), plain_path("s3://b/x%20y")
     ('/data/a b.csv', '/data/a#b.csv', 's3://b/x y')
@@ -71,9 +71,7 @@ def plain_path(uri: str) -> str:
 
 
 def spark_path(path: Path | str) -> str:
-    r"""Return a local path in which the special characters of globs are escaped.
-
-    Spark's readers treat each path as a glob.
+    r"""Escape the glob characters in a local path, because Spark's readers treat every path as a glob.
 
     >>> spark_path("/data/a[1].csv")
     '/data/a\\[1\\].csv'

@@ -1,4 +1,4 @@
-"""Describe mini-batches and their size, and split the rows of a Spark task into mini-batches (driver and worker)."""
+"""Define mini-batches and their size limit, and split a Spark task's rows into mini-batches (driver and worker)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import pyarrow.compute as pc
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringError
 
-#: A column that the driver adds to rows: the file that each row comes from. The user's code never gets this column.
+#: A column that the driver adds: the file that each row comes from. The user's code never gets this column.
 SOURCE_FILE_COLUMN = "__sparkscore_source_file"
-#: Columns that the driver adds for the block of the file that a row was read from: start and length of the block in
-#: bytes.
+#: Columns that the driver adds: the start and length, in bytes, of the file block that each row was read from.
 BLOCK_COLUMNS = ("__sparkscore_block_start", "__sparkscore_block_length")
-#: All columns that the driver adds to rows.
+#: All columns that the driver adds.
 HIDDEN_COLUMNS = (SOURCE_FILE_COLUMN, *BLOCK_COLUMNS)
 
 
@@ -28,8 +27,7 @@ class MiniBatchLimit:
 
     Attributes:
         items: maximum number of files or rows.
-        size_bytes: maximum number of bytes of the rows in Arrow's memory format. A mini-batch with a single row may
-            exceed it.
+        size_bytes: maximum size of the rows in Arrow's memory format. A mini-batch with a single row may exceed it.
     """
 
     items: int | None = None
@@ -46,14 +44,13 @@ class MiniBatch:
     """The items that one call of ``run()`` gets: file paths, or rows.
 
     Attributes:
-        mini_batch_id: name of the mini-batch in its run. A part of a mini-batch has the name of the whole mini-batch.
-        files: the files that are the items, or from which the rows come, in order. Empty if it is not known from which
-            file the rows come.
+        mini_batch_id: name of the mini-batch within the run. Parts of a mini-batch share its name.
+        files: paths of the files that are the items, or that the rows come from. Empty if the rows' file is not known.
         rows: the rows without the columns that sparkscore adds, or None if the items are files.
-        input_position: string that identifies the items in the input, or None if their position is not known. A part of
-            a mini-batch has the string of the whole mini-batch.
-        is_indivisible: whether all rows must be in one call, because the model may return different values if it gets
-            only a part of them.
+        input_position: string that identifies the items in the input, or None if their position is not known. Parts of
+            a mini-batch share its string.
+        is_indivisible: whether all rows must be scored in one call, because the model may return different values for
+            only some of them.
     """
 
     mini_batch_id: str
@@ -64,44 +61,40 @@ class MiniBatch:
 
     @property
     def item_count(self) -> int:
-        """The number of items, which are files or rows."""
+        """The number of files or rows."""
         return len(self.files) if self.rows is None else self.rows.num_rows
 
     def halves(self) -> tuple[MiniBatch, MiniBatch]:
-        """Return two mini-batches with the same name: the first half of the items, and the second half.
-
-        If the number of items is odd, the second half has one item more than the first half.
-        """
+        """Return two mini-batches, each with half of the items. If their number is odd, the second half is larger."""
         middle = self.item_count // 2
         if self.rows is None:
             return replace(self, files=self.files[:middle]), replace(self, files=self.files[middle:])
         return replace(self, rows=self.rows.slice(0, middle)), replace(self, rows=self.rows.slice(middle))
 
     def only(self, positions: Sequence[int]) -> MiniBatch:
-        """Return a mini-batch with the same name that contains the items at these positions, in the given order."""
+        """Return a copy of the mini-batch with only the items at these positions, in the given order."""
         if self.rows is None:
             return replace(self, files=tuple(self.files[position] for position in positions))
         return replace(self, rows=self.rows.take(pa.array(positions, pa.int64())))
 
     def without(self, positions: Collection[int]) -> MiniBatch:
-        """Return a mini-batch with the same name that contains all items except those at these positions."""
+        """Return a copy of the mini-batch without the items at these positions."""
         return self.only([position for position in range(self.item_count) if position not in positions])
 
 
 def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchLimit, unit: int) -> Iterator[MiniBatch]:
-    """Yield the rows of record batches as mini-batches, in the order of the rows.
+    """Split the rows of record batches into mini-batches, and yield the mini-batches in order.
 
-    A mini-batch ends when the limit leaves no room for the next row, when the next row comes from a different file or
-    from a different block of the file, or when there are no more rows. Record batches are read only as they are needed.
+    A mini-batch is complete when the next row would exceed the limit, or comes from a different block or file. Record
+    batches are read lazily.
 
     Args:
-        batches: record batches, which are iterated once. Some or all of them may be empty.
-        limit: maximum size of one mini-batch.
-        unit: number of the work unit. Mini-batches are named ``<unit>-<number>``, with numbers from 0.
+        batches: the record batches, some of which may be empty.
+        limit: maximum size of a mini-batch.
+        unit: number of the work unit. Mini-batches are named ``<unit>-<number>``, numbered from 0.
 
     Raises:
-        ScoringError: each mini-batch must be a whole file, but a block of rows does not begin at the start of its file,
-            because Spark split the file.
+        ScoringError: each mini-batch must be a whole file, but Spark split a file.
     """
     pending = _Pending(limit, unit)
     for block, piece in _pieces_of_one_block(batches):
@@ -113,7 +106,7 @@ def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchL
 
 
 class _Pending:
-    """Rows that have been read, but do not fill a mini-batch yet, with the block of the file from which they come."""
+    """The rows of the next mini-batch that have been read so far, and the file block that they come from."""
 
     def __init__(self, limit: MiniBatchLimit, unit: int) -> None:
         self.block: _Block | None = None
@@ -126,7 +119,7 @@ class _Pending:
         self._position = 0
 
     def begin(self, block: _Block | None) -> None:
-        """Begin the next block. All rows of the previous block must have been yielded.
+        """Begin a new block. The rows of the previous block must have been flushed.
 
         Raises:
             ScoringError: each mini-batch must be a whole file, but this block does not begin at the start of its file.
@@ -138,7 +131,7 @@ class _Pending:
         self._first_row = 0
 
     def add(self, piece: pa.RecordBatch) -> Iterator[MiniBatch]:
-        """Add rows of the current block, and yield each mini-batch that becomes full."""
+        """Add rows from the current block, and yield each mini-batch that becomes full."""
         while piece.num_rows:
             fitting = self._fitting(piece)
             if not fitting and self._pieces:
@@ -152,7 +145,7 @@ class _Pending:
                 yield from self.flush()
 
     def flush(self) -> Iterator[MiniBatch]:
-        """Yield all pending rows as one mini-batch, if there are any."""
+        """Yield the pending rows as one mini-batch, if there are any."""
         if not self._pieces:
             return
         rows = pa.Table.from_batches(self._pieces)
@@ -166,27 +159,27 @@ class _Pending:
     def _input_position(self, count: int) -> str | None:
         """Return a string that identifies the pending rows in the input, or None if Spark does not report their block.
 
-        The string consists of the file, the block, the number of the first row in the block, and the number of rows.
+        The string contains the file, the block, the position of the first row in the block, and the number of rows.
         """
         if self.block is None or self.block.start is None:
             return None
         return f"{self.block.file}#{self.block.start}+{self.block.length}:{self._first_row}+{count}"
 
     def _cost(self, piece: pa.RecordBatch) -> int:
-        """Return how much of the mini-batch's limit these rows use: their size in bytes, or their number."""
+        """Return the size of these rows in the unit of the limit: bytes or rows."""
         return int(piece.nbytes if self._limit.size_bytes else piece.num_rows)
 
     def _fitting(self, piece: pa.RecordBatch) -> int:
-        """Return how many rows from the start of this record batch still fit into the current mini-batch."""
+        """Return how many of the record batch's first rows fit into the current mini-batch."""
         room = self._capacity - self._used
         return bisect_right(range(1, piece.num_rows + 1), room, key=lambda count: self._cost(piece.slice(0, count)))
 
 
 @dataclass(frozen=True)
 class _Block:
-    """The part of a file from which rows come: the file, and the start and length of the part in bytes.
+    """The part of a file that rows come from, with its start and length in bytes.
 
-    A value that Spark does not report is None.
+    Values that Spark does not report are None.
     """
 
     file: str | None
@@ -195,7 +188,7 @@ class _Block:
 
 
 def file_split(what: str, got: str) -> ScoringError:
-    """Return the error for a file that Spark read in several parts although the model needs the whole file."""
+    """Return the error for a file that Spark split although the model needs it as a whole."""
     return ScoringError(
         code=ErrorCode.FILE_SPLIT,
         what=what,
@@ -206,10 +199,10 @@ def file_split(what: str, got: str) -> ScoringError:
 
 
 def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_Block | None, pa.RecordBatch]]:
-    """Divide record batches into pieces whose rows come from one block of a file, and yield each block with its piece.
+    """Split record batches into pieces whose rows come from a single file block, and yield each block with its piece.
 
-    The pieces do not have the columns that sparkscore adds. The block is None if the record batch has none of these
-    columns. An empty record batch yields nothing.
+    The columns that sparkscore adds are removed from the pieces. If a record batch has none of these columns, the block
+    is None. Empty record batches are skipped.
     """
     for batch in batches:
         hidden = [name for name in HIDDEN_COLUMNS if name in batch.schema.names]

@@ -1,4 +1,4 @@
-"""Describe the outcome of scoring one mini-batch: the rows of its result, and the failures (driver and worker)."""
+"""Define the outcome of scoring a mini-batch: the rows of its result, and its failures (driver and worker)."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
 
 _MESSAGE_LENGTH = 2000
-# Each report contains a traceback, and a thousand long ones would exceed `spark.driver.maxResultSize`.
+# Each report contains a traceback. A thousand long ones would exceed `spark.driver.maxResultSize`.
 _TRACEBACK_LENGTH = 20_000
 _NO_MODULE: Final = re.compile(r"No module named '([\w.]+)'")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The reason why a mini-batch, or a part of it, was not scored, or why a scorer could not be loaded.
+    """The reason why a mini-batch or a part of it was not scored, or why a scorer could not be loaded.
 
-    A failure contains strings instead of the exception itself, because another process may be unable to import the
-    exception's class.
+    A failure contains only strings, because the class of the exception may not be importable in another process.
+    Strings that are not known or do not apply are empty.
 
     Attributes:
         code: the error code.
-        exception: name of the exception's class, for example ``KeyError``. May be an empty string, for example if
-            sparkscore itself found the failure.
-        message: description of the failure, for example the message of an exception. It may contain values of rows.
-        place: file name and line in the user's code, or an empty string if they are not known.
-        traceback_text: traceback for the log, or an empty string.
-        next_step: advice for the user, or an empty string.
-        missing_module: name of a module that could not be imported, if that is known to be the cause; otherwise an
-            empty string.
+        exception: class name of the exception, for example ``KeyError``. Empty if sparkscore itself detected the
+            failure.
+        message: description of the failure, for example an exception's message. It may contain values from rows.
+        place: file name and line in the user's code.
+        traceback_text: traceback for the log.
+        next_step: what the user should do.
+        missing_module: name of the module whose failed import seems to be the cause.
     """
 
     code: ErrorCode
@@ -50,10 +49,7 @@ class Failure:
 
     @property
     def error_class(self) -> str:
-        """The name of the error class, for tables and messages.
-
-        This is ``exception``, if it is not empty. Otherwise it is the name of sparkscore's class for the error code.
-        """
+        """The class name to show for this failure: ``exception``, or else sparkscore's error class for the code."""
         return self.exception or error_class_of(self.code).__name__
 
 
@@ -63,7 +59,7 @@ class ItemFailure:
 
     Attributes:
         position: position of the item in the mini-batch, counted from 0.
-        failure: reason why the item was not scored.
+        failure: why the item was not scored.
     """
 
     position: int
@@ -77,19 +73,18 @@ class Outcome:
     Attributes:
         items: number of items.
         scored: number of items that were scored.
-        table: the rows of the result. May be None or an empty table if no item was scored.
-        failure: the failure that is reported for the mini-batch, or None if there is none.
-        failures: the items that are known to have failed, each with its reason. May be empty although items failed: if
-            a call failed as a whole, it is not known which item is the cause.
+        table: the rows of the result. If no item was scored, this is None or an empty table.
+        failure: the failure that is reported for the mini-batch, or None.
+        failures: the items that are known to have failed, with their reasons. If a call failed as a whole, the items
+            that caused it are not known and not listed.
         elements: number of elements that ``run()`` returned, or None if it is not known, for example because ``run()``
             raised an exception.
-        scored_in_parts: number of items that were scored in calls with a part of the mini-batch, after the whole
-            mini-batch had failed.
-        is_contract_broken: whether the failure is treated as a broken contract: the scorer does not return one element
-            for each item, in the order of the items.
+        scored_in_parts: number of items that were scored in smaller calls after the whole mini-batch had failed.
+        is_contract_broken: whether the failure counts as a broken contract: the scorer does not return one element per
+            item, in order.
         is_final: whether further calls would fail too, because the scorer cannot be loaded.
-        columns: number of columns in the DataFrame that the user's code got, or 0 if it is not known.
-        unseen: pairs of a column's name and the number of its values for which the model has no category.
+        columns: number of columns in the DataFrame that was passed to the user's code, or 0 if it is not known.
+        unseen: pairs of a column name and the number of values in it for which the model has no category.
     """
 
     items: int
@@ -111,22 +106,20 @@ class Outcome:
 
 
 def failed_outcome(items: int, failure: Failure) -> Outcome:
-    """Return the outcome of a mini-batch in which no item was scored because of this failure."""
+    """Return the outcome of a mini-batch that failed as a whole."""
     return Outcome(items=items, scored=0, failure=failure)
 
 
 def describe_failure(
     error: BaseException, code: ErrorCode = ErrorCode.SCRIPT_RUN, code_folder: Path | None = None
 ) -> Failure:
-    """Return a failure that describes an exception of the user's code or of sparkscore.
-
-    If ``str(error)`` raises an exception itself, the failure has a fixed message.
+    """Return a `Failure` that describes an exception raised by the user's code or by sparkscore.
 
     Args:
-        error: the exception to describe.
-        code: code of the failure if the exception is not a `SparkscoreError`, which has its own code.
-        code_folder: folder of the user's code, or None. If it is given, the ``place`` of the failure may be a line in
-            one of its files.
+        error: the exception.
+        code: error code to use if the exception is not a `SparkscoreError`, which has its own code.
+        code_folder: folder with the user's code, in which the ``place`` of the failure is looked up. If None, the
+            ``place`` stays empty.
     """
     if isinstance(error, SparkscoreError):
         cause = "" if error.__cause__ is None else _traceback_of(error.__cause__)
@@ -143,19 +136,18 @@ def describe_failure(
 
 
 def _missing_module(error: BaseException) -> str:
-    """Return the name of a missing module if it seems to be the cause of the exception, or else an empty string."""
+    """Return the name of the module whose absence seems to have caused the exception, or an empty string."""
     causes = (each.__cause__ for each in _chain(error))
     contexts = (each.__context__ for each in _chain(error) if not each.__suppress_context__)
-    # An exception that is raised while an import error is handled may have a different cause. The import error is
-    # treated as its cause only if the exception is an ImportError itself. For example, pandas raises an ImportError
-    # while it handles the one about openpyxl.
+    # An exception that is raised while an import error is handled may have a different cause. The import error counts
+    # as its cause only if the exception is itself an ImportError, like the one that pandas raises without openpyxl.
     handled = contexts if type(error) is ImportError else ()
     found = (_module_of(each) for each in (error, *handled, *causes) if isinstance(each, ModuleNotFoundError))
     return next(filter(None, found), "")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception, then its cause or context, then the cause or context of that, and so on."""
+    """Yield an exception, followed by the chain of its causes and contexts."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -165,22 +157,19 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _module_of(error: ModuleNotFoundError) -> str:
-    """Return the name of the missing module in the exception's message, or an empty string if there is no name."""
+    """Return the module name in the exception's message, or an empty string."""
     found = _NO_MODULE.search(_text_of(error))
     return found[1] if found else ""
 
 
 def _storable(text: str) -> str:
-    """Return a string whose surrogates are escaped, because Arrow cannot store surrogates.
-
-    Python uses surrogates for bytes in file names that it cannot decode.
-    """
-    # `str.encode` is called, because `text.encode` may be a method of the user's own subclass of str.
+    """Escape surrogates, which Python uses for undecodable bytes in file names, and which Arrow cannot store."""
+    # Not `text.encode`, which a str subclass in the user's code may have overridden.
     return str.encode(text, errors="backslashreplace").decode()
 
 
 def _traceback_of(error: BaseException) -> str:
-    """Return the traceback of an exception as a string. If it is very long, its middle is left out."""
+    """Return the traceback of an exception as a string. The middle of a very long traceback is left out."""
     whole = _storable("".join(traceback.format_exception(error, chain=True)))
     if len(whole) <= _TRACEBACK_LENGTH:
         return whole
@@ -189,7 +178,7 @@ def _traceback_of(error: BaseException) -> str:
 
 
 def _text_of(error: BaseException) -> str:
-    """Return the message of an exception, or a fixed sentence if the exception's own ``str()`` raises an exception."""
+    """Return the message of an exception, or a fixed message if ``str(error)`` fails."""
     try:
         return str(error)
     except BaseException:  # noqa: BLE001 - the user's __str__ may raise anything
@@ -197,15 +186,15 @@ def _text_of(error: BaseException) -> str:
 
 
 def _place_of(error: BaseException, code_folder: Path | None) -> str:
-    """Return the file and line of the innermost stack frame in the code folder, or an empty string if there is none.
+    """Return the file name and line of the innermost stack frame in the code folder, or an empty string.
 
-    For a syntax error in a file of the code folder, the file name and line of the syntax error are returned.
+    For a syntax error in one of the folder's files, this is the position of the syntax error.
     """
     if code_folder is None:
         return ""
     lines = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    # Code with a syntax error has no frame, but the error contains its file name. Code that was compiled from a string
-    # has no file in the folder.
+    # Code with a syntax error has no stack frame, but the error contains the file name. Code that was compiled from a
+    # string has no file in the folder.
     if isinstance(error, SyntaxError) and error.filename:
         lines.append((error.filename, error.lineno))
     own = [(Path(file).name, line) for file, line in lines if Path(file).is_relative_to(code_folder)]

@@ -1,18 +1,18 @@
-"""Escape control characters in strings, so that a terminal shows them and does not obey them (driver and worker)."""
+"""Escape control characters in strings, so that a terminal does not interpret them (driver and worker)."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# Control characters including ESC and line breaks; Unicode's direction marks and line separators; and surrogates, which
+# Control characters including ESC and line breaks, Unicode direction marks and line separators, and surrogates, which
 # cannot be encoded for a terminal. Direction marks can make a string look like a different one.
 # Source: https://trojansource.codes/
 _ACTIVE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    r"""Return a string in which control characters, direction marks, line separators and surrogates are escaped.
+    r"""Escape the control characters, direction marks, line separators and surrogates in a string.
 
     >>> printable("a\x1b[31mb\nc")
     'a\\x1b[31mb\\nc'

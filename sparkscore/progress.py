@@ -1,4 +1,4 @@
-"""Show the progress of a run as a bar, as lines of text, in a notebook cell, or not at all (driver)."""
+"""Show the progress of a run as a progress bar, as lines of text, or in a notebook cell (driver)."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ _WHOLE_NUMBERS_FROM: Final = 10
 
 
 class ProgressDisplay(Protocol):
-    """The interface of a display that shows the progress of a run.
+    """Interface of a progress display.
 
     `start` is called once, then `update` repeatedly from another thread, and `finish` at most once at the end. After a
-    method has raised an exception, no further method is called.
+    method has raised an exception, no other method is called.
     """
 
     def start(self, total: int | None, item_type: str) -> None:
-        """Start to show progress.
+        """Start showing progress.
 
         Args:
-            total: number of all items, or None if it is not known before the items are read.
-            item_type: the type of the items, ``files`` or ``rows``.
+            total: total number of items, or None if it is not known.
+            item_type: ``files`` or ``rows``.
         """
 
     def update(self, items: int, failed: int) -> None:
         """Show new counts.
 
         Args:
-            items: number of items that are done, including failed items.
+            items: number of items processed so far, including failed items.
             failed: number of failed items.
         """
 
     def finish(self) -> None:
-        """Stop showing progress, whether all items are done or not."""
+        """Stop showing progress, whether or not all items have been processed."""
 
 
 class SilentDisplay:
@@ -69,13 +69,13 @@ class SilentDisplay:
 
 
 class BarDisplay:
-    """A progress bar on a terminal, with the counts, the rate and the remaining time.
+    """A progress bar in the terminal, with counts, rate and remaining time.
 
-    If the number of all items is not known, the bar only shows that the run is working, and no remaining time is shown.
+    If the total number of items is not known, the bar only shows activity, and there is no remaining time.
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        # Without auto_refresh, rich starts no thread, which could continue after the run has ended.
+        # With auto_refresh, rich would start a thread that could outlive the run.
         columns = (
             SpinnerColumn(finished_text=" "),
             TextColumn("scoring"),
@@ -88,7 +88,7 @@ class BarDisplay:
         self._task = self._progress.add_task("", start=False, total=None)
 
     def start(self, total: int | None, item_type: str) -> None:
-        """Show the empty bar."""
+        """Show an empty bar."""
         self._progress.start()
         self._progress.start_task(self._task)
         self._progress.update(self._task, total=total, item_type=item_type, failed=0, refresh=True)
@@ -98,7 +98,7 @@ class BarDisplay:
         self._progress.update(self._task, completed=items, failed=failed, refresh=True)
 
     def finish(self) -> None:
-        """Stop the bar, which stays on the terminal."""
+        """Stop updating the bar, and leave it in the terminal."""
         task = self._progress.tasks[0]
         if task.total is None:
             self._progress.update(self._task, total=task.completed, completed=task.completed)
@@ -106,10 +106,10 @@ class BarDisplay:
 
 
 class _CountColumn(ProgressColumn):
-    """The column of a progress bar that shows how many items are done, how many there are, and how many failed."""
+    """The progress bar column with the number of processed items, all items and failed items."""
 
     def render(self, task: Task) -> Text:
-        """Return the numbers as rich's `Text`, such as ``120/1,797 files, 3 failed``."""
+        """Return the counts, such as ``120/1,797 files, 3 failed``, as a rich `Text`."""
         total = "" if task.total is None else f"/{int(task.total):,}"
         text = Text(f"{int(task.completed):,}{total} {task.fields.get('item_type', '')}")
         if task.fields.get("failed"):
@@ -118,19 +118,20 @@ class _CountColumn(ProgressColumn):
 
 
 class _RateColumn(ProgressColumn):
-    """The column of a progress bar that shows how many items are done per second."""
+    """The progress bar column with the number of items processed per second."""
 
     def render(self, task: Task) -> Text:
-        """Return the rate as rich's `Text`, such as ``12/s``. The text is empty as long as no item is done."""
+        """Return the rate, such as ``12/s``, as a rich `Text`, which is empty until an item has been processed."""
         whole = task.completed / task.elapsed if task.elapsed else 0.0
         rate = (task.speed or whole) if not task.finished else whole
         return Text(f"{_number(rate)}/s" if rate else "", style="progress.data.speed")
 
 
 class LineDisplay:
-    """A display that writes lines of text to a stream, or to standard error if the stream is None.
+    """A display that writes lines of text to a stream (by default, to stderr).
 
-    A line is written at the first update after two seconds, then at intervals that grow to 30 seconds, and at the end.
+    The first line is written after two seconds, further lines at intervals of up to 30 seconds, and a last line at the
+    end.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -140,11 +141,11 @@ class LineDisplay:
         self._next_line_s = _FIRST_LINE_AFTER_S
 
     def start(self, total: int | None, item_type: str) -> None:
-        """Reset the counts and start to measure the time."""
+        """Reset the counts and the timer."""
         self._state = _State(total, item_type)
 
     def update(self, items: int, failed: int) -> None:
-        """Write a line with the new counts if enough time has passed since the start or the last line."""
+        """Write a line with the new counts if enough time has passed."""
         self._state.items, self._state.failed = items, failed
         if self._state.elapsed_s >= self._next_line_s:
             self._write(self._state.describe())
@@ -160,27 +161,27 @@ class LineDisplay:
 
 
 class NotebookDisplay:
-    """A display in the output of a notebook cell, which is updated in place. It needs IPython, but no widgets."""
+    """A display that is updated in place in the output of a notebook cell. It needs IPython, but no widgets."""
 
     def __init__(self) -> None:
         self._state = _State()
         self._handle: Any = None
 
     def start(self, total: int | None, item_type: str) -> None:
-        """Add the progress to the output of the cell that is running."""
+        """Add the display to the output of the running cell."""
         from IPython.display import display  # noqa: PLC0415 - this display is chosen only if IPython runs
 
         self._state = _State(total, item_type)
-        # The output must be created in the main thread, because otherwise it is not part of the running cell.
+        # The output must be created in the main thread. Otherwise, it is not part of the running cell.
         self._handle = display(self._bundle(self._state.describe()), raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def update(self, items: int, failed: int) -> None:
-        """Show the new counts in the output of the cell."""
+        """Show the new counts in the cell output."""
         self._state.items, self._state.failed = items, failed
         self._show(self._state.describe())
 
     def finish(self) -> None:
-        """Show the final counts and the total time in the output of the cell."""
+        """Show the final counts and the total time in the cell output."""
         self._show(self._state.describe_end())
 
     def _show(self, text: str) -> None:
@@ -188,9 +189,9 @@ class NotebookDisplay:
             self._handle.update(self._bundle(text), raw=True)
 
     def _bundle(self, text: str) -> dict[str, str]:
-        """Return a line of text in the formats that IPython displays: plain text, and HTML with a progress bar.
+        """Return a line of text as plain text and as HTML, by MIME type.
 
-        The dictionary has the MIME types as keys. There is no bar if the number of all items is not known.
+        The HTML includes a progress bar if the total number of items is known.
         """
         share = "" if self._state.total is None else f' value="{self._state.items}" max="{max(self._state.total, 1)}"'
         bar = f'<progress{share} style="width:20em"></progress>' if self._state.total is not None else ""
@@ -198,7 +199,7 @@ class NotebookDisplay:
 
 
 class _State:
-    """The counts that a display shows, and the time since the start of the display."""
+    """The counts that a display shows, and its start time."""
 
     def __init__(self, total: int | None = None, item_type: str = "items") -> None:
         self.total = total
@@ -209,7 +210,7 @@ class _State:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the start of the display."""
+        """Seconds since the display was started."""
         return time.monotonic() - self._start
 
     def describe(self) -> str:
@@ -223,7 +224,7 @@ class _State:
         return ", ".join(parts)
 
     def describe_end(self) -> str:
-        """Return the last line of a display, with the counts and the total time."""
+        """Return the last line, such as ``scoring: 200 of 200 files, in 20 s``."""
         return f"{self._counts()}, in {_duration(self.elapsed_s)}"
 
     def _counts(self, share: str = "") -> str:
@@ -233,10 +234,9 @@ class _State:
 
 
 def choose_display() -> ProgressDisplay:
-    """Return the display that suits this process.
+    """Return a `NotebookDisplay` in a notebook, a `BarDisplay` on a terminal, or else a `LineDisplay`.
 
-    This is a `NotebookDisplay` in a notebook, a `BarDisplay` if standard error is a terminal that can move its cursor
-    (``TERM`` is not ``dumb``), or else a `LineDisplay`.
+    A terminal that cannot move its cursor (``TERM=dumb``) gets a `LineDisplay`, too.
     """
     if _is_notebook():
         return NotebookDisplay()
@@ -259,15 +259,15 @@ def follow(
     item_type: str,
     also: Callable[[ItemsDone], None] = lambda _: None,
 ) -> Iterator[None]:
-    """Show the progress of a run's tasks on a display while the body of the ``with`` statement runs.
+    """Show the progress of a run during the ``with`` block.
 
-    If the display raises an exception, the run continues, and the display is no longer updated.
+    If the display raises an exception, the run continues without it.
 
     Args:
-        display: the display, which is started and finished by this function.
-        read: function that returns how many items all tasks have done so far, and how many of these items failed.
-        total: number of all items, or None if it is not known.
-        item_type: the type of the items, ``files`` or ``rows``.
+        display: the display, which this function starts and finishes.
+        read: function that returns the number of items that all tasks have processed, and how many of them failed.
+        total: total number of items, or None if it is not known.
+        item_type: ``files`` or ``rows``.
         also: another function to call with each result of `read`.
     """
     guarded = _GuardedDisplay(display)
@@ -291,13 +291,10 @@ def _poll(
     stop: threading.Event,
     also: Callable[[ItemsDone], None],
 ) -> None:
-    """Read the counts at regular intervals until `stop` is set, and then once more.
-
-    The counts are shown on the display each time, and passed to `also`.
-    """
+    """Read and display the counts at regular intervals until `stop` is set, and pass them to `also`."""
     is_over = False
     while not is_over:
-        # The counts are read once more after the end, so that the final counts are shown.
+        # They are read once more after the end, so that the final counts are shown.
         is_over = stop.wait(_SECONDS_BETWEEN_READS)
         done = read()
         display.show(done)
@@ -307,7 +304,7 @@ def _poll(
 class _GuardedDisplay:
     """Calls a display from several threads, and logs its exceptions instead of raising them.
 
-    The display is no longer updated after it has raised an exception, or after `finish`.
+    After an exception or after `finish`, the display is no longer updated.
     """
 
     def __init__(self, display: ProgressDisplay) -> None:
@@ -325,7 +322,7 @@ class _GuardedDisplay:
                 self._display.update(done.items, done.failed)
 
     def finish(self) -> None:
-        # If a thread hangs in the display, it keeps the lock. The run does not wait for it.
+        # A thread that hangs in the display keeps the lock. The run does not wait for it.
         is_mine = self._lock.acquire(timeout=_SECONDS_TO_STOP / 4)
         try:
             with self._guard():
@@ -338,7 +335,7 @@ class _GuardedDisplay:
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
-        """Log an exception that the body of the ``with`` statement raises, and stop updating the display."""
+        """If the ``with`` block raises an exception, log it and stop updating the display."""
         try:
             yield
         except Exception:  # the display may be the user's, and must not make a run fail
@@ -351,7 +348,7 @@ def _number(value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Return a duration as a string such as ``4 min 10 s``."""
+    """Format a duration, for example as ``4 min 10 s``."""
     if seconds < _WHOLE_NUMBERS_FROM:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), _SECONDS_IN_A_MINUTE)

@@ -1,8 +1,10 @@
 """Mask secrets in strings and dictionaries before they are shown or stored (driver and worker).
 
-A secret is recognised in three ways: by its form, such as an Azure SAS signature or a token with a known prefix; by its
-name, such as ``password=`` or the key in a dictionary; or by its value, for example because an environment variable
-with the name of a secret has this value.
+A secret is recognised in one of three ways:
+
+- by its form, such as an Azure SAS signature or a token with a known prefix;
+- by its name, such as ``password=`` in a string or a key in a dictionary;
+- by its value, if the value is known to be secret, for example from an environment variable such as ``DB_PASSWORD``.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ MASK: Final = "***"
 _NAME: Final = r"(?P<name>[\w.-]{1,160})"
 _QUOTED: Final = r"""b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'"""
 _VALUE: Final = rf"""(?P<value>{_QUOTED}|[A-Za-z_.]{{1,40}}\((?:{_QUOTED})\)|(?:[^\s;&,"']|,(?!\s))+)"""
-# Values that are not secrets, even if their name is that of a secret.
+# Values that are not secrets, even if their names suggest it.
 _NO_SECRETS: Final = frozenset({"", "none", "null", "true", "false", "yes", "no", MASK})
 
 # Each pattern keeps the text of its group 'kept' (the setting's name, the URL's scheme) and masks the rest.
@@ -98,7 +100,7 @@ _AWS_SECRET: Final = re.compile(
 _AZURE_KEY: Final = re.compile(r"(?<![A-Za-z0-9/+_.-])(?P<value>[A-Za-z0-9/+]{86}==)(?![A-Za-z0-9/+=_-])")
 _FEWEST_CHANGES: Final = 15
 
-# Values with a name. A folder such as '/token=abc/' is a partition of a table, not a setting.
+# Values with a name. A folder such as '/token=abc/' is a table partition, not a setting.
 _NAMED: Final = tuple(
     re.compile(pattern)
     for pattern in (
@@ -144,10 +146,10 @@ _COUNT: Final = re.compile(r"\d{1,6}\.?")
 
 
 def redact(text: str) -> str:
-    """Return a string in which each recognised secret is replaced with ``***``.
+    """Replace each secret in a string with ``***``.
 
-    A secret is recognised by its form, such as that of an access token, or by the name before it, such as
-    ``password=``. The secrets that `remember_secrets` and `remember_values` added are masked, too.
+    Secrets are recognised by their form, such as an access token, or by the name before them, such as ``password=``.
+    The values added by `remember_secrets` and `remember_values` are masked, too.
 
     >>> redact("https://account.blob.core.windows.net/in?sv=2024&sig=aB3%2Fx")
     'https://account.blob.core.windows.net/in?sv=2024&sig=***'
@@ -176,7 +178,7 @@ def _masked_if_named_so(match: re.Match[str]) -> str:
     name, value = match["name"], match["value"].strip("\\\"'")
     if not is_secret_key(name) or value.lower() in _NO_SECRETS or (is_counted(name) and _COUNT.fullmatch(value)):
         return match[0]
-    # A value that another pattern has masked stays unchanged.
+    # A value that another pattern has already masked is not changed.
     return match[0] if MASK in value else _masked(match)
 
 
@@ -188,10 +190,9 @@ def _is_user_and_password(text: str) -> bool:
 
 
 def _is_random(text: str) -> bool:
-    """Return whether a string looks like a random key, with many changes between upper case, lower case and digits.
+    """Return whether a string looks like a random key, which often switches between upper case, lower case and digits.
 
-    Paths usually change less often. A hexadecimal digest does not count as random, because all its letters have the
-    same case.
+    Paths usually switch less often. A hexadecimal digest does not count, because its letters all have the same case.
     """
     classes = ["a" if one.islower() else "A" if one.isupper() else "0" if one.isdigit() else "/" for one in text]
     changes = sum(one != other for one, other in pairwise(classes))
@@ -199,24 +200,24 @@ def _is_random(text: str) -> bool:
 
 
 def _forms_of(value: str) -> set[str]:
-    """Return the forms in which a secret may appear: unchanged, escaped as in ``repr`` or JSON, and its single lines.
+    """Return the forms in which a secret may appear: unchanged, escaped as by ``repr`` or JSON, or line by line.
 
-    Single lines are returned only if the secret has several lines. Lines of fewer than eight characters are left out.
+    Lines of fewer than eight characters are left out.
     """
     lines = [line for line in value.splitlines() if len(line) >= _LONG_LINE] if "\n" in value else []
     return {value, repr(value)[1:-1], json.dumps(value)[1:-1], *lines}
 
 
 class RedactingFormatter(logging.Formatter):
-    """A log formatter that masks the secrets in log records, including their tracebacks."""
+    """A log formatter that masks secrets in log records, including tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the formatted log record with its secrets masked."""
+        """Format a log record and mask its secrets."""
         return redact(super().format(record))
 
 
 class _KnownValues:
-    """The secret values to mask in strings, and the listeners: functions to call when new values are added."""
+    """Secret values to mask, and functions to call when new values are added (listeners)."""
 
     _LONG, _SHORTEST = 8, 4
 
@@ -226,50 +227,49 @@ class _KnownValues:
         self._listeners: list[Callable[[Iterable[str]], None]] = []
 
     def add(self, values: Iterable[str]) -> None:
-        """Add secret values, which `masked` then replaces. If any of them is new, call all listeners.
+        """Add secret values to mask, and call all listeners if any of the values are new.
 
-        Each value is masked unchanged, as escaped by ``repr`` or JSON, and, if it has several lines, line by line.
-        Values of fewer than four characters are ignored.
+        Each value is masked in all forms that `_forms_of` returns. Values of fewer than four characters are ignored.
         """
         found = self._values | {form for value in values for form in _forms_of(value) if len(form) >= self._SHORTEST}
         if found == self._values:
             return
         self._values = found
-        # The longest first: one may be the beginning of another.
+        # Longest first, because one value may be a prefix of another.
         longest_first = sorted(found, key=lambda value: (-len(value), value))
         self._pattern = re.compile("|".join(self._as_pattern(value) for value in longest_first))
         for listener in self._listeners:
             listener(found)
 
     def listen(self, listener: Callable[[Iterable[str]], None]) -> None:
-        """Call a function now with all secret values, and again with all of them each time that new ones are added.
+        """Call a function with all secret values, now and whenever new values are added.
 
-        Each value is passed unchanged, as escaped by ``repr`` and JSON, and line by line.
+        Each value is passed in all forms that `_forms_of` returns.
         """
         self._listeners.append(listener)
         listener(self._values)
 
     def _as_pattern(self, value: str) -> str:
-        """Return a regular expression that matches a value. A short value is matched only as a whole word."""
+        """Return a regular expression for a value. A short value matches only as a whole word."""
         escaped = re.escape(value)
         return escaped if len(value) >= self._LONG else rf"(?<!\w){escaped}(?!\w)"
 
     def masked(self, text: str) -> str:
-        """Return the string with each of the added values replaced with ``***``."""
+        """Replace each of the values in a string with ``***``."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
 
 _LONG_LINE: Final = 8
-# Global on purpose: a secret that any part of the process knows must not be shown in the logs and errors of any thread,
-# nor in those of libraries that are unrelated to runs.
+# Global on purpose: a secret that is known anywhere in the process must not appear in the logs or errors of any thread,
+# including those of libraries that are unrelated to runs.
 _known: Final = _KnownValues()
 
 
 def remember_secrets(settings: object) -> None:
-    """Make `redact` mask the secrets in settings or environment variables from now on, in all threads.
+    """Make `redact` mask the secrets that `secrets_among` finds in settings or environment variables.
 
-    The secrets are those that `secrets_among` finds. A secret of four to seven characters is masked only where it is a
-    whole word. A shorter secret is not remembered.
+    They are masked from now on, in all threads. Secrets of four to seven characters are masked only as whole words, and
+    shorter ones are ignored.
 
     Args:
         settings: nested dictionaries and lists.
@@ -280,16 +280,16 @@ def remember_secrets(settings: object) -> None:
 def remember_values(values: Iterable[str]) -> None:
     """Make `redact` mask these secrets from now on, in all threads.
 
-    A secret of four to seven characters is masked only where it is a whole word. A shorter secret is not remembered.
+    Secrets of four to seven characters are masked only as whole words, and shorter ones are ignored.
     """
     _known.add(values)
 
 
 def on_new_secrets(listener: Callable[[Iterable[str]], None]) -> None:
-    """Call a function now with all secrets that this process remembers, and again each time that new ones are added.
+    """Call a function with all remembered secrets, now and whenever new secrets are added.
 
-    Each call gets all secrets, not only the new ones. Each secret is passed unchanged, as escaped by ``repr`` and
-    JSON, and line by line.
+    Each call passes all secrets, not only the new ones. A secret is passed in several forms: unchanged, escaped as by
+    ``repr`` and by JSON, and line by line.
     """
     _known.listen(listener)
 
@@ -297,11 +297,11 @@ def on_new_secrets(listener: Callable[[Iterable[str]], None]) -> None:
 def secrets_among(tree: object) -> list[str]:
     """Return the secrets in nested dictionaries and lists.
 
-    A string is a secret if its key, or the command-line flag before it, is the name of a secret. Short numbers, words
-    such as ``true`` and paths that exist are left out, because they are unlikely to be secrets.
+    A string counts as a secret if its key, or the command-line flag before it, is the name of a secret. Short numbers,
+    words such as ``true`` and existing paths are left out, because they are unlikely to be secrets.
 
-    A part of a string is a secret if it has the form of one, such as the user and password in a URL. Parts that are
-    short, or that consist of letters only, are left out.
+    A part of a string counts as a secret if it looks like one, such as the user and password in a URL. Parts that are
+    short or contain only letters are left out.
     """
     texts = [text for text in _secret_texts(tree, is_secret=False) if _is_telling(text)]
     return [*texts, *(part for text in _all_texts(tree) for part in _secret_parts(text))]
@@ -316,14 +316,14 @@ def _all_texts(value: object) -> Iterator[str]:
 
 
 def _secret_parts(text: str) -> Iterator[str]:
-    """Yield the parts of a string that have the form of a secret, such as the user and password in a URL.
+    """Yield the parts of a string that look like secrets, such as the user and password in a URL.
 
-    Parts of fewer than eight characters, parts with only letters, and parts that are already masked are left out.
+    Parts that have fewer than eight characters, contain only letters, or are already masked are left out.
     """
     for pattern in _FORMS:
         for match in pattern.finditer(text):
             part = match[0][len(match["kept"]) :]
-            # A part with letters only may be a user's name, which paths contain too.
+            # Letters only may be a user name, which paths contain too.
             if len(part) >= _LONG_LINE and MASK not in part and not part.isalpha():
                 yield part
 
@@ -349,8 +349,8 @@ def redact_mapping(value: object) -> object:
     """Return a copy of nested dictionaries and lists with their secrets masked.
 
     A string or number is replaced with ``***`` if its key, or the command-line flag before it, is the name of a secret.
-    In other strings, the secrets that `secrets_among` finds in ``value`` are masked, and so is what has the form of a
-    secret. Secrets that were only passed to `remember_secrets` are not masked. Tuples become lists.
+    In all other strings, parts that look like secrets are masked, and so are the secrets that `secrets_among` finds in
+    ``value``. Secrets that are known only from `remember_secrets` are not masked. Tuples become lists.
 
     >>> redact_mapping({"user": "ada", "password": "x", "urls": ["https://ada:x@host"]})
     {'user': 'ada', 'password': '***', 'urls': ['https://***@host']}
@@ -375,11 +375,11 @@ def _redacted(value: object, redact_text: Callable[[str], str], *, is_secret: bo
 
 
 def _items(value: object, *, is_secret: bool) -> Iterator[tuple[object, bool]]:
-    """Yield the values of a dictionary, or the items of a list, each together with whether it is a secret.
+    """Yield each value in a dictionary or list, together with whether it is a secret.
 
     Args:
-        value: the dictionary or list; any other value yields nothing.
-        is_secret: whether the dictionary or list is itself a secret, so that all of its items are secrets.
+        value: the dictionary or list. Any other value yields nothing.
+        is_secret: whether the dictionary or list itself is a secret, and therefore all of its values are.
     """
     if isinstance(value, Mapping):
         # Kubernetes writes a variable as {name: DB_PASS, value: …}.
@@ -388,7 +388,7 @@ def _items(value: object, *, is_secret: bool) -> Iterator[tuple[object, bool]]:
         for key, item in value.items():
             yield item, is_secret or is_secret_key(str(key)) or (is_variable and str(key).lower() == "value")
     elif isinstance(value, (list, tuple)):
-        # Arguments of a command line: the item after '--api-key' is the key.
+        # In a list of command-line arguments, the item after '--api-key' is the key.
         after_flag = [False, *(_is_secret_flag(item) for item in value)]
         for item, is_argument in zip(value, after_flag, strict=False):
             yield item, is_secret or is_argument

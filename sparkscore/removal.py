@@ -1,8 +1,8 @@
 """Remove, rename and replace files and folders, but remove only what sparkscore created (driver and worker).
 
-Callers must remove a file only if sparkscore chose its name, or if a list that sparkscore wrote contains it. A folder
-with content is removed only if it or a folder above it contains a marker file, which `make_folder` and `mark_made`
-write. Symbolic links in such a folder are removed, but not followed.
+Callers must remove a file only if sparkscore chose its name, or if it is in a list that sparkscore wrote. A folder
+that is not empty is removed only if it, or a parent folder, contains the marker file that `make_folder` and
+`mark_made` write. Symbolic links in such a folder are removed, but not followed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-#: File that marks a folder as created by sparkscore. The folder may be removed with its content.
+#: Marks a folder as created by sparkscore, so that it may be removed together with its contents.
 MADE_BY_US: Final = ".made-by-sparkscore"
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file or link that sparkscore created, if it exists."""
+    """Remove a file or link, if it exists. Callers must make sure that sparkscore created it."""
     path.unlink(missing_ok=True)
 
 
@@ -43,12 +43,14 @@ def size_of_made(folder: Path) -> int:
 
 
 def make_folder(prefix: str, parent: Path | None = None, *, ends_with_process: bool = False) -> Path:
-    """Create a folder with a random name, which `remove_made` may remove with its content, and return its path.
+    """Create a marked folder with a random name, and return its path.
+
+    The mark allows `remove_made` to remove the folder and its contents.
 
     Args:
-        prefix: beginning of the folder's name.
-        parent: folder in which the new folder is created; the system's folder for temporary files if None.
-        ends_with_process: whether the new folder is removed when this process ends, unless the process is killed.
+        prefix: prefix of the folder's name.
+        parent: folder in which to create the new folder, or None for the system's temporary folder.
+        ends_with_process: whether to remove the folder when this process ends, unless the process is killed.
     """
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     mark_made(folder)
@@ -59,7 +61,7 @@ def make_folder(prefix: str, parent: Path | None = None, *, ends_with_process: b
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """Create a temporary folder for the body of a ``with`` statement, and remove it afterwards."""
+    """Create a temporary folder for the ``with`` block, and remove it afterwards."""
     folder = make_folder(prefix)
     try:
         yield folder
@@ -68,19 +70,18 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
 
 
 def mark_made(folder: Path) -> None:
-    """Mark a folder as created by sparkscore, so that `remove_made` may remove it with its content.
+    """Mark a folder as created by sparkscore, so that `remove_made` may remove it and its contents.
 
     Args:
-        folder: an existing folder whose name sparkscore generated, such as a digest or a random string.
+        folder: an existing folder whose name sparkscore generated, for example from a digest.
     """
     (folder / MADE_BY_US).touch()
 
 
 def remove_made(folder: Path) -> None:
-    """Remove a folder that `make_folder` or `mark_made` has marked, with its content.
+    """Remove a folder and its contents if `make_folder` or `mark_made` has marked it.
 
-    A folder without the mark stays. If a file cannot be removed, no error is raised, and the folder stays with the
-    remaining files.
+    If a file cannot be removed, no error is raised, and the folder is kept with the remaining files.
     """
     if not _is_made(folder):
         return
@@ -95,15 +96,15 @@ def remove_made(folder: Path) -> None:
 
 
 def remove_below(made: Path, path: Path) -> None:
-    """Remove a file or a folder with its content from a folder that `make_folder` or `mark_made` has marked.
+    """Remove a file, or a folder and its contents, from a folder that `make_folder` or `mark_made` has marked.
 
     Args:
         made: the marked folder.
-        path: the file or folder to remove, which must be directly in the marked folder.
+        path: the file or folder to remove, directly in the marked folder.
 
     Raises:
         OSError: the file or folder cannot be removed.
-        ValueError: `made` has no mark, or `path` is not directly in it.
+        ValueError: `made` is not marked, or `path` is not directly in it.
     """
     if path.parent != made or not _is_made(made):
         raise ValueError(f"'{path}' is in no folder that sparkscore made")
@@ -111,10 +112,7 @@ def remove_below(made: Path, path: Path) -> None:
 
 
 def _remove_tree(path: Path) -> None:
-    """Remove a file, a link, or a folder with its content.
-
-    Callers must check first that it is in a marked folder.
-    """
+    """Remove a file, a link, or a folder and its contents. Callers must check first that it is in a marked folder."""
     if path.is_symlink() or not path.is_dir():
         remove_file(path)
         return
@@ -124,10 +122,10 @@ def _remove_tree(path: Path) -> None:
 
 
 def move_new(path: Path, target: Path) -> None:
-    """Rename a file or folder to a path at which nothing exists yet.
+    """Rename a file or folder without replacing anything.
 
     Raises:
-        FileExistsError: something exists at the target, even if it is an empty folder or a broken link.
+        FileExistsError: the target exists, even if it is only an empty folder or a broken link.
         OSError: the file or folder cannot be renamed.
     """
     if os.path.lexists(target):
@@ -136,10 +134,10 @@ def move_new(path: Path, target: Path) -> None:
 
 
 def put_in_place(unfinished: Path, path: Path) -> None:
-    """Rename a completely written file to its final path. An older file at this path is replaced.
+    """Move a completely written file to its final path, replacing any existing file.
 
     Args:
-        unfinished: the file under its temporary name.
+        unfinished: the temporary path of the file.
         path: the final path.
     """
     unfinished.replace(path)

@@ -1,9 +1,9 @@
 """Write logs of limited size: a full log is kept as ``<file>.before``, and older lines are lost (driver and worker).
 
-This module is also a program that copies its standard input to such a log. The JVM writes its output through a pipe to
-this program, because a log that the JVM itself had open could not be replaced when it is full. The program masks
-secrets, because scripts print to this log, too. It reads the secrets from a second pipe and not from its command line,
-which every user of the machine can see.
+This module is also a program that copies its standard input to such a log. The JVM pipes its output to this program,
+because a log that the JVM itself kept open could not be replaced when full. The program also masks secrets, because
+scripts print to this log, too. It reads the secrets from a second pipe, because its command line would be visible to
+every user of the machine.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Final
 
-#: Size in bytes at which a log is full. A log and its ``<file>.before`` together take about twice this size at most.
+#: Size in bytes at which a log is full. A log and its ``<file>.before`` together use at most about twice this size.
 MOST_BYTES: Final = 10 * 1024 * 1024
-# Not ``.1``, which another program that rotates logs may use.
+# Not ``.1``, which other programs that rotate logs may use.
 _BEFORE: Final = ".before"
 _READ_BYTES: Final = 1 << 16
 _DRAIN_SECONDS: Final = 5.0
@@ -33,7 +33,7 @@ def rotating_handler(file: Path, *, delay: bool = False) -> RotatingFileHandler:
 
     Args:
         file: path of the log.
-        delay: whether the file is created only when the first line is written.
+        delay: whether to create the file only when the first line is written.
     """
     handler = RotatingFileHandler(
         file, maxBytes=MOST_BYTES, backupCount=1, encoding="utf-8", delay=delay, errors="backslashreplace"
@@ -43,20 +43,17 @@ def rotating_handler(file: Path, *, delay: bool = False) -> RotatingFileHandler:
 
 
 def make_room(file: Path) -> None:
-    """Copy a log to ``<file>.before`` and empty it if it is full, so that new lines can be appended.
-
-    Nothing happens if the log is not full or does not exist.
-    """
+    """If a log is full, copy it to ``<file>.before`` and empty it."""
     if file.exists() and file.stat().st_size > MOST_BYTES:
         with file.open("r+b") as log:
             _empty(log.fileno(), str(file))
 
 
 class PipedLog:
-    """A process that copies data from a pipe into a log of limited size, until all writers have closed the pipe."""
+    """A process that copies data from a pipe to a log of limited size, until all writers have closed the pipe."""
 
     def __init__(self, file: Path) -> None:
-        """Start the process that copies data from the pipe to the log.
+        """Start the process.
 
         Args:
             file: path of the log.
@@ -67,7 +64,7 @@ class PipedLog:
         secrets, self._secrets = os.pipe()
         os.set_blocking(self._secrets, False)
         try:
-            # In a separate session, because Ctrl-C must not end it before it has written the last lines of the others.
+            # In a session of its own, so that Ctrl-C does not end it before it has written the others' last lines.
             self._process = subprocess.Popen(  # noqa: S603 - this module
                 [sys.executable, "-I", "-S", __file__, str(file.absolute()), str(MOST_BYTES), str(secrets)],
                 stdin=subprocess.PIPE,
@@ -83,18 +80,18 @@ class PipedLog:
             os.close(secrets)
 
     def mask(self, secrets: Iterable[str]) -> None:
-        """Send secrets to the process, which masks them in the data that it reads from the pipe from now on.
+        """Send secrets to the process, which masks them in all data that it reads from now on.
 
-        If the process has ended or is blocked, some or all of the secrets are not sent, and no error is raised.
+        No error is raised if the process has ended or is blocked.
         """
         lines = "".join(json.dumps(secret) + "\n" for secret in secrets)
-        # A process that has ended or is blocked does not write to the log, so an error does no harm.
+        # A process that has ended or is blocked does not write to the log, so an error is harmless.
         with suppress(OSError):
             os.write(self._secrets, lines.encode())
 
     @property
     def pipe(self) -> IO[bytes]:
-        """The end of the pipe to which other processes write."""
+        """The end of the pipe that other processes write to."""
         if self._process.stdin is None:
             raise RuntimeError("the process was started without a pipe")
         return self._process.stdin
@@ -104,7 +101,7 @@ class PipedLog:
         self.pipe.close()
 
     def drain(self) -> None:
-        """Close the pipe, and wait at most five seconds until the process has written everything to the log."""
+        """Close the pipe, and wait up to five seconds for the process to write everything to the log."""
         self.close()
         try:
             self._process.wait(_DRAIN_SECONDS)
@@ -113,13 +110,13 @@ class PipedLog:
 
 
 def copy_to_log(output: int, secrets: int, file: str, most_bytes: int) -> None:
-    """Read data from a file descriptor until it ends, and append the data to a log with secrets masked.
+    """Read data from a file descriptor until its end, and append it to a log with secrets masked.
 
     Data that cannot be written, for example because the disk is full, is lost.
 
     Args:
-        output: file descriptor from which the data is read.
-        secrets: file descriptor from which the secrets are read, each as a JSON string on its own line.
+        output: file descriptor to read the data from.
+        secrets: file descriptor to read the secrets from, each as a JSON string on its own line.
         file: path of the log. A full log is copied to ``<file>.before`` and emptied.
         most_bytes: size in bytes at which the log is full.
     """
@@ -132,9 +129,9 @@ def copy_to_log(output: int, secrets: int, file: str, most_bytes: int) -> None:
 
 
 def _read(output: int, secrets: int, mask: _Mask) -> bytes:
-    """Wait for data from `output` and return the data, or empty bytes at the end of `output`.
+    """Wait for data from `output` and return it. At the end of `output`, return empty bytes.
 
-    Secrets that arrive from `secrets` before the data are added to the mask first.
+    Secrets that arrive before the data are added to the mask first.
     """
     watched = [output, secrets]
     while True:
@@ -154,7 +151,7 @@ def _append(log: int, file: str, data: bytes, size: int, most_bytes: int) -> int
             size = 0
             _empty(log, file)
         return size + os.write(log, data)
-    # A full disk must not stop the processes that write to the pipe. Lines that do not fit are lost.
+    # A full disk must not block the processes that write to the pipe. Lines that do not fit are lost.
     except OSError:
         return size
 
@@ -162,12 +159,12 @@ def _append(log: int, file: str, data: bytes, size: int, most_bytes: int) -> int
 class _Mask:
     """Masks secrets in a stream of bytes.
 
-    The stream arrives in pieces, and a secret may begin in one piece and end in the next. So `masked` keeps back the
-    last bytes of a piece if they may be the beginning of a secret. At the end of the stream, `rest` returns the bytes
-    that are still kept back.
+    The stream arrives in pieces, and a secret may begin in one piece and end in the next. Therefore, `masked` holds
+    back the last bytes of a piece if a secret may begin there. At the end of the stream, `rest` returns the bytes that
+    are still held back.
     """
 
-    # As in `sparkscore.redaction`: a shorter secret is masked only as a whole word.
+    # As in `sparkscore.redaction`, shorter secrets are masked only as whole words.
     _LONG = 8
 
     def __init__(self) -> None:
@@ -205,8 +202,8 @@ class _Mask:
     def _begins(self, data: bytes, secret: bytes) -> int:
         """Return how many bytes at the end of the data may be the beginning of a secret.
 
-        This includes a complete secret that is short, because the next data may continue the word. Short secrets are
-        masked only as whole words.
+        They may also be a complete short secret. Short secrets are masked only as whole words, and the word may
+        continue in the next piece.
         """
         most = len(secret) - (len(secret) >= self._LONG)
         return next((size for size in range(min(most, len(data)), 0, -1) if data.endswith(secret[:size])), 0)
@@ -216,9 +213,9 @@ class _Mask:
 
 
 def _empty(log: int, file: str) -> None:
-    """Copy a log to ``<file>.before``, and empty it even if the copy fails.
+    """Copy a log to ``<file>.before`` and empty it, even if the copy fails.
 
-    The log is read and emptied through its open file descriptor, so this works even if its path was replaced.
+    The log is read and emptied through its open file descriptor, in case another file is now at its path.
     """
     try:
         with Path(f"{file}{_BEFORE}").open("wb") as before:

@@ -1,7 +1,7 @@
 """Decide from the name of a setting whether its value is a secret (driver and worker).
 
-A name is split into words. ``DB_PASS`` and ``openaiKey`` are names of secrets. ``max_tokens``, ``primary_key`` and
-``password_field`` contain similar words, but they are names of a number, a column and a field.
+The decision depends on the words in the name. ``DB_PASS`` and ``openaiKey`` are names of secrets. ``max_tokens``,
+``primary_key`` and ``password_field`` contain similar words, but name a number, a column and a field.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ABOUT: Final = _words(
     "size sizes type types policy url uri endpoint error exception expiry expires ttl age index idx position offset "
     "manager provider format usage used ratio budget min max error errors enabled required"
 )
-# These mean a secret at any position of a name, even inside a word: 'pgpassword', 'clientSecret', 'accessKeyId'.
+# These indicate a secret anywhere in a name, even inside a word: 'pgpassword', 'clientSecret', 'accessKeyId'.
 _ANYWHERE: Final = re.compile(
     r"secret(?!ar)|p[a4]ssw(?:[o0]r)?d|passwort|kennwort|contrase|motdepasse|wachtwoord|passphrase|passcode|pwd"
     r"|credential|connectionstring|connstr|dockerconfigjson|fernet"
@@ -40,7 +40,7 @@ _SERVICES: Final = _words(
 )
 _LOGINS: Final = _SERVICES | _words("db database sql postgres pg mysql mongo redis smtp ftp sftp ssh ldap kafka root")
 _NO_AUTH: Final = _words("use no enable disable with require requires need needs is has")
-# 'max_tokens', 'eos_token': a number of tokens, or a token in the text of a language model.
+# 'max_tokens', 'eos_token': a number of tokens, or a token of a language model.
 _TEXT_TOKEN: Final = _words(
     "pad eos bos sep cls mask unk special start end first last next prev stop word image audio vocab max min num n "
     "total per each new avg mean text target source prompt completion generated cached forced additional "
@@ -64,7 +64,7 @@ _FORWARD_PASS: Final = _words(
 
 @lru_cache(maxsize=4096)
 def is_secret_key(key: str) -> bool:
-    """Return whether the name of a setting indicates that its value is a secret.
+    """Return whether a setting is a secret, judging by its name.
 
     >>> is_secret_key("DB_PASSWORD"), is_secret_key("TOKENIZERS_PARALLELISM"), is_secret_key("max_tokens")
     (True, False, False)
@@ -83,7 +83,7 @@ def is_secret_key(key: str) -> bool:
 
 
 def is_counted(key: str) -> bool:
-    """Return whether a name that can be that of a secret is also a usual name for a number, as in ``token=17``.
+    """Return whether the name of a secret is also a common name for a number, as in ``token=17``.
 
     >>> is_counted("token"), is_counted("HF_TOKEN")
     (True, False)

@@ -1,4 +1,4 @@
-"""Decide whether more items or mini-batches have failed than a run tolerates (driver and worker)."""
+"""Decide whether more items or mini-batches have failed than the run tolerates (driver and worker)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from dataclasses import dataclass
 class Tolerance:
     """How many items and mini-batches may fail before the run fails.
 
-    An allowed number of -1 or a percentage of None means that there is no limit. The allowed numbers are checked during
-    the run, so that tasks can stop early. The percentage is checked only at the end of the run.
+    The allowed numbers are checked during the run, so that tasks can stop early. The allowed percentage is checked only
+    at the end.
 
     Attributes:
-        items: allowed number of failed items in the whole input (``settings.error_threshold``).
-        mini_batches: allowed number of mini-batches with failed items (``settings.mini_batch_error_threshold``).
-        percent: allowed percentage of mini-batches with failed items (``settings.allowed_failed_percent``).
-        counts_files: whether `items` is a number of files instead of rows, because each mini-batch is a whole file of
-            rows.
+        items: allowed number of failed items (``settings.error_threshold``), or -1 for no limit.
+        mini_batches: allowed number of mini-batches with failed items (``settings.mini_batch_error_threshold``), or -1
+            for no limit.
+        percent: allowed percentage of mini-batches with failed items (``settings.allowed_failed_percent``), or None for
+            no limit.
+        counts_files: whether `items` limits the number of files instead of rows, because each mini-batch is a whole
+            file.
     """
 
     items: int = 0
@@ -27,13 +29,11 @@ class Tolerance:
 
     @property
     def is_none(self) -> bool:
-        """Whether no failed item is tolerated, because `items` is 0."""
+        """Whether `items` is 0, so that no failed items are tolerated."""
         return self.items == 0
 
     def is_passed(self, items: int, mini_batches: int) -> bool:
-        """Return whether the tolerance is exceeded: more items or mini-batches failed than are allowed.
-
-        The allowed percentage is not checked.
+        """Return whether an allowed number is exceeded. The allowed percentage is not checked.
 
         Args:
             items: number of failed items.
@@ -42,14 +42,12 @@ class Tolerance:
         return bool(self._passed_number(items, mini_batches))
 
     def passed(self, items: int, mini_batches: int, of_mini_batches: int) -> str:
-        """Return a message that says which limit the failures exceed, or an empty string if they exceed none.
-
-        The limits are the allowed numbers and the allowed percentage.
+        """Return a message about the limit that is exceeded, or an empty string. All limits are checked.
 
         Args:
             items: number of failed items.
             mini_batches: number of mini-batches with failed items.
-            of_mini_batches: number of all mini-batches, with and without failed items; not 0.
+            of_mini_batches: total number of mini-batches; must not be 0.
         """
         percent = 100 * mini_batches / of_mini_batches
         if number := self._passed_number(items, mini_batches):
@@ -62,7 +60,7 @@ class Tolerance:
         return ""
 
     def _passed_number(self, items: int, mini_batches: int) -> str:
-        """Return a message that says which allowed number is exceeded, or an empty string if none is exceeded."""
+        """Return a message about the allowed number that is exceeded, or an empty string."""
         counted, what = (mini_batches, "files") if self.counts_files else (items, "items")
         if 0 <= self.items < counted:
             return f"{counted} failed {what}, 'settings.error_threshold' allows {self.items}"

@@ -1,4 +1,4 @@
-"""Write strings as YAML for messages, so that users can copy them into a deployment file (driver and worker)."""
+"""Format strings as YAML in messages, so that users can copy them into a deployment file (driver and worker)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-# Strings without spaces, quotes and characters that have a meaning in YAML; numbers are excluded too.
+# Strings without spaces, quotes or characters that have a meaning in YAML. Numbers do not match either.
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN_WORDS: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*( [A-Za-z0-9_]+)*")
 _DDL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]* [A-Za-z0-9_<>(),:` ]+")
@@ -15,7 +15,7 @@ _WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
 
 
 def yaml_text(text: str) -> str:
-    """Return a string as a YAML value, in quotes unless it is a single word without a special meaning in YAML.
+    """Format a string as a YAML value. It is quoted unless it is a single word without a special meaning in YAML.
 
     >>> print(yaml_text("city"), yaml_text("the city"), yaml_text("no"))
     city "the city" "no"
@@ -25,9 +25,9 @@ def yaml_text(text: str) -> str:
 
 
 def yaml_list(texts: Iterable[str]) -> str:
-    """Return strings as a YAML list on one line, in quotes if they may need them.
+    """Format strings as a YAML list on one line.
 
-    Unlike `yaml_text`, this function writes no quotes around several plain words with single spaces between them.
+    The strings are quoted as by `yaml_text`, except that several plain words separated by spaces are not quoted.
 
     >>> print(yaml_list(["a", "b c", "d,e", "no"]))
     [a, b c, "d,e", "no"]
@@ -37,7 +37,7 @@ def yaml_list(texts: Iterable[str]) -> str:
 
 
 def yaml_schema(ddl: str) -> str:
-    """Return a schema in Spark's DDL as a YAML value, in quotes if it may need them.
+    """Format a schema in Spark's DDL as a YAML value, quoted if necessary.
 
     >>> print(yaml_schema("x double, y bigint"))
     x double, y bigint
