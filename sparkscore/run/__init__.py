@@ -1,6 +1,6 @@
 """Start, resume, publish, discard and clean up runs, and read the records of earlier runs (driver).
 
-Start reading at `sparkscore.run.pipeline.execute`: its body calls the steps of a run in their order.
+Start reading at `sparkscore.run.pipeline.execute`, which calls the steps of a run in order.
 """
 
 from __future__ import annotations

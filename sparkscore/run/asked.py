@@ -1,4 +1,4 @@
-"""Build the request for a run, from the caller's options or from the stored request of an earlier run (driver)."""
+"""Build the request for a run from the caller's options or from an earlier run's stored request (driver)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _OF_EACH_RUN: Final = (("input", "location"), ("input", "format"), ("output", "m
 
 
 class RunOptions(TypedDict, total=False):
-    """The options of a run, by name.
+    """The options of a run.
 
     Options such as ``input`` override the deployment file. An option that is None is treated as missing.
     """
 
     input: OneOrMore | None
-    """One location or several. Each is a folder, a glob, a file or a table."""
+    """One or more locations, each a folder, a glob, a file or a table."""
     output: str | Path | None
     """Location of the result."""
     input_format: str | None
@@ -38,18 +38,18 @@ class RunOptions(TypedDict, total=False):
     mode: str | None
     """``append``, ``overwrite`` or ``error``."""
     partition_by: OneOrMore | None
-    """Partition column or columns of the result."""
+    """One or more partition columns of the result."""
     run_id: str | None
-    """Id of the run; generated if None."""
+    """Id of the run. Generated if None."""
     runs: str | Path | None
-    """The runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None."""
+    """The runs folder. If None, ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs``."""
     settings: Mapping[str, object] | None
-    """Other settings of the deployment by dotted name, for example ``{"settings.mini_batch_size": 5}``."""
+    """Other deployment settings by dotted name, for example ``{"settings.mini_batch_size": 5}``."""
     model: str | Path | None
-    """Path or MLflow reference of a model. It overrides ``model.path`` of the deployment."""
+    """Path or MLflow reference of a model. Overrides the deployment's ``model.path``."""
     only_failed: str | None
-    """Id of an earlier run. Only items in its quarantine are scored, and the default of ``mode`` is ``append``. If
-    neither a deployment nor a model is given, that run's request is used again; options given now override it."""
+    """Id of an earlier run. Only items in its quarantine are scored, and ``mode`` defaults to ``append``. If neither a
+    deployment nor a model is given, that run's request is used again, and options given now override it."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class UncheckedRequest:
     """A request for a run, before it is checked.
 
     Attributes:
-        deployment: path of the deployment file as the caller wrote it, or None if there is no deployment file.
+        deployment: path of the deployment file as given by the caller, or None if there is no deployment file.
         options: the options of the run.
-        folder: the folder that relative paths in `deployment` and `options` are relative to. Paths that are written in
-            the deployment file are relative to the folder of that file instead.
+        folder: the base folder for relative paths in `deployment` and `options`. Relative paths in the deployment file
+            are relative to that file's folder instead.
         runs: the runs folder.
-        stores: URIs of MLflow's tracking store and model registry, for scoring scripts. A URI that is not known is an
-            empty string.
+        stores: URIs of MLflow's tracking store and model registry, for scoring scripts. An unknown URI is an empty
+            string.
     """
 
     deployment: str | None
@@ -76,8 +76,7 @@ class UncheckedRequest:
     def file(self) -> Path | None:
         """Path of the deployment file, or None if there is no deployment file.
 
-        The path stays as the caller wrote it if `folder` is the working directory. Otherwise, a relative path is
-        appended to `folder`.
+        If `folder` is not the working directory, a relative path is resolved against `folder`.
         """
         if self.deployment is None:
             return None
@@ -85,10 +84,10 @@ class UncheckedRequest:
         return Path(self.deployment) if is_here else self.folder / self.deployment
 
     def overrides(self) -> dict[str, object]:
-        """Return the settings of the deployment that the options override, by dotted name.
+        """Return the deployment settings that the options override, by dotted name.
 
-        A value of None means that the setting is not overridden. The option ``settings`` takes precedence over the
-        other options. With ``only_failed``, the default of ``output.mode`` is ``append``.
+        A value of None means that the setting is not overridden. The ``settings`` option takes precedence over the
+        other options. With ``only_failed``, ``output.mode`` defaults to ``append``.
         """
         options = self.options
         output, model = options.get("output"), options.get("model")
@@ -104,10 +103,10 @@ class UncheckedRequest:
         }
 
     def to_store(self, run_id: str) -> dict[str, Any]:
-        """Return the request as a dictionary, to be stored in the run's folder so that `resume` can repeat the request.
+        """Return the request as a dictionary to store in the run's folder, so that `resume` can repeat the request.
 
-        The dictionary is empty if the option ``settings`` may contain a secret, which must not be stored. The URI of an
-        MLflow store that is not local is replaced with an empty string.
+        The dictionary is empty if the ``settings`` option may contain a secret, which must not be stored. URIs of
+        non-local MLflow stores are replaced with empty strings.
         """
         if hold_secrets(self.options.get("settings") or {}):
             return {}
@@ -123,13 +122,13 @@ class UncheckedRequest:
 def new_request(deployment: str | Path | None, options: RunOptions) -> UncheckedRequest:
     """Return the request for a new run.
 
-    If ``only_failed`` is given without a deployment and without a model, the request is completed with the stored
-    request of that earlier run.
+    If ``only_failed`` is given without a deployment or a model, the rest is taken from the stored request of that
+    earlier run.
 
     Raises:
-        RunNotFoundError: the stored request of the earlier run is needed, and there is none, or it is damaged.
-        ConfigError: the working directory of this process no longer exists, the folder in which the earlier run was
-            started no longer exists or cannot be entered, or the id of the earlier run is not valid.
+        RunNotFoundError: the earlier run's stored request is needed, but it is missing or damaged.
+        ConfigError: the working directory no longer exists, the folder in which the earlier run was started no longer
+            exists or cannot be entered, or the earlier run's id is not valid.
     """
     check_working_directory()
     runs = runs_folder(options.get("runs"))
@@ -165,14 +164,13 @@ def stored_request(runs: Path, run_id: str) -> UncheckedRequest:
 
 
 def _request_for_failed(now: UncheckedRequest, before: UncheckedRequest) -> UncheckedRequest:
-    """Return the request for a run with ``only_failed``, completed with the stored request of an earlier run.
+    """Return the request for a run with ``only_failed``, completed from an earlier run's stored request.
 
-    The deployment file, the folder for relative paths and the MLflow stores are those of the stored request. The stored
-    settings are used too, except the input's location and format and the output's mode. Settings of the new request
-    override them.
+    The deployment file, the base folder and the MLflow stores are those of the stored request. Its settings apply as
+    well, except for the input's location and format and the output's mode. Settings of the new request take precedence.
 
     Args:
-        now: the request for the new run. It names neither a deployment nor a model.
+        now: the request for the new run, which names neither a deployment nor a model.
         before: the stored request of the run in which the items failed.
     """
     settings = settings_tree(before.overrides(), before.folder)
@@ -209,13 +207,14 @@ def _check_folder(folder: Path) -> None:
 def _stores_of(kept: object) -> tuple[str, str]:
     """Return the URIs of MLflow's tracking store and model registry for a run whose stored request is used again.
 
-    The stored URIs are used, except that an empty one is replaced with the URI that is configured now. If the
-    environment variable ``MLFLOW_TRACKING_URI`` has an absolute URI now, both URIs are replaced; with
-    ``MLFLOW_REGISTRY_URI``, only the registry's URI.
+    Each stored URI is used, unless it is empty or overridden by the current environment:
+
+    - If ``MLFLOW_TRACKING_URI`` is now an absolute URI, the current URIs of both stores are used.
+    - If ``MLFLOW_REGISTRY_URI`` is now an absolute URI, the current URI of the registry is used.
 
     Args:
-        kept: the entry ``stores`` of the stored request. If it is not a list of two strings, the URIs that are
-            configured now are returned.
+        kept: the ``stores`` entry of the stored request. If it is not a list of two strings, the current URIs are
+            returned.
     """
     now = stores_for_workers()
     if not (isinstance(kept, list) and [type(store) for store in kept] == [str, str]):

@@ -1,4 +1,4 @@
-"""Remove the stages of runs that stopped, and set the state of runs whose driver died to ABORT (driver)."""
+"""Remove the stages of stopped runs, and set the state of runs whose driver died to ABORT (driver)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Cleaned:
     Attributes:
         removed: the stages that were removed, with the sizes of their files.
         ended: ids of the runs whose driver died, and whose record now has the state ABORT.
-        replaced: folders into which an overwrite moved the previous rows of an output before the driver died. If the
-            new rows are visible, the previous rows that sparkscore wrote were removed. Otherwise, the previous rows
-            were moved back.
-        undecided: ids of the runs whose driver died after it began to publish, so that some of their rows may be
-            visible. `resume` finds out whether they are.
+        replaced: folders into which an interrupted overwrite had moved the previous rows of an output. If the new rows
+            are visible, the previous rows that sparkscore wrote were removed. Otherwise, the previous rows were moved
+            back.
+        undecided: ids of the runs whose driver died after it began to publish. Some of their rows may be visible.
+            `resume` finds out whether they are.
         is_dry: whether this was a dry run, which changes nothing.
     """
 
@@ -54,22 +54,26 @@ class Cleaned:
 def clean(
     outputs: Sequence[str | Path] = (), *, runs: str | Path | None = None, dry_run: bool = False
 ) -> dict[str, Any]:
-    """Remove the stages of runs that stopped, and set the state of runs whose driver died to ABORT.
+    """Remove the stages of stopped runs, and set the state of runs whose driver died to ABORT.
 
     Overwrites that were interrupted because a driver died are completed or undone. Runs that are running or held are
-    not touched. A run whose driver died after it began to publish keeps its state. The finished chunks of a run are
-    removed with its stage. Runs on the driver and needs no Spark.
+    not touched. A run whose driver died after it began to publish keeps its state. A run's finished chunks are removed
+    with its stage. Runs on the driver and does not need Spark.
 
     Args:
-        outputs: locations of results; the outputs of all recorded runs if empty. Stages in folders that recorded
-            deployments name with ``output.stage`` are removed in both cases.
-        runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
+        outputs: locations of results. If empty, the outputs of all recorded runs. In either case, stages in the
+            ``output.stage`` folders of recorded deployments are removed as well.
+        runs: the runs folder. If None, ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs``.
         dry_run: whether to change nothing and only report what would be removed, ended or moved back.
 
     Returns:
-        the dictionary that ``sparkscore clean --json`` prints. It has the stages that were ``removed``, the ids of the
-        runs that were ``ended``, the folders with previous rows that an interrupted overwrite had left (``replaced``),
-        the ids of the runs whose driver died after it began to publish (``undecided``), and the argument ``dry_run``.
+        the dictionary that ``sparkscore clean --json`` prints, with these keys:
+
+            - ``removed``: the stages that were removed
+            - ``ended``: the ids of the runs whose state was set to ABORT
+            - ``replaced``: the folders with previous rows that an interrupted overwrite had left behind
+            - ``undecided``: the ids of the runs whose driver died after it began to publish
+            - ``dry_run``: the argument `dry_run`
 
     Raises:
         ConfigError: an output is not a local location.
@@ -80,7 +84,10 @@ def clean(
 
 
 def clean_up(outputs: Sequence[str | Path], runs: Path, *, is_dry: bool) -> Cleaned:
-    """Do the work of `clean`, and return the result as a `Cleaned` object. Raises the errors of `clean`."""
+    """Do the work of `clean`, and return the result as a `Cleaned` object.
+
+    Raises the same errors as `clean`.
+    """
     records = list_records(runs)
     recorded = [Path(record.output.location) for record in records if record.output.location]
     locations = sorted({local_path(str(output)) for output in outputs} or set(recorded))
@@ -112,16 +119,16 @@ def _end_dead(runs: Path, record: RunRecord, *, is_dry: bool) -> bool | None:
     """Set the state of a run to ABORT if its driver died before it began to publish.
 
     Returns:
-        True if the state was set to ABORT, or would be set without `is_dry`. False if the driver died after it began to
-        publish: the state is then not changed. None if the driver did not die, or if another driver is resuming the
-        run.
+        True if the state was set to ABORT, or would be without `is_dry`. False if the driver died after it began to
+        publish, in which case the state is not changed. None if the driver did not die, or if another driver is
+        resuming the run.
     """
     folder = open_run(runs, record.run_id)
     if record.state != RUNNING or folder.is_claimed():
         return None
     if is_dry:  # Do not take the lock: a dry run must not block a driver.
         return not RunState(folder, folder.claim(), record).may_be_published
-    # Another driver may resume the run at this moment. Then the run is not dead, and that driver writes its record.
+    # Another driver may be resuming the run. Then the run is not dead, and that driver writes its record.
     with suppress(ConfigError), locked_run(runs, record.run_id) as state:
         if state.is_dead and state.record is not None:
             if not state.may_be_published:

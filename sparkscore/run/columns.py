@@ -1,4 +1,4 @@
-"""Decide the columns of the result before scoring: predictions, carried columns, lineage columns (driver)."""
+"""Determine the result's columns before scoring: predictions, carried columns, lineage columns (driver)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ResultColumns:
 
     @property
     def origins(self) -> Origins:
-        """The origin of each column of the result: an input column, a prediction or a lineage column."""
+        """The origin of each result column: an input column, a prediction or a lineage column."""
         spec = self.spec
         carried = {spec.name_of_carried(name): name for name in spec.carried}
         added = {spec.name_of_added(name): name for name in (*spec.predictions.names, *LINEAGE_SCHEMA.names)}
@@ -60,7 +60,7 @@ class ResultColumns:
 
 
 def run_id_column(deployment: Deployment) -> str:
-    """Return the name of the result's column with the run id: ``run_id``, unless the deployment renames it."""
+    """Return the name of the result's run id column: ``run_id``, unless the deployment renames it."""
     return deployment.columns.get(RUN_ID, RUN_ID)
 
 
@@ -68,8 +68,8 @@ def check_input_types(rows: StructType) -> None:
     """Raise an error if an input column has a type that Arrow or Parquet cannot store exactly.
 
     Raises:
-        SourceSchemaError: a column has a type that cannot be stored exactly. The message suggests an ``input.columns``
-            line without such columns.
+        SourceSchemaError: a column has such a type. The message suggests an ``input.columns`` line without these
+            columns.
     """
     refused = [field for field in rows if not _is_carriable(field.dataType)]
     if refused:
@@ -87,7 +87,7 @@ def choose_carried(deployment: Deployment, rows: StructType | None, *, is_frame:
     """Return the names of the carried columns: the input columns that are copied into the result.
 
     Args:
-        deployment: the deployment. Its ``output.carry`` lists the columns. If ``output.carry`` is not set, all input
+        deployment: the deployment, whose ``output.carry`` lists the columns. If ``output.carry`` is not set, all input
             columns are carried, or none if `is_frame` is True.
         rows: the input's schema, or None if the items are files.
         is_frame: whether the scoring script returns DataFrames or Arrow tables.
@@ -117,7 +117,7 @@ def decide_columns(
     rows: StructType | None,
     lineage: LineageValues,
 ) -> ResultColumns:
-    """Return the columns of the result: carried columns, predictions and lineage columns, in this order.
+    """Return the result's columns: carried columns, predictions and lineage columns, in this order.
 
     Args:
         deployment: the deployment, with its renamed columns and partition columns.
@@ -127,9 +127,9 @@ def decide_columns(
         lineage: the values of the lineage columns.
 
     Raises:
-        ConfigError: Spark may treat the names of two columns as the same name; ``columns`` or ``output.partition_by``
-            lists a column that the result does not have; or the partition columns cannot be used, for example because
-            one is listed twice or because no other column is left.
+        ConfigError: Spark may treat two column names as the same name; ``columns`` or ``output.partition_by`` lists a
+            column that the result does not have; or the partition columns cannot be used, for example because one is
+            listed twice or because no other column is left.
     """
     _check_renames(deployment, predictions, carried, () if rows is None else rows.names)
     spec = ResultSpec(
@@ -150,16 +150,16 @@ def decide_columns(
 def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None:
     """Raise an error if a prediction that may be NULL would be written into a NOT NULL column of the output table.
 
-    Without this check, the commit could fail after all items were scored. Carried columns are not checked here, because
-    their NULLs are known only after the input was read. `check_known_rows` checks them.
+    Without this check, the commit could fail after all items were scored. Carried columns are checked later, by
+    `check_known_rows`, because their NULLs are known only after the input has been read.
 
     Args:
-        table: names of the output table's columns that are declared NOT NULL.
+        table: names of the NOT NULL columns of the output table.
         result: the columns of the result.
 
     Raises:
-        SinkSchemaError: a prediction may be NULL, and its column in the output table is NOT NULL. The message suggests
-            declaring the column NOT NULL in ``output.schema``, so that only the items without a value fail.
+        SinkSchemaError: a prediction may be NULL, but its column in the output table is NOT NULL. The message suggests
+            declaring the prediction NOT NULL in ``output.schema``, so that only items without a value fail.
     """
     wrong = [
         field for field in result.spec.predictions if field.nullable and result.spec.name_of_added(field.name) in table
@@ -205,7 +205,7 @@ def _check_renames(
 
 
 def _check_clashes(result: list[str], spec: ResultSpec) -> None:
-    """Raise an error if Spark may treat the names of two columns of the result as the same name."""
+    """Raise an error if Spark may treat two column names of the result as the same name."""
     if not (doubled := doubled_names(result)):
         return
     before = [*spec.carried, *spec.predictions.names, *LINEAGE_SCHEMA.names]

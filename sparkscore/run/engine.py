@@ -28,15 +28,15 @@ def engine_spec(
 
     Args:
         prepared: the checked request.
-        key: a string that is unique for this execution of the run. A worker process caches the loaded scorer under this
+        key: a string that is unique to this execution of the run. Worker processes cache the loaded scorer under this
             key.
         scorer: specification of the scorer.
-        stage: the run's stage. The packed Python environment in ``python.archive``, if any, is copied into the stage.
+        stage: the run's stage. If ``python.archive`` names a packed Python environment, it is copied into the stage.
         not_null: names of the input columns that are declared NOT NULL.
 
     Raises:
-        ConfigError: a file in the section ``python`` of the deployment cannot be read; or ``python.check`` is strict,
-            and there is no list of packages, or it cannot be read.
+        ConfigError: a file named in the deployment's ``python`` section cannot be read; or ``python.check`` is strict,
+            but the list of packages is missing or cannot be read.
     """
     if isinstance(scorer, RowsSpec):  # Spark itself scores the rows.
         return EngineSpec(key, scorer, not_null=not_null)

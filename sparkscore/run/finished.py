@@ -1,4 +1,4 @@
-"""Find out whether a run is held or already published, even if a driver died after publishing it (driver)."""
+"""Find out whether a run is held or already published, even if its driver died right after publishing (driver)."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def finished_before(
 ) -> Run | None:
     """Return the run if its result is already published or held, or None if the run must be scored.
 
-    A run without a record or a manifest must be scored. If there is a manifest, but the record says neither that the
-    run is complete nor that it is held, the output table is read: an earlier driver may have died after its commit and
-    before it wrote the record. If the table has the run's rows, the record is completed and the stage is removed.
+    A run without a record or a manifest must be scored. If the record shows neither a complete nor a held run, the
+    output table is read, because an earlier driver may have died between its commit and its update of the record. If
+    the table contains the run's rows, the record is completed and the stage is removed.
 
     Args:
         spark: the session.
         prepared: the checked request.
         state: the state of the run.
-        identity: a function that returns the identity of the request. The function opens the input, so it is called
-            only if the identity is needed. Its errors are not caught.
+        identity: a function that returns the identity of the request. It is called only if needed, because it opens the
+            input. Its errors are not caught.
 
     Raises:
-        ConfigError: the id belongs to a published or held run with another input, script, model or configuration; it
-            belongs to a run whose staged rows are for another output; or the published rows are no longer in the output
+        ConfigError: the id belongs to a published or held run with a different input, script, model or configuration,
+            or to a run whose rows are staged for a different output; or the published rows are no longer in the output
             table.
         SinkError: the output table cannot be read.
-        LineageError: the manifest was changed, the record cannot be written, or another version of sparkscore wrote the
-            manifest or the stage in a format that this version does not read.
+        LineageError: the manifest was changed, the record cannot be written, or a different version of sparkscore wrote
+            the manifest or the stage in a format that this version cannot read.
     """
     record, manifest = state.record, prepared.folder.read_manifest()
     if record is None or manifest is None:
@@ -79,7 +79,7 @@ def finished_before(
 
 
 def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -> None:
-    """Raise an error if rows of an unfinished run with this id are staged for another output, or in another folder."""
+    """Raise an error if an unfinished run with this id has rows staged for a different output or in a different folder."""
     stage_setting = prepared.deployment.output.stage
     if not record.output.location:
         return
@@ -103,8 +103,8 @@ def _staged(
     """Return a function that reads the staged rows of a held run, or None if the stage no longer exists.
 
     Raises:
-        ConfigError: the held run has another input, script, model or configuration than this request.
-        LineageError: another version of sparkscore wrote the stage in a format that this version does not read.
+        ConfigError: the held run has a different input, script, model or configuration than this request.
+        LineageError: a different version of sparkscore wrote the stage in a format that this version cannot read.
     """
     stage = stage_of(sink.target, prepared.deployment.output.stage)
     if not stage.is_there():

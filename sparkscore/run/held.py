@@ -1,4 +1,4 @@
-"""Publish or discard a run that was scored but not published: a held run, or one whose publishing failed (driver)."""
+"""Publish or discard a run that was scored but not published: a held run, or one that failed to publish (driver)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sparkscore.worker import QUARANTINE_SCHEMA
 
 
 def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) -> Run:
-    """Publish a run that is held (``publish: audit``), or whose publishing failed. Nothing is scored.
+    """Publish a run that is held (``publish: audit``) or that failed to publish. Nothing is scored.
 
     The input, the model and the deployment file are not needed. A run whose state is COMPLETE is returned unchanged.
     Runs on the driver.
@@ -37,18 +37,18 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
     Args:
         spark: the session that publishes.
         run_id: id of the run.
-        runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
+        runs: the runs folder. If None, ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs``.
 
     Raises:
-        RunNotFoundError: there is no such run; or, for a run with ``only_failed``, the run in which the items failed
-            first no longer has a record.
+        RunNotFoundError: there is no such run; or, for a run with ``only_failed``, the run in which the items first
+            failed no longer has a record.
         ConfigError: the run has no staged rows to publish, the run id is not valid, or another driver is working on the
-            run. Or, for a run with ``only_failed``: another run is working on the same failed items, or the rows of
-            another run with ``only_failed`` were added to the output, or removed from it, since this run was scored.
+            run. For a run with ``only_failed``, also if another run is working on the same failed items, or if such a
+            run's rows were added to the output or removed from it since this run was scored.
         SinkError: publishing failed, the output cannot be read, or a staged file was changed.
         ScoringError: the Spark job that checks the staged files failed.
         LineageError: a file of the run cannot be written, was changed, or has a format that this version of sparkscore
-            does not read.
+            cannot read.
     """
     folder = runs_folder(runs)
     with locked_run(folder, run_id) as state:
@@ -61,10 +61,10 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
 
 
 def _names_result(record: RunRecord) -> bool:
-    """Return whether the record of a complete run shows how to read the published rows.
+    """Return whether a complete run's record shows how to read the published rows.
 
-    That is the case if the record has the published version of the output. It is also the case for a run with
-    ``only_failed``, which has no version if there were no items to score: its result is then empty.
+    This is the case if it contains the published version of the output. A run with ``only_failed`` that had no items to
+    score has no version, but its result is known to be empty.
     """
     return record.output.version is not None or record.only_failed is not None
 
@@ -106,26 +106,25 @@ def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
 
 
 def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path | None = None) -> dict[str, Any]:
-    """Remove the staged rows of a run that is not published, and set its state to ABORT. Runs on the driver.
+    """Remove the staged rows of an unpublished run, and set its state to ABORT. Runs on the driver.
 
-    Spark is needed only if publishing began and the record does not say that it was completed. Then it is checked that
-    neither the result table nor the quarantine table has rows of the run.
+    Spark is needed only if publishing began but is not recorded as completed. In that case, the result table and the
+    quarantine table are checked, and the run is not discarded if one of them contains its rows.
 
     Args:
         run_id: id of the run.
         spark: the session that reads the two tables, or None if it is not needed.
-        runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
+        runs: the runs folder. If None, ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs``.
 
     Returns:
         the run record as a dictionary.
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: the run has no staged rows; some of its rows are published; some may be published and there is no
-            session to check it; another driver is working on the run; or the run id is not valid.
+        ConfigError: the run has no staged rows; some of its rows are published; some may be published, but there is no
+            session to check this; another driver is working on the run; or the run id is not valid.
         SinkError: the result table or the quarantine table cannot be read.
-        LineageError: a file of the run cannot be written, or has a format that this version of sparkscore does not
-            read.
+        LineageError: a file of the run cannot be written, or has a format that this version of sparkscore cannot read.
     """
     with locked_run(runs_folder(runs), run_id) as state:
         held = state.waiting()
@@ -139,9 +138,9 @@ def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path 
 
 
 def _refuse_published(spark: SparkSession | None, state: RunState, held: Waiting) -> None:
-    """Raise an error if rows of a run were published, or if there is no session to check this.
+    """Raise an error if any rows of a run are published, or if there is no session to check this.
 
-    Rows that were published into the quarantine count, too.
+    Rows in the quarantine table count as well.
     """
     run_id = held.folder.run_id
     if spark is None:

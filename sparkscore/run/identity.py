@@ -12,13 +12,13 @@ from sparkscore.run.prepare import PreparedRun
 def identity_of_run(prepared: PreparedRun, plan: Plan) -> str:
     """Return the identity of a run: digests of its input, script, model and configuration.
 
-    If the configuration has secrets, the identity contains a digest of them. That digest is computed with a random key,
-    which is stored in the run's folder.
+    If the configuration contains secrets, the identity includes a digest of them. This digest is computed with a random
+    key, which is stored in the run's folder.
 
     Raises:
         LineageError: the key cannot be read or written.
     """
-    # Many people may read the record. From a digest without a key, they could guess a short password by trying all.
+    # Many people may read the record. Without the key, they could guess a short password from its digest by trying all.
     snapshot, deployment = plan.snapshot, prepared.deployment
     counted = counted_items(deployment, snapshot)
     shown = deployment.effective(counted)

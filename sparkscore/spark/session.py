@@ -57,7 +57,7 @@ def local_session(
 
     Returns:
         the active session, or a new one. The time zone of a new session is UTC unless ``conf`` or ``spark-submit`` sets
-        a different one.
+            a different one.
 
     Raises:
         ConfigError: this process uses Spark Connect, the log file cannot be written, a Java option contains a secret,
