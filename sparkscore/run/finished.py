@@ -79,7 +79,7 @@ def finished_before(
 
 
 def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -> None:
-    """Raise an error if an unfinished run with this id has rows staged for a different output or in a different folder."""
+    """Raise an error if an unfinished run with this id has staged its rows elsewhere or for a different output."""
     stage_setting = prepared.deployment.output.stage
     if not record.output.location:
         return

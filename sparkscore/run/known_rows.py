@@ -1,4 +1,4 @@
-"""Check the values that are known before scoring against the constraints of the output table (driver)."""
+"""Check the values that are known before scoring against the output table's constraints (driver)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ logger = logging.getLogger("sparkscore")
 def check_known_rows(
     spark: SparkSession, sink: Sink, source: Source, result: ResultColumns, error_threshold: int
 ) -> None:
-    """Raise an error if a constraint of the output table rejects a row because of values that are known before scoring.
+    """Raise an error if the output table would reject a row because of values that are known before scoring.
 
-    The values of the carried columns, the run id, and the model's name and version are known before scoring. May start
-    a Spark job that reads the input. If failed items are tolerated, a warning is logged instead of the error, because
-    the item of that row may fail, and the result then does not contain the row.
+    These are the values of the carried columns, the run id, and the model's name and version. The check may start a
+    Spark job that reads the input. If failed items are tolerated, a warning is logged instead of an error: the row is
+    not part of the result if its item fails.
 
     Args:
         spark: the session.
         sink: the output.
         source: the input.
         result: the columns of the result.
-        error_threshold: number of failed items that the run tolerates; -1 for any number.
+        error_threshold: number of failed items that the run tolerates, or -1 for any number.
 
     Raises:
         SinkSchemaError: the table would reject a row, and no failed item is tolerated.
@@ -45,10 +45,10 @@ def check_known_rows(
 
 
 def _known_columns(spark: SparkSession, rows: DataFrame | None, result: ResultColumns) -> DataFrame:
-    """Return a DataFrame with the columns of the result whose values are known before scoring.
+    """Return a DataFrame with the result columns whose values are known before scoring.
 
-    The columns are the carried columns, the run id, and the model's name and version. The DataFrame has the rows of the
-    input, or one row if the items are files.
+    These are the carried columns, the run id, and the model's name and version. The DataFrame has one row for each
+    input row, or a single row if the items are files.
     """
     spec, lineage = result.spec, result.spec.lineage
     values = {"run_id": lineage.run_id, "model_name": lineage.model_name, "model_version": lineage.model_version}

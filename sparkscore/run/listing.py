@@ -9,22 +9,22 @@ from sparkscore.record.runs_folder import list_records, read_record, runs_folder
 
 
 def list_runs(*, runs: str | Path | None = None) -> list[dict[str, Any]]:
-    """Return the records of the runs in the runs folder as dictionaries. The run that started last comes first.
+    """Return the records of all runs in the runs folder as dictionaries, most recently started first.
 
-    A record that cannot be read is left out, with a warning in the log. Needs no Spark.
+    A record that cannot be read is left out, and a warning is logged. Does not need Spark.
 
     Args:
-        runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
+        runs: the runs folder. If None, ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs``.
     """
     return [record.as_dict() for record in list_records(runs_folder(runs))]
 
 
 def show_run(run_id: str, *, runs: str | Path | None = None) -> dict[str, Any]:
-    """Return the record of one run as a dictionary: its input, model, output, counts and state. Needs no Spark.
+    """Return a run's record as a dictionary: its input, model, output, counts and state. Does not need Spark.
 
     Args:
         run_id: id of the run.
-        runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
+        runs: the runs folder. If None, ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs``.
 
     Raises:
         ConfigError: the run id is not valid.

@@ -1,4 +1,4 @@
-"""Prepare a model that has no scoring script: check it, match it with the input, copy it into the stage (driver)."""
+"""Prepare a model without a scoring script: check it, match it with the input, copy it into the stage (driver)."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _NOT_ONNX: Final = ("predict_fn", "params")
 
 
 def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescription:
-    """Check a model that is scored without a scoring script, and return its description.
+    """Check a model that is used without a scoring script, and return its description.
 
-    Needs neither the input nor Spark. If the model has no signature, a warning may be logged, with advice on how to add
+    Needs neither the input nor Spark. If the model has no signature, a warning may be logged with advice on how to add
     one.
 
     Raises:
-        ModelError: the files are broken, or are not a model that can be scored without a script.
+        ModelError: the model's files are broken, or the model cannot be used without a script.
         MissingDependencyError: a package that is needed to read the model is not installed.
-        ConfigError: the deployment has no section ``model``; the model can run any code and is not trusted; the
-            deployment has a setting that does not apply to models of this format; or ONNX Runtime does not accept a
-            provider or a session option.
+        ConfigError: the deployment has no ``model`` section; the model can run arbitrary code and is not trusted; a
+            setting does not apply to models of this format; or ONNX Runtime does not accept a provider or a session
+            option.
         SignatureMismatchError: ``model.params`` does not match the parameters in the model's signature.
     """
     section = section_of(deployment)
@@ -67,10 +67,10 @@ def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescriptio
 
 
 def section_of(deployment: Deployment) -> Model:
-    """Return the section ``model`` of a deployment.
+    """Return the ``model`` section of a deployment.
 
     Raises:
-        ConfigError: the deployment has no section ``model``.
+        ConfigError: the deployment has no ``model`` section.
     """
     if deployment.model is None:
         raise ConfigError(
@@ -88,21 +88,21 @@ def match_model(
     rows: StructType | None,
     order_doubt: str = "",
 ) -> tuple[Feed, ...] | None:
-    """Match the inputs of the model with the columns of the input, and log the matches. Starts no Spark job.
+    """Match the model's inputs with the columns of the input, and log the matches. Starts no Spark job.
 
     Args:
         description: format and signature of the model.
-        section: the section ``model`` of the deployment.
+        section: the deployment's ``model`` section.
         model: the resolved model.
         rows: the input's schema, or None if the items are files.
-        order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
+        order_doubt: why the order of the input's columns is unknown, or an empty string if it is known.
 
     Returns:
-        the inputs of the model, each with the columns that it gets; or None if the model has no signature.
+        the model's inputs with the columns for each, or None if the model has no signature.
 
     Raises:
         SignatureMismatchError: columns are missing, do not fit, or would be matched by position although their order is
-            not known; or the items are files, and the model has no signature or cannot take files.
+            unknown; or the items are files, and the model has no signature or cannot take files.
     """
     inputs = description.signature.inputs
     if inputs is None and rows is None:
@@ -127,20 +127,21 @@ def match_model(
 def _as_lightgbm_writes(
     inputs: Sequence[ModelInput], columns: Sequence[str], chosen: Mapping[str, Sequence[str]]
 ) -> Mapping[str, Sequence[str]]:
-    """Return the setting ``model.inputs`` with entries added for columns that LightGBM renamed in the model file.
+    """Return the ``model.inputs`` setting, with entries added for columns that LightGBM renamed in the model file.
 
-    LightGBM writes an underscore for each space in a feature name. So the feature ``body_height`` gets the entry
-    ``body_height: [body height]`` if the input has a column ``body height``. LightGBM calls features without names
-    ``Column_0``, ``Column_1`` and so on. If no feature has a name, and the input has all columns with these names, the
-    model gets these columns. The entries of `chosen` take precedence.
+    LightGBM replaces each space in a feature name with an underscore. If the input has a column ``body height``, the
+    feature ``body_height`` gets the entry ``body_height: [body height]``.
+
+    Features without names are called ``Column_0``, ``Column_1`` and so on in the file. If no feature has a name, and
+    the input has all of these columns, the model gets them.
 
     Args:
-        inputs: the inputs of the model.
+        inputs: the model's inputs.
         columns: names of the input's columns.
-        chosen: the setting ``model.inputs``: columns by name of the model's input.
+        chosen: the ``model.inputs`` setting, which maps the model's inputs to columns. Its entries take precedence.
 
     Raises:
-        SignatureMismatchError: a feature matches the column with its own name and a column with spaces, and ``chosen``
+        SignatureMismatchError: a feature matches two columns, one with underscores and one with spaces, and ``chosen``
             does not say which one to use.
     """
     features = [one.name or f"Column_{position}" for position, one in enumerate(inputs)]
@@ -161,7 +162,7 @@ def _as_lightgbm_writes(
 
 
 def stage_model(model: ResolvedModel, stage: RunStage) -> ModelFiles:
-    """Copy a model into the stage, where workers can read it, and return the files of the copy."""
+    """Copy a model into the stage, where workers can read it, and return a description of the copied files."""
     copied = stage.keep_model(model.path, model.sha256)
     return ModelFiles(model.name, model.version, str(copied), model.sha256)
 
@@ -174,15 +175,15 @@ def no_code_spec(
     threads: int,
     order_doubt: str = "",
 ) -> MlflowSpec | FrameworkSpec | OnnxSpec:
-    """Return the specification from which workers load and score a model that has no scoring script.
+    """Return the specification from which workers load and run a model without a scoring script.
 
     Args:
         description: format and signature of the model.
-        section: the section ``model`` of the deployment.
+        section: the deployment's ``model`` section.
         files: the model's files in the stage.
-        feeds: the inputs of the model, each with the columns that it gets; or None if the model has no signature.
+        feeds: the model's inputs with the columns for each, or None if the model has no signature.
         threads: number of threads that ONNX Runtime may use in a task.
-        order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
+        order_doubt: why the order of the input's columns is unknown, or an empty string if it is known.
     """
     params = tuple(section.params.items())
     if description.model_format == "onnx":
@@ -201,20 +202,20 @@ def no_code_spec(
 
 
 def outputs_of(description: ModelDescription, section: Model) -> pa.Schema | None:
-    """Return the prediction columns that the model's signature declares, or None if they are not known.
+    """Return the prediction columns that the model's signature declares, or None if they are unknown.
 
-    A signature describes only the method ``predict``. So the columns are not known if ``model.predict_fn`` is set.
+    They are also unknown if ``model.predict_fn`` is set, because a signature only describes the ``predict`` method.
     """
     return None if section.predict_fn else description.signature.outputs
 
 
 def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]) -> tuple[DataFrame, RowsSpec]:
-    """Add the predictions of a ``pyspark.ml`` pipeline to the rows of the input.
+    """Add the predictions of a ``pyspark.ml`` pipeline to the input rows.
 
-    Spark computes the predictions itself, when the returned rows are read. No Python worker loads the model.
+    Spark itself computes the predictions when the returned rows are read. No Python worker loads the model.
 
     Args:
-        rows: the rows of the input.
+        rows: the input rows.
         files: the model's files in the stage.
         chosen: names of the prediction columns that the deployment declares. If empty, all columns that the pipeline
             adds are predictions.
@@ -228,7 +229,7 @@ def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]
     """
     from sparkscore.models.spark_model import transform  # noqa: PLC0415 - pyspark.ml takes time to import
 
-    # A pipeline may filter and shuffle rows. The position of a row in its file block is then no longer known.
+    # A pipeline may filter and shuffle rows, so the position of a row in its file block is no longer known.
     rows = rows.drop(*BLOCK_COLUMNS)
     scored = transform(rows, Path(files.source))
     added = tuple(name for name in scored.columns if name not in rows.columns)
@@ -236,7 +237,7 @@ def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]
 
 
 def arrow_columns(rows: StructType) -> pa.Schema:
-    """Convert a Spark schema to the Arrow schema with which workers get the columns."""
+    """Convert a Spark schema to the Arrow schema of the columns that workers receive."""
     return to_arrow(rows)
 
 

@@ -1,4 +1,4 @@
-"""Find out before scoring which columns have NULLs, so that each column has one dtype in all mini-batches (driver)."""
+"""Find out before scoring which columns have NULLs, so that dtypes are the same in all mini-batches (driver)."""
 
 from __future__ import annotations
 
@@ -24,24 +24,23 @@ logger = logging.getLogger("sparkscore")
 def decide_nulls(
     prepared: PreparedRun, source: Source, feeds: tuple[Feed, ...] | None, stage: RunStage
 ) -> dict[str, bool]:
-    """Decide which integer and boolean columns are treated as columns with NULLs, and store the answer in the stage.
+    """Decide which integer and boolean columns are treated as having NULLs, and store the answers in the stage.
 
-    Only columns whose dtype in pandas depends on the answer are examined. The first known answer for a column is used:
+    Only columns whose pandas dtype depends on the answer are examined. For each column, the first known answer is used:
 
     1. the answer in the stage, if the run is resumed;
     2. with ``only_failed``, the answer of the run in which the items failed, unless the stage has answers;
-    3. the counts of `Source.count_nulls`, for example from the footers of Parquet files;
+    3. the counts of `Source.count_nulls`, for example from Parquet footers;
     4. a Spark job that looks for NULLs.
 
     Args:
         prepared: the checked request.
         source: the input.
-        feeds: the inputs of the model, each with the columns that it gets; or None if a script scores, or if the model
-            has no signature.
+        feeds: the model's inputs with the columns for each, or None if there is a script or no signature.
         stage: the run's stage.
 
     Returns:
-        for each examined column, whether it is treated as a column with NULLs. Empty if no column was examined.
+        for each examined column, whether it is treated as having NULLs. Empty if no column was examined.
 
     Raises:
         SourceError: the input cannot be read.
@@ -60,7 +59,7 @@ def decide_nulls(
 
 
 def dtypes_of(prepared: PreparedRun, nulls: Mapping[str, bool]) -> Dtypes:
-    """Return the rule by which workers choose the pandas dtypes of the columns of a mini-batch.
+    """Return the rule by which workers choose the pandas dtypes of a mini-batch's columns.
 
     Args:
         prepared: the checked request.
@@ -72,7 +71,7 @@ def dtypes_of(prepared: PreparedRun, nulls: Mapping[str, bool]) -> Dtypes:
 
 
 def declared_not_null(prepared: PreparedRun) -> tuple[str, ...]:
-    """Return the names of the columns that the setting ``input.schema`` declares NOT NULL."""
+    """Return the names of the columns that ``input.schema`` declares NOT NULL."""
     ddl = prepared.deployment.input.schema_ddl
     declared = StructType(StructType.fromDDL(ddl).fields) if ddl else StructType([])  # type: ignore[attr-defined]
     return tuple(field.name for field in declared if not field.nullable)
@@ -81,8 +80,8 @@ def declared_not_null(prepared: PreparedRun) -> tuple[str, ...]:
 def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, columns: StructType) -> list[str]:
     """Return the names of the integer and boolean columns whose NumPy dtype depends on whether they have a NULL.
 
-    There are none for ONNX and ``pyspark.ml`` models, and for scripts that get columns with Arrow dtypes. Columns that
-    a model does not get, or gets with a fixed dtype, are left out.
+    ONNX models, ``pyspark.ml`` models and scripts that get Arrow dtypes have no such columns. For other models, columns
+    that the model does not get, or gets with a fixed dtype, are left out.
     """
     model_format = None if prepared.description is None else prepared.description.model_format
     takes_arrow = prepared.script is not None and prepared.deployment.input.dtypes == "arrow"
@@ -97,10 +96,10 @@ def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, 
 
 
 def _has_open_dtype(feed: Feed) -> bool:
-    """Return whether the dtype of a model's input depends on whether its column has NULLs.
+    """Return whether the dtype of a model input depends on whether its column has NULLs.
 
-    A tensor has a fixed dtype. So has a column that is cast to the type of the model's input, unless the model accepts
-    NULLs in this column.
+    A tensor has a fixed dtype. A column that is cast to the type of the model input also has one, unless the model
+    accepts NULLs in this column.
     """
     return feed.shape is None and (feed.type is None or feed.takes_null)
 

@@ -1,4 +1,4 @@
-"""Compare the location of an input with an output, because neither may contain the other (driver)."""
+"""Check whether an input and an output overlap, because neither may contain the other (driver)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _Parts = tuple[str, ...]
 
 
 def do_overlap(location: str, output: Path) -> bool:
-    """Return whether the location of an input overlaps with an output.
+    """Return whether an input location overlaps with an output.
 
     A path overlaps with the output if one of them contains the other. A glob overlaps with the output if it matches
-    such a path, or if it could match a path that a run writes into the output later.
+    such a path, or if it could match a path that a run will write into the output.
 
     Args:
         location: the location of an input: a local path or glob.
@@ -39,10 +39,10 @@ def do_overlap(location: str, output: Path) -> bool:
 
 
 def _resolved(path: Path) -> set[Path]:
-    """Return the path without symbolic links and ``..``, as a set of one or two paths.
+    """Return a path with symbolic links and ``..`` resolved, as a set of one or two paths.
 
     If ``..`` follows a link, it can mean the parent of the link or the parent of the link's target. The set then
-    contains the paths of both readings.
+    contains both paths.
     """
     # Path.resolve() may raise an error for a circular link. Here, the error comes later, when the path is opened.
     return {Path(os.path.realpath(each)) for each in (path, os.path.abspath(path))}  # noqa: PTH100 - see above
@@ -70,9 +70,9 @@ def _rests(start: Path, parts: _Parts, folder: Path) -> Iterator[_Parts]:
     """Yield the remaining parts of a glob for each way in which its first parts match a folder.
 
     Args:
-        start: the folder before the first part with a special character.
+        start: the folder before the first glob part that has a special character.
         parts: the parts of the glob after `start`.
-        folder: the folder.
+        folder: the folder to match.
     """
     if folder.is_relative_to(start):
         yield from _rests_of(parts, folder.relative_to(start).parts)

@@ -1,4 +1,4 @@
-"""Give whole files to the model of an Azure deployment that has no scoring script, as Azure ML does (driver).
+"""Pass whole files to the model in Azure deployments without a scoring script, as Azure ML does (driver).
 
 Source: "Batch deployments will call the predict function of the MLflow model once per file",
 https://learn.microsoft.com/azure/machine-learning/how-to-mlflow-batch#how-work-is-distributed-on-workers
@@ -22,19 +22,22 @@ _SHOWN: Final = 5
 
 
 def are_files_whole(deployment: Deployment, snapshot: Snapshot) -> bool:
-    """Return whether the input consists of CSV, JSON or Parquet files, and each file is one mini-batch.
+    """Return whether each CSV, JSON or Parquet file of the input is scored as one mini-batch.
 
-    Each of these files is one mini-batch in a deployment with Azure's ``$schema`` and without a scoring script, unless
-    ``mini_batch_size`` is a number of bytes.
+    This is the case when all of the following hold:
+
+    - The input consists of such files.
+    - The deployment has Azure's ``$schema`` and no scoring script.
+    - ``mini_batch_size`` is not a number of bytes.
     """
     size = deployment.settings.mini_batch_size
     return deployment.is_no_code and snapshot.format in _TABLES and (size is None or size.items is not None)
 
 
 def counted_items(deployment: Deployment, snapshot: Snapshot) -> ItemType:
-    """Return ``files`` or ``rows``: what a number in ``mini_batch_size`` counts for this input.
+    """Return what a number in ``mini_batch_size`` counts for this input: ``files`` or ``rows``.
 
-    The number counts files if the items are files, or if each CSV, JSON or Parquet file is one mini-batch.
+    It counts files if the items are files, or if each CSV, JSON or Parquet file is one mini-batch.
     """
     return "files" if are_files_whole(deployment, snapshot) else snapshot.item_type
 
@@ -42,21 +45,25 @@ def counted_items(deployment: Deployment, snapshot: Snapshot) -> ItemType:
 def mini_batch_limit(deployment: Deployment, snapshot: Snapshot) -> MiniBatchLimit:
     """Return the maximum size of a mini-batch of this input, in items or in bytes.
 
-    There is no maximum if each CSV, JSON or Parquet file is one mini-batch, however many rows it has. The maximum is
-    one item if the items are files, and the deployment has Azure's ``$schema``, no scoring script and no size in bytes.
+    In deployments with Azure's ``$schema`` and no scoring script, Azure ML's rules apply, unless the size is in bytes:
+
+    - If the items are files, a mini-batch has one item.
+    - If the input consists of CSV, JSON or Parquet files, each file is one mini-batch, and there is no maximum.
+
+    In all other cases, the maximum is the deployment's ``mini_batch_size``.
     """
     if are_files_whole(deployment, snapshot):
         return MiniBatchLimit()
     size = deployment.mini_batch_size_for(snapshot.item_type)
     if snapshot.item_type == "files" and size.items and deployment.is_no_code:
-        return MiniBatchLimit(items=1)  # Azure calls the model once for each file
+        return MiniBatchLimit(items=1)  # Azure calls the model once per file
     return MiniBatchLimit(size.items, size.size_bytes)
 
 
 def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
-    """Raise an error if mini-batches are counted in files, but the input is a Delta table or failed rows.
+    """Raise an error if ``mini_batch_size`` counts files, but the input is a Delta table or failed rows.
 
-    In a deployment with Azure's ``$schema`` and without a scoring script, a number in ``mini_batch_size`` counts files.
+    A number in ``mini_batch_size`` counts files if the deployment has Azure's ``$schema`` and no scoring script.
 
     Raises:
         ConfigError: the input is a Delta table, and ``mini_batch_size`` is a number without quotes and without a unit;
@@ -86,11 +93,11 @@ def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
 def refuse_other_endings(deployment: Deployment, snapshot: Snapshot) -> None:
     """Raise an error if the input of an image model has files whose endings Azure ML does not read as images.
 
-    This applies to a deployment with Azure's ``$schema``, without a scoring script and without ``input.format``. In
-    Azure ML, one such file fails the job.
+    Such a file would make the job fail in Azure ML. Only deployments with Azure's ``$schema``, without a scoring script
+    and without ``input.format`` are checked.
 
     Raises:
-        ConfigError: a file has an ending that Azure ML does not read. The message lists some of these files.
+        ConfigError: a file has such an ending. The message lists some of these files.
     """
     others = [Path(file.path).name for file in snapshot.files if not file.path.lower().endswith(ENDINGS)]
     if deployment.is_no_code and deployment.input.format is None and others:

@@ -1,4 +1,4 @@
-"""Execute a run from the request to the published result, in the steps of the picture in the README (driver)."""
+"""Execute a run from the request to the published result, in the steps shown in the README (driver)."""
 
 from __future__ import annotations
 
@@ -38,21 +38,22 @@ from sparkscore.run.verdict import decide
 
 
 def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[RunOptions]) -> Run:
-    """Score an input and publish the result, or hold the result if the deployment says ``publish: audit``.
+    """Score an input and publish the result, or hold the result if the deployment has ``publish: audit``.
 
-    Runs on the driver; the script or model runs on Spark's executors. Returns when the result is published or held.
+    Runs on the driver, while the script or model runs on Spark's executors. Returns when the result is published or
+    held.
 
     Args:
         spark: the session to use; `sparkscore.local_session` creates one.
-        deployment: path of the deployment file; None if ``model`` names the model, or if ``only_failed`` names a run
+        deployment: path of the deployment file. None if ``model`` names the model, or if ``only_failed`` names a run
             whose request is used again.
         **options: the options of the run, see `sparkscore.run.RunOptions`: ``input``, ``output``, ``input_format``,
             ``output_format``, ``mode``, ``partition_by``, ``run_id``, ``runs``, ``settings``, ``model``,
             ``only_failed``.
 
     Raises:
-        SparkscoreError: the request is wrong, or the run failed. The attribute ``record`` of the error is the run
-            record, or None if the run had not started.
+        SparkscoreError: the request is wrong, or the run failed. The error's ``record`` attribute is the run record, or
+            None if the run had not started.
     """
     return execute(spark, prepare(deployment, **options))
 
@@ -65,11 +66,11 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
     Args:
         spark: the session to use.
         prepared: the checked request, from `prepare`.
-        progress: the progress display; if None, one that fits the terminal or notebook.
+        progress: the progress display. If None, one that suits the terminal or notebook is chosen.
 
     Raises:
-        SparkscoreError: the run failed. The attribute ``record`` of the error is the run record, or None if the run had
-            not started.
+        SparkscoreError: the run failed. The error's ``record`` attribute is the run record, or None if the run had not
+            started.
     """
     folder, deployment = prepared.folder, prepared.deployment
     folder.create()
@@ -109,8 +110,8 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
 def _done_before(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run | None:
     """Return the run if there is nothing to score, or None if its items must be scored.
 
-    There is nothing to score if the run is already published or held. For a run with ``only_failed``, there is also
-    nothing to score if other runs have already scored all of the failed items.
+    There is nothing to score if the run is already published or held. With ``only_failed``, there is also nothing to
+    score if other runs have already scored all of the failed items.
     """
 
     def identity() -> str:

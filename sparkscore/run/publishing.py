@@ -1,4 +1,4 @@
-"""Publish the staged files of a run: first the quarantine, then the predictions (driver)."""
+"""Publish a run's staged files: first the quarantine, then the predictions (driver)."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from sparkscore.worker import LineageValues
 def manifest_of(
     reports: Sequence[MiniBatchReport], schema: StructType, lineage: LineageValues, record: RunRecord
 ) -> Manifest:
-    """Return the manifest of a run: the list of the staged files that the workers' reports contain.
+    """Return the manifest of a run, which lists the staged files from the workers' reports.
 
     Quarantine files without rows are left out.
 
     Args:
-        reports: a report for each mini-batch.
+        reports: the reports on the mini-batches.
         schema: the columns of the result.
-        lineage: the values of the lineage columns. The manifest contains the model's name and version, which are
-            written into the history of a Delta table.
+        lineage: the values of the lineage columns. The model's name and version are added to the manifest, for the
+            history of a Delta table.
         record: the run record so far.
     """
     return Manifest(
@@ -51,8 +51,7 @@ def publish_manifest(
     """Publish a run: commit the quarantined items, then the predictions.
 
     Quarantined items that an earlier execution of the run has already published are not committed again. Before the
-    first commit, a field is set in the run record to show that rows may be visible. Return the version, the number of
-    rows and the schema of the published predictions.
+    first commit, the run record is updated to show that rows may be visible.
 
     Args:
         manifest: the staged files to publish.
@@ -62,6 +61,9 @@ def publish_manifest(
         recording: the run's record.
         former: the manifest that an earlier execution of the run wrote and may have published, or None if there is
             none.
+
+    Returns:
+        the version, the number of rows and the schema of the published predictions.
 
     Raises:
         SinkError: publishing failed, the output no longer accepts the result, or another driver has taken over the run.
@@ -89,9 +91,9 @@ def describe_output(sink: Sink, published: Published | None, *, publishing_began
 
     Args:
         sink: the output.
-        published: the published result. If None, the version, the row count and the columns in the entry are None.
-        publishing_began: whether readers may see rows of the run although it is not yet published. If None, the entry
-            does not contain this field.
+        published: the published result. If None, the entry has no version, row count or columns.
+        publishing_began: whether readers may see rows of the run although it is not yet published. If None, this field
+            is not set.
     """
     target = sink.target
     planned = RecordedOutput(

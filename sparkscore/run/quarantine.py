@@ -36,7 +36,7 @@ def quarantine_location(deployment: Deployment) -> str:
 
 
 def read_quarantine(spark: SparkSession, record: RunRecord) -> DataFrame:
-    """Return a DataFrame with a run's rows of the quarantine table, or an empty DataFrame if there are none."""
+    """Return a DataFrame with a run's rows from the quarantine table. It is empty if there are none."""
     schema, location = from_arrow(QUARANTINE_SCHEMA), record.quarantine.location
     if location is None:
         return spark.createDataFrame([], schema)
@@ -46,11 +46,11 @@ def read_quarantine(spark: SparkSession, record: RunRecord) -> DataFrame:
 
 
 def check_quarantine(sink: Sink) -> None:
-    """Check before scoring that quarantined items can be published later.
+    """Check before scoring that failed items can be published to the quarantine table later.
 
     Raises:
-        SinkError: the location of the quarantine has something other than a quarantine table; the table has different
-            columns, or rows of a run with this id; or the table cannot be written.
+        SinkError: the location contains something other than a quarantine table; the table has different columns, or
+            already has rows of a run with this id; or the table cannot be written.
     """
     sink.check_target()
     sink.check_schema(from_arrow(QUARANTINE_SCHEMA))
@@ -61,8 +61,8 @@ def publish_quarantine(
 ) -> RecordedQuarantine:
     """Publish the quarantined items of a run, unless an earlier execution of the run has already published them.
 
-    Called before the predictions are published, so that readers of the predictions also find the items that failed. If
-    there are no quarantined items, nothing is published.
+    Call this function before the predictions are published, so that readers who see the predictions also find the
+    failed items. If there are no quarantined items, nothing is published.
 
     Args:
         sink: the sink of the quarantine.
@@ -76,7 +76,7 @@ def publish_quarantine(
 
     Raises:
         SinkError: publishing failed, the quarantine table no longer accepts the items, or an earlier execution of the
-            run has published other items.
+            run has published different items.
     """
     staged = StagedResult(stage, files, from_arrow(QUARANTINE_SCHEMA), {})
     published = sink.landed(staged.schema) if former is not None else None
@@ -93,7 +93,7 @@ def publish_quarantine(
 
 
 def _refuse_other_items(sink: Sink, published: Published, staged: StagedResult) -> None:
-    """Raise an error if an earlier execution of the run has published other failed items than those that failed now.
+    """Raise an error if the failed items that an earlier execution published differ from those that failed now.
 
     Raises:
         SinkConflictError: the items differ.

@@ -1,4 +1,4 @@
-"""Read the deployment of an earlier run from its record (driver)."""
+"""Read an earlier run's deployment from its record (driver)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sparkscore.record.run_record import RunRecord
 
 
 def deployment_of(record: RunRecord) -> Deployment:
-    """Return the deployment of a run from its record. Secrets in the deployment are masked.
+    """Return a run's deployment from its record. Secrets in the deployment are masked.
 
     Raises:
         LineageError: the record has no output, or has keys or values that this version of sparkscore does not accept.

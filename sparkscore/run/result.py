@@ -22,8 +22,8 @@ from sparkscore.worker import QUARANTINE_SCHEMA
 class Run:
     """A run that is complete or held.
 
-    The method `attempts` reads the rows when it is called. The methods `predictions` and `quarantine` return lazy
-    DataFrames: Spark reads the rows when the DataFrame is used.
+    `predictions` and `quarantine` return lazy DataFrames: Spark reads the rows when the DataFrame is used. `attempts`
+    reads its rows when it is called.
 
     Attributes:
         recorded: the run record as a typed object.
@@ -38,36 +38,36 @@ class Run:
     def record(self) -> dict[str, Any]:
         """The run record as a new dictionary, with the content of ``record.json``.
 
-        The option ``--json`` of the command line prints the same dictionary.
+        On the command line, ``--json`` prints the same dictionary.
         """
         return self.recorded.as_dict()
 
     def predictions(self) -> DataFrame:
-        """Return a DataFrame with the rows that this run published, or with the staged rows if the run is held.
+        """Return a DataFrame with the rows that this run published, or its staged rows if the run is held.
 
         Runs on the driver.
         """
         return self._read()
 
     def quarantine(self) -> DataFrame:
-        """Return a DataFrame with this run's rows of the quarantine table, or with the staged ones if the run is held.
+        """Return a DataFrame with the run's rows in the quarantine table, or its staged ones if the run is held.
 
-        The quarantine has the failed items that were tolerated. The DataFrame has no rows if no item failed. Runs on
+        The quarantine contains the failed items that were tolerated. The DataFrame is empty if no item failed. Runs on
         the driver.
 
         Raises:
             LineageError: the run is held, and its record or manifest was changed, or has a format that this version of
-                sparkscore does not read.
+                sparkscore cannot read.
         """
         if self.recorded.waits_for_publishing:
             return self._staged_quarantine(stage_at(str(self.recorded.stage)))
         return read_quarantine(self._spark, self.recorded)
 
     def attempts(self) -> DataFrame:
-        """Return a DataFrame with the calls of the script or model: their items, seconds, workers and errors.
+        """Return a DataFrame with one row for each call of the script or model: its items, seconds, worker and error.
 
-        Each row is one call. The calls of the probe are not included. Runs on the driver, which reads the rows and
-        sends them to Spark. Workers need no access to the runs folder.
+        Calls during the probe are not included. Runs on the driver, which reads the rows and sends them to Spark.
+        Workers do not need access to the runs folder.
 
         Raises:
             LineageError: the table of calls cannot be read.
