@@ -1,8 +1,7 @@
-"""Find the estimators inside a scikit-learn model, and adapt the model to the columns of a DataFrame (worker).
+"""Find the estimators inside a scikit-learn model, and adapt the model to DataFrame input (worker).
 
-A vectorizer of strings gets one column instead of the whole DataFrame. A model that was fitted with NaN for missing
-strings causes a warning if it would get None instead. The return value of a model with several outputs is split into
-columns.
+A text vectorizer gets one column instead of the whole DataFrame. A warning is given if a model that was fitted with NaN
+for missing strings would get None instead. The return value of a multi-output model is split into columns.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ from sparkscore.scorers.dtypes import Dtypes
 
 
 def is_estimator(model: object) -> bool:
-    """Return whether an object has the methods ``fit`` and ``get_params``, as the estimators of scikit-learn do."""
+    """Return whether an object has ``fit`` and ``get_params`` methods, as scikit-learn estimators do."""
     return callable(getattr(model, "get_params", None)) and callable(getattr(model, "fit", None))
 
 
 def pass_texts_as_column(model: object) -> None:
-    """Make each text vectorizer inside a model take the only column of a DataFrame instead of the whole DataFrame.
+    """Make the text vectorizers in a model take a DataFrame's only column instead of the DataFrame itself.
 
-    A vectorizer iterates over its input. Iterating over a DataFrame yields its column names, so the model would return
-    one prediction for each column instead of each row. The method ``transform`` of each vectorizer is replaced with a
-    wrapper, which raises a `SignatureMismatchError` if the DataFrame does not have exactly one column. Estimators that
-    take dictionaries or lists, such as ``DictVectorizer``, get a wrapper that raises this error for every DataFrame.
+    A vectorizer iterates over its input, and iterating over a DataFrame yields column names. Without this change, the
+    model would return one prediction per column instead of one per row. The vectorizer's ``transform`` method is
+    replaced with a wrapper, which raises a `SignatureMismatchError` unless the DataFrame has exactly one column.
+    Estimators that take dictionaries or lists, such as ``DictVectorizer``, get a wrapper that rejects all DataFrames.
 
-    Source: ``raw_documents`` of scikit-learn's ``CountVectorizer.transform`` is "an iterable".
+    Source: scikit-learn's ``CountVectorizer.transform`` takes ``raw_documents``, "an iterable".
     """
     for part in parts_of(model, set()):
         if not _takes_a_table(part) and callable(getattr(part, "transform", None)):
@@ -41,16 +40,16 @@ def pass_texts_as_column(model: object) -> None:
 
 
 def warn_of_nan(model: object, dtypes: Dtypes) -> tuple[str, ...]:
-    """Return a warning if parts of a model were fitted with NaN for missing strings, but a NULL reaches them as None.
+    """Return a warning if a model was fitted with NaN for missing strings but will get None instead.
 
-    For an encoder, None and NaN are different categories. An imputer that fills NaN does not fill None.
+    To an encoder, None and NaN are different categories. An imputer that replaces NaN does not replace None.
 
     Args:
         model: the loaded model.
-        dtypes: the dtypes of the DataFrames, which say whether a NULL reaches the model as NaN.
+        dtypes: dtype options of the DataFrames. They determine whether NULL is passed to the model as NaN.
 
     Returns:
-        a tuple with the warning, or an empty tuple if there is no reason to warn.
+        a tuple with one warning, or an empty tuple.
     """
     if dtypes.nan:
         return ()
@@ -67,8 +66,8 @@ def warn_of_nan(model: object, dtypes: Dtypes) -> tuple[str, ...]:
 def _knows_nan(part: Any) -> bool:
     """Return whether an estimator was fitted with NaN for missing strings.
 
-    That is the case for an encoder that has NaN, and not None, in one of its lists of string categories, and for an
-    imputer of strings that replaces NaN.
+    This is true of encoders with NaN but not None among the categories of a string column, and of string imputers that
+    replace NaN.
     """
     categories, filled = getattr(part, "categories_", None), getattr(part, "statistics_", None)
     if isinstance(filled, np.ndarray) and filled.dtype == object:
@@ -82,11 +81,10 @@ def _is_nan(value: object) -> bool:
 
 
 def outputs_of_estimator(returned: Any) -> Mapping[str, Any] | None:
-    """Split the return value of an estimator with several outputs into columns ``c0``, ``c1`` and so on.
+    """Split the return value of a multi-output estimator into columns ``c0``, ``c1`` and so on.
 
     Returns:
-        the matrix of each output by the name of its column, or None if the return value is not a list of matrices, or
-        is an empty list.
+        the matrix of each output, keyed by column name. None if the return value is not a list of matrices or is empty.
 
     Source: scikit-learn's documentation of ``predict_proba``: a "list of n_outputs such arrays" if there are several.
     """
@@ -98,15 +96,15 @@ def outputs_of_estimator(returned: Any) -> Mapping[str, Any] | None:
 
 
 def parts_of(value: object, seen: set[int]) -> Iterator[Any]:
-    """Yield an estimator and the estimators inside it, such as the steps of a pipeline or the best one of a search.
+    """Yield an estimator and all estimators inside it, such as pipeline steps or the best estimator of a search.
 
-    The attributes of estimators and of other objects of scikit-learn are searched, and so are lists, tuples and
-    dictionaries. NumPy arrays are not searched.
+    The search covers lists, tuples, dictionaries, and the attributes of estimators and other scikit-learn objects, but
+    not NumPy arrays.
 
     Args:
-        value: the object to search. Nothing is yielded for an object of a type that is not searched.
-        seen: the ``id()`` of each object that was visited before, to which this function adds. It is needed because
-            objects can contain each other.
+        value: the object to search. Nothing is yielded for other types of objects.
+        seen: the ``id()`` of each object visited so far. This function adds to the set, which prevents infinite
+            recursion when objects contain each other.
     """
     if id(value) in seen:
         return
@@ -127,9 +125,9 @@ def parts_of(value: object, seen: set[int]) -> Iterator[Any]:
 
 
 def _input_tags(part: Any) -> Any:
-    """Return the tags with which an estimator describes its input, or None if it has no tags or raises an exception.
+    """Return an estimator's input tags, or None if it has no tags or raises an exception.
 
-    scikit-learn has had these tags since version 1.6.
+    These tags were introduced in scikit-learn 1.6.
     """
     try:
         return part.__sklearn_tags__().input_tags
@@ -138,12 +136,12 @@ def _input_tags(part: Any) -> Any:
 
 
 def _old_tags(part: Any) -> list[str]:
-    """Return the input types in the tags of an estimator of scikit-learn before 1.6.
+    """Return the input types in the tags of an estimator from scikit-learn before 1.6.
 
-    The list is empty if the estimator has no tags.
+    The list is empty if the estimator has no tags or raises an exception.
     """
     try:
-        return list(part._get_tags()["X_types"])  # noqa: SLF001 - there is no public name for it
+        return list(part._get_tags()["X_types"])  # noqa: SLF001 - there is no public equivalent
     except Exception:  # noqa: BLE001 - see above
         return []
 
@@ -156,10 +154,7 @@ def _takes_texts(part: Any) -> bool:
 
 
 def _takes_a_table(part: Any) -> bool:
-    """Return whether an estimator takes a table with rows and columns.
-
-    The result is True if the estimator has no tags that describe its input.
-    """
+    """Return whether an estimator takes a table with rows and columns, or has no tags that say otherwise."""
     tags = _input_tags(part)
     if tags is None:
         return not set(_old_tags(part)) & {"string", "dict"}

@@ -1,7 +1,7 @@
-"""Find the columns that a loaded model was trained with, by their names (worker).
+"""Find the columns that a loaded model was trained with, by name (worker).
 
-This works for a Booster of XGBoost or LightGBM, for a model with the attribute ``feature_names_in_``, and for a
-pipeline whose first step is such a model.
+This works for XGBoost and LightGBM Boosters, for models with a ``feature_names_in_`` attribute, and for pipelines whose
+first step is one of these.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError, names
 from sparkscore.signature.matching import order_advice
 
-# The names that libraries give to unnamed columns: Column_0 in LightGBM, f0 in XGBoost.
+# Names that the libraries give to unnamed columns: Column_0 in LightGBM, f0 in XGBoost.
 _DEFAULTS: Final = ("Column_{}", "f{}")
 _LIBRARIES: Final = frozenset({"sklearn", "xgboost", "lightgbm"})
 
 
 def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, str]]:
-    """Find the columns of the input that a model was trained with, in the model's order.
+    """Find the input columns that a model was trained with, in the model's order.
 
-    If the model has no column names, all columns of the input are returned in their order. The same is done if the
-    model has the default names of a library, such as ``Column_0``, unless the input has columns with all of these
-    names. LightGBM replaces spaces in names with underscores, so for its models a column is also found by its name with
-    underscores.
+    All input columns are returned, in their order, if the model has no column names. The same is true if the model has
+    only default names, such as ``Column_0``, and the input does not have all of these columns.
+
+    LightGBM replaces spaces in column names with underscores, so for its models, an input column with spaces in its
+    name is also found.
 
     Args:
         rows: the rows of the input.
         model: the loaded model.
-        order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
+        order_doubt: why the order of the input columns is unknown, or an empty string if it is known.
 
     Returns:
-        for each column, a pair of its name in the input and its name in the model. If all columns of the input are
-        returned, both are the name in the input.
+        one (name in the input, name in the model) pair for each column. If all input columns are returned, both names
+        are the name in the input.
 
     Raises:
-        SignatureMismatchError: the input lacks a column of the model, or several columns fit one name of the model. Or
-            a model of scikit-learn, XGBoost or LightGBM has no column names or only default names, and the order of
-            several columns is not known.
+        SignatureMismatchError: no input column, or more than one, matches a column of the model. Or a scikit-learn,
+            XGBoost or LightGBM model takes columns by position, and the order of the input columns is unknown.
     """
     features = feature_names(model)
     if features is None or (_are_defaults(features) and not set(features) <= set(rows.column_names)):
@@ -61,29 +61,29 @@ def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, 
 
 
 def take_named(rows: pa.Table, found: Sequence[tuple[str, str]]) -> pa.Table:
-    """Select the columns that `find_named` has found, and rename them to their names in the model."""
+    """Select the columns that `find_named` returned, and rename them to their names in the model."""
     return rows.select([column for column, _ in found]).rename_columns([name for _, name in found])
 
 
 def feature_names(model: Any) -> tuple[str, ...] | None:
-    """Return the names of a model's features in the model's order, or None if the model has no feature names.
+    """Return a model's feature names in the model's order, or None if it has none.
 
-    For a pipeline without feature names, the names of its first estimator are returned. LightGBM's default names, such
-    as ``Column_0``, are returned too.
+    If a pipeline has no feature names, those of its first estimator are returned. LightGBM's default names, such as
+    ``Column_0``, are returned as well.
     """
     return next((found for part in _parts(model) if (found := _own_names(part))), None)
 
 
 def find_columns(features: Sequence[str], columns: Sequence[str], *, has_blanks: bool) -> list[str | None]:
-    """Return the name of the input's column for each feature of a model.
+    """Find the input column for each of a model's features, by name.
 
     Args:
-        features: names of the features in the model.
-        columns: names of the columns of the input.
+        features: names of the model's features.
+        columns: names of the input columns.
         has_blanks: whether the model's library replaces spaces in names with underscores, as LightGBM does.
 
     Returns:
-        a list with the name for each feature, or None for a feature that fits no column or several columns.
+        the column name for each feature, or None if no column matches the feature or more than one does.
     """
     by_feature: dict[str, set[str]] = {}
     for column in columns:
@@ -103,9 +103,9 @@ def _are_defaults(found: Sequence[str]) -> bool:
 
 
 def _parts(model: Any) -> Iterator[Any]:
-    """Yield a model and, if the model is a pipeline, its first step, which gets the columns of the input.
+    """Yield a model and, if it is a pipeline, the first step that does not simply pass the input columns on.
 
-    Steps that pass the columns on unchanged (None or ``passthrough``) are skipped.
+    Steps that are None or ``passthrough`` are skipped.
     """
     yield model
     for _, step in getattr(model, "steps", None) or ():

@@ -1,8 +1,8 @@
-"""Convert the columns of the input to the columns or tensors that a model takes (worker).
+"""Convert input columns to the columns or tensors that a model takes (worker).
 
-The values are converted with Arrow and NumPy, without pandas. The driver has checked which types may be converted to
-which. A value that does not fit the model's type raises an error, unless the deployment allows numbers to be rounded. A
-number that would become infinity raises an error in any case.
+Values are converted with Arrow and NumPy, not pandas. The driver has already checked that the types can be converted. A
+value that does not fit the model's type raises an error, unless the deployment allows numbers to be rounded. Even then,
+a number that would become infinite raises an error.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _TEXT_ADVICE: Final = (
 
 
 def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
-    """Return a table with the columns that a model takes, with the model's names and types.
+    """Return a table of the columns that a model takes, with the model's names and types.
 
     Args:
         rows: the rows of the input.
-        feeds: the columns that the model takes, each with the column of the input that it is made from.
+        feeds: the columns that the model takes, each with the input column that it is made from.
 
     Raises:
-        SignatureMismatchError: a value cannot be converted to the model's type, for example a number that is out of
-            range. Or an integer or boolean column of the model holds a NULL, and the model does not take NULLs there.
+        SignatureMismatchError: a value cannot be converted to the model's type, for example because a number is out of
+            range. Or an integer or boolean column contains a NULL, but the model does not accept NULLs in it.
     """
     return pa.table(
         {name: _column(rows, column, feed) for feed, (column, name) in zip(feeds, names_of(feeds), strict=True)}
@@ -49,26 +49,26 @@ def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
 
 
 def names_of(feeds: Sequence[Feed]) -> list[tuple[str, str]]:
-    """Return, for each input of a model that gets columns, the name of its column in the rows and its own name.
+    """Return (column name, name in the model) pairs for the inputs of a model that get columns.
 
-    If an input gets several columns, the first one is used. An input without a name gets the name of its column.
+    For an input that gets several columns, the column name is that of the first one. An input without a name is named
+    after its column.
     """
     return [(feed.columns[0], feed.name or feed.columns[0]) for feed in feeds if feed.columns]
 
 
 def feed_tensor(rows: pa.Table, feed: Feed) -> Tensor:
-    """Return the tensor for one input of a model, in C order. Its first dimension has one entry for each row.
+    """Return the tensor for one of a model's inputs, in C order, with rows along the first dimension.
 
-    A NULL becomes NaN in a tensor of floats. The tensor may be a read-only view of Arrow's memory.
+    In a float tensor, NULL becomes NaN. The tensor may be a read-only view of Arrow's memory.
 
     Args:
         rows: the rows of the input.
         feed: the model's input, with the columns that the tensor is made from.
 
     Raises:
-        SignatureMismatchError: a value cannot be converted to the type of the tensor, a NULL is in a tensor whose type
-            has no NaN, the lists of the rows have different lengths, or the values of a row do not have the shape that
-            the model expects.
+        SignatureMismatchError: a value cannot be converted to the tensor's type, a column contains a NULL but the
+            tensor's type has no NaN, the rows' lists differ in length, or the rows do not have the expected shape.
     """
     shape = feed.shape or (-1,)
     inner = shape[1:]
@@ -114,10 +114,10 @@ def _cast(array: pa.Array, wanted: pa.DataType, name: str, *, rounds: bool) -> p
 
 
 def _rounded(array: pa.Array, wanted: pa.DataType, name: str) -> pa.Array:
-    """Round numbers to the nearest values of a float type. The numbers may be in lists.
+    """Round numbers, which may be in lists, to the nearest values of a float type.
 
     Raises:
-        SignatureMismatchError: a number is so large that it would become infinity. Infinity itself is allowed.
+        SignatureMismatchError: a finite number would become infinite.
         pa.ArrowException: Arrow cannot convert the array.
     """
     given = _as_roundable(array, wanted)
@@ -137,10 +137,7 @@ def _count_infinite(array: pa.Array, name: str) -> int:
 
 
 def _to_utc(array: pa.Array) -> pa.Array:
-    """Convert timestamps with a time zone to timestamps without a time zone, in UTC.
-
-    Timestamps without a time zone are returned unchanged.
-    """
+    """Convert timestamps with a time zone to UTC timestamps without one. Other timestamps are returned unchanged."""
     return (
         array
         if array.type.tz is None
@@ -151,10 +148,10 @@ def _to_utc(array: pa.Array) -> pa.Array:
 def _as_roundable(array: pa.Array, wanted: pa.DataType) -> pa.Array:
     """Convert an array to a type that Arrow can round to the wanted float type.
 
-    Decimals become doubles. If the wanted type is half float, integers and booleans become doubles, too. Any other
-    array is returned unchanged.
+    Decimals become doubles. If the wanted type is half float, so do integers and booleans. Any other array is returned
+    unchanged.
     """
-    # Arrow itself does not always convert a decimal to the nearest double, so it is converted through a string.
+    # Decimals are converted via strings, because Arrow does not always convert a decimal to the nearest double.
     if pa.types.is_decimal(_innermost(array.type)):
         return pc.cast(
             pc.cast(array, _type_of_lists(array.type, pa.string())), _type_of_lists(array.type, pa.float64())
@@ -171,16 +168,16 @@ def _refuse_nulls(array: pa.Array, name: str) -> None:
 
 
 def _flat_values(array: pa.Array, feed: Feed, depth: int) -> tuple[Tensor, list[int]]:
-    """Return the values inside the lists of a column as one flat array, and the length of the lists at each level.
+    """Flatten a column of lists, and return the values and the length of the lists at each level.
 
     Args:
-        array: the column, whose values may be in lists, lists of lists and so on.
-        feed: the model's input, for messages.
+        array: the column. Its values may be in lists, lists of lists and so on.
+        feed: the model's input, for error messages.
         depth: number of the tensor's dimensions after the first. If 0, no lengths are returned.
 
     Raises:
-        SignatureMismatchError: a list is NULL, the lists of one level have different lengths, or a value is NULL
-            although the type of the values is not a float type.
+        SignatureMismatchError: a list is NULL, lists at the same level differ in length, or a value that is not a float
+            is NULL.
     """
     widths: list[int] = []
     name = feed.columns[0]
@@ -204,17 +201,17 @@ def _flat_values(array: pa.Array, feed: Feed, depth: int) -> tuple[Tensor, list[
 def _sizes(inner: tuple[int, ...], widths: list[int], feed: Feed, rows: int, found: int) -> list[int]:
     """Return the size of each dimension of a tensor after the first.
 
-    A size that the model leaves open is computed from the lengths of the lists, or from the number of values in a row.
+    Sizes that the model leaves open are computed from the lengths of the lists or the number of values in a row.
 
     Args:
-        inner: the sizes that the model expects for the dimensions after the first, with -1 for any size.
-        widths: the length of the lists of the column at each level, outermost first.
-        feed: the model's input, for messages.
+        inner: the sizes that the model expects for these dimensions, with -1 for any size.
+        widths: the length of the column's lists at each level, outermost first.
+        feed: the model's input, for error messages.
         rows: number of rows.
-        found: number of values in all rows.
+        found: total number of values in all rows.
 
     Raises:
-        SignatureMismatchError: the values do not fit into the shape that the model expects.
+        SignatureMismatchError: the values do not fit the shape that the model expects.
     """
     if (
         rows
@@ -243,14 +240,14 @@ def _sizes(inner: tuple[int, ...], widths: list[int], feed: Feed, rows: int, fou
 
 
 def _values(array: pa.Array, name: str) -> Tensor:
-    """Convert an Arrow array to a NumPy array. In an array of floats, a NULL becomes NaN.
+    """Convert an Arrow array to a NumPy array. In a float array, NULL becomes NaN.
 
     Args:
         array: the Arrow array.
-        name: name of the column, for the message.
+        name: name of the column, for the error message.
 
     Raises:
-        SignatureMismatchError: the array has a NULL, and its type is not a float type.
+        SignatureMismatchError: an array of another type contains a NULL.
     """
     if pa.types.is_floating(array.type):
         filled = array.fill_null(pa.scalar(float("nan")).cast(array.type)) if array.null_count else array

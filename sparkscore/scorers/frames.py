@@ -17,15 +17,15 @@ _DEFAULT: Final = Dtypes()
 
 @dataclass(frozen=True)
 class HandedOver:
-    """A DataFrame that the user's code got and may have changed, and the rows that it was made from.
+    """A DataFrame that was passed to the user's code, which may have changed it, and the rows it was made from.
 
     Attributes:
-        frame: the DataFrame, with the changes of the user's code.
-        rows: the original rows, with doubles in the integer columns that are float64 in the DataFrame.
-        columns: the original column index of the DataFrame, or None for an MLflow model. It allows a fast check whether
-            the user's code has changed the columns.
-        before: a DataFrame with the original Python objects, for example strings and dates, or None for an MLflow
-            model, or if no column has dtype object.
+        frame: the DataFrame, including any changes made by the user's code.
+        rows: the original rows. Integer columns that are float64 in the DataFrame contain doubles here as well.
+        columns: the DataFrame's original column index, for a quick check whether the columns have changed. None for
+            an MLflow model.
+        before: a DataFrame with the original Python objects, for example strings and dates. None for an MLflow model,
+            or if no column has dtype object.
     """
 
     frame: pd.DataFrame
@@ -35,9 +35,9 @@ class HandedOver:
 
 
 def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
-    """Convert rows to a DataFrame as `to_pandas` does, and return it together with its original values.
+    """Convert rows to a DataFrame like `to_pandas`, and return it together with its original values.
 
-    With the original values, sparkscore can find out later whether the user's code has moved rows of the DataFrame.
+    The original values show later whether the user's code has reordered the DataFrame's rows.
 
     Raises:
         SourceSchemaError: a column cannot be converted; `to_pandas` lists the reasons.
@@ -48,31 +48,31 @@ def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
 
 
 def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
-    """Convert rows to a DataFrame with the default RangeIndex. The user's code may change the DataFrame.
+    """Convert rows to a writable DataFrame with the default RangeIndex.
 
-    The dtypes are those of ``pyarrow.Table.to_pandas()``. A column in ``dtypes.with_null`` gets the dtype for a column
-    with a NULL, even if no row has a NULL. If ``dtypes.are_arrow`` is set, all columns are Arrow-backed instead.
+    The dtypes are those of ``pyarrow.Table.to_pandas()``, with one exception: each column in ``dtypes.with_null`` gets
+    the dtype of a column with NULLs, even if these rows contain none. If ``dtypes.are_arrow`` is set, all columns are
+    Arrow-backed instead.
 
     Args:
         rows: the rows.
-        dtypes: how the dtypes are chosen; the same for all mini-batches of a run.
+        dtypes: dtype options, which are the same for all mini-batches of a run.
 
     Raises:
         SourceSchemaError: an integer that must become float64 is beyond ±2^53, or an integer or boolean column that is
-            not in ``dtypes.with_null`` holds a NULL. No error is raised if the DataFrame is Arrow-backed.
+            not in ``dtypes.with_null`` contains a NULL. Arrow-backed DataFrames never raise this error.
     """
     return _make(settle(rows, dtypes), dtypes)[0]
 
 
 def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a DataFrame for the user's code, and a second one that is compared with it after the call.
+    """Return a DataFrame for the user's code, and a second one to compare it with after the call.
 
-    The second DataFrame shows whether the user's code changed values. It shares its Python objects with the first, and
-    has no columns if the columns of the first are Arrow-backed.
+    The two share their Python objects. If the first is Arrow-backed, the second has no columns.
 
     Args:
-        settled: the rows, as `settle` returns them.
-        dtypes: how the dtypes are chosen.
+        settled: the rows, as returned by `settle`.
+        dtypes: dtype options.
     """
     if dtypes.are_arrow:
         frame: pd.DataFrame = settled.to_pandas(types_mapper=pd.ArrowDtype)
@@ -86,7 +86,7 @@ def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame
             made[name] = made[name].astype(object)
         if dtypes.nan and column.null_count and _is_text_or_boolean(column.type):
             made[name] = _with_nan(made[name], column)
-    # A column without NULLs can be a read-only view of Arrow's memory, in which scripts could not assign.
+    # A column without NULLs can be a read-only view of Arrow's memory, to which scripts could not assign values.
     return made.copy(), made
 
 

@@ -1,4 +1,4 @@
-"""Score mini-batches with a model file of scikit-learn, XGBoost or LightGBM (worker)."""
+"""Score mini-batches with a scikit-learn, XGBoost or LightGBM model file (worker)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from sparkscore.scorers.model_output import named_outputs, plain_output
 from sparkscore.scorers.specs import PICKLES, FrameworkSpec
 from sparkscore.scorers.xgboost_file import file_or_bytes
 
-# Parameters that a method accepts in addition to those in its signature. LightGBM ignores all other names without an
-# error. For a Booster of XGBoost, 'missing' is a parameter of its DMatrix.
+# Parameters that methods accept in addition to those in their signatures. LightGBM silently ignores all other names.
+# For an XGBoost Booster, 'missing' is a parameter of its DMatrix.
 # Source: https://lightgbm.readthedocs.io/en/stable/Parameters.html#predict-parameters
 _OF_LIGHTGBM: Final = (
     "num_threads", "predict_disable_shape_check", "pred_early_stop", "pred_early_stop_freq", "pred_early_stop_margin"
@@ -40,20 +40,20 @@ _MODULES: Final = {"sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "ligh
 
 
 class FrameworkScorer:
-    """A scorer for model files of scikit-learn, XGBoost and LightGBM. It calls the model as plain Python code would.
+    """A scorer for scikit-learn, XGBoost and LightGBM model files. It calls the model as plain Python code would.
 
-    - A pickle, of scikit-learn or any other library: the methods of the object get a DataFrame. A Booster of XGBoost
-      gets a ``DMatrix`` instead.
-    - An XGBoost file: ``Booster.predict`` gets a ``DMatrix``. It usually returns probabilities if the model is a
-      classifier. If the deployment names a method that a Booster does not have, such as ``predict_proba``, the file is
-      loaded as an ``XGBClassifier`` or ``XGBRegressor``, whose methods get a DataFrame.
-    - A LightGBM file: ``Booster.predict`` gets a DataFrame.
+    - Pickles from scikit-learn or any other library: the object's methods get a DataFrame. XGBoost Boosters get a
+      ``DMatrix`` instead.
+    - XGBoost files: ``Booster.predict`` gets a ``DMatrix``. For a classifier, it usually returns probabilities. If the
+      deployment names a method that a Booster does not have, such as ``predict_proba``, the file is loaded as an
+      ``XGBClassifier`` or ``XGBRegressor``, whose methods get a DataFrame.
+    - LightGBM files: ``Booster.predict`` gets a DataFrame.
 
     Attributes:
-        handed_over: the last DataFrame that was made for the model, with the rows that it was made from. None before
-            the first call and after `close`.
-        warnings: warnings about the model that were found while it was loaded.
-        verified: digest of the model's file, which was checked on this host. Empty before the check.
+        handed_over: the last DataFrame that was made for the model and the rows it was made from. None before the
+            first call and after `close`.
+        warnings: warnings about the model, collected while it was loaded.
+        verified: digest of the model file, once it has been checked on this host. Empty before.
     """
 
     def __init__(self, spec: FrameworkSpec) -> None:
@@ -68,20 +68,20 @@ class FrameworkScorer:
 
     @property
     def unseen(self) -> Mapping[str, int]:
-        """The number of values in the last mini-batch that a LightGBM model has no category for, by column.
+        """The number of values in the last mini-batch for which a LightGBM model has no category, by column.
 
-        Columns in which the model knows all values are left out.
+        Columns without such values are left out.
         """
         return self._counted
 
     def load(self) -> None:
-        """Copy the model to this host, and load it.
+        """Copy the model to this host and load it.
 
         Raises:
-            ScorerFailedError: an exception was raised when the model was loaded.
+            ScorerFailedError: loading the model raised an exception.
             ModelError: the model cannot be copied, or its file has changed.
-            ModelLoadError: the model lacks a method that the deployment calls, or has categories that cannot be read.
-            SignatureMismatchError: a method of the model does not have a parameter that the deployment sets.
+            ModelLoadError: the model lacks a method that the deployment names, or its categories cannot be read.
+            SignatureMismatchError: a method does not have a parameter that the deployment sets.
             MissingDependencyError: the model's library is not installed on this worker.
         """
         if find_spec(_MODULES[self._spec.framework]) is None:
@@ -103,14 +103,14 @@ class FrameworkScorer:
             self._methods = {name: _taking_frames(model, method, make) for name, method in methods.items()}
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Call the methods of the model with the rows of a mini-batch, and return the scores.
+        """Call the model's methods with the rows of a mini-batch, and return the scores.
 
         Raises:
             ScorerFailedError: the model raised an exception.
             SignatureMismatchError: the rows do not fit the model, for example because a column is missing or a value
                 cannot be converted to the model's type. Or the items are files.
             SourceSchemaError: a column cannot be converted to pandas; `to_pandas` lists the reasons.
-            ModelLoadError: it cannot be determined which columns have the categories of a LightGBM model.
+            ModelLoadError: it cannot be determined which columns a LightGBM model's categories belong to.
         """
         if not self._methods:
             raise RuntimeError("the scorer is not loaded")
@@ -149,9 +149,9 @@ def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:
 
 
 def _unpickle(path: Path) -> Any:
-    """Load a model from a pickle, with joblib if it is installed.
+    """Load a model from a pickle, using joblib if it is installed.
 
-    Loading a pickle can run any code. So the driver has checked before that the model is trusted (`check_trust`).
+    A pickle can run arbitrary code, so the driver has already checked that the model is trusted (`check_trust`).
     """
     if find_spec("joblib") is None:
         with path.open("rb") as file:
@@ -167,18 +167,17 @@ def _load_xgboost(path: Path, wanted: Sequence[str]) -> Any:
     booster = xgboost.Booster(model_file=file_or_bytes(path))
     if all(hasattr(booster, name) for name in wanted):
         return booster
-    # A file that one of XGBoost's scikit-learn classes saved contains the type of that class.
+    # Files saved by XGBoost's scikit-learn classes contain the type of the class.
     model = xgboost.XGBClassifier() if "classifier" in (booster.attr("scikit_learn") or "") else xgboost.XGBRegressor()
     model.load_model(file_or_bytes(path))
     return model
 
 
 def _doubts_about(model: Any, path: Path) -> tuple[str, ...]:
-    """Return warnings about settings of an XGBoost model that its file does not contain, or that have no effect here.
+    """Return warnings about XGBoost settings that may make scores differ from those in the training code.
 
-    Because of these settings, scores may differ from those in the code that trained the model. The file does not
-    contain ``missing``, and ``Booster.predict`` ignores ``best_iteration``. There are no warnings for pickles and for
-    models of other libraries.
+    The model file does not contain ``missing``, and ``Booster.predict`` ignores ``best_iteration``. Pickles and models
+    of other libraries cause no warnings.
     """
     if path.suffix.lower() in PICKLES or not type(model).__module__.startswith("xgboost."):
         return ()
@@ -202,10 +201,10 @@ def _doubts_about(model: Any, path: Path) -> tuple[str, ...]:
 
 
 def _use_one_thread(model: Any) -> None:
-    """Make an estimator or a Booster of XGBoost use only one thread, because Spark runs other tasks on the other cores.
+    """Make an estimator or XGBoost Booster use a single thread, because Spark runs other tasks on the other cores.
 
-    With one thread, forests also add the results of their trees in the same order each time. A Booster of LightGBM is
-    not changed here, because it takes the number of threads as an argument of each call.
+    With one thread, forests also add up the results of their trees in the same order each time. LightGBM Boosters are
+    left unchanged, because they take the number of threads as an argument of each call.
     """
     if hasattr(model, "get_params") and hasattr(model, "set_params"):
         settings: Mapping[str, Any] = model.get_params(deep=True)
@@ -218,15 +217,15 @@ def _use_one_thread(model: Any) -> None:
 
 
 def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker | None) -> Callable[..., Any]:
-    """Return a function that calls a method of a model with a DataFrame and the deployment's parameters.
+    """Wrap a model's method so that it can be called with a DataFrame and the deployment's parameters.
 
-    For a Booster of XGBoost, the function converts the DataFrame to a ``DMatrix``.
+    For an XGBoost Booster, the wrapper converts the DataFrame to a ``DMatrix``.
 
     Args:
         model: the loaded model.
         method: a method of the model.
-        make: function that converts the columns of a DataFrame to the model's categories, or None if the model is not
-            one of LightGBM or XGBoost.
+        make: function that converts DataFrame columns to the model's categories, or None if the model is not a
+            LightGBM or XGBoost model.
     """
     class_name = class_name_of(model)
     if class_name == "lightgbm.Booster":
@@ -235,7 +234,7 @@ def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker |
         import xgboost
 
         return lambda frame, missing=float("nan"), **params: method(
-            # XGBoost refuses pandas' categories if the model was trained without any.
+            # XGBoost raises an error for pandas categories if the model was trained without any.
             xgboost.DMatrix(
                 frame if make is None else make(frame),
                 missing=missing,

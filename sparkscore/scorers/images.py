@@ -1,4 +1,4 @@
-"""Read image files and convert them to the tensor, or the column of bytes, that a model takes (worker)."""
+"""Read image files and convert them to the tensor or binary column that a model takes (worker)."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ _DEEP: Final = re.compile(r";16[A-Z]")
 
 
 def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tuple[ItemFailure, ...]]:
-    """Decode image files into one tensor, or return the bytes of the files if the model takes a binary column.
+    """Decode image files into one tensor, or return the files' bytes if the model takes a binary column.
 
-    The tensor has the pixels of the first frame of each image. Nothing is scaled, resized or rotated. The shape of the
-    tensor decides how the pixels are arranged:
+    The tensor contains the pixels of the first frame of each image. Nothing is scaled, resized or rotated. The shape of
+    the tensor determines the layout of the pixels:
 
-    - Four dimensions: the channels are in the last dimension, or in the second one if only the second one has the size
-      1, 3 or 4. If the dimension of the channels has one of these sizes, the image is converted to that number of
-      channels.
-    - Three dimensions: the image is converted to gray.
-    - Two dimensions: all values of an image are in one row, as in Azure's no-code deployments.
-    - One dimension: the tensor is an array of arrays, one for each image. The images may have different sizes.
-    - More dimensions: no image fits.
+    - Four dimensions: channels are last, or second if only the second dimension has size 1, 3 or 4. If the channel
+      dimension has one of these sizes, images are converted to that number of channels.
+    - Three dimensions: images are converted to grayscale.
+    - Two dimensions: each image becomes one row of values, as in Azure's no-code deployments.
+    - One dimension: the tensor is an array of arrays, one for each image. The images may differ in size.
+    - More dimensions: all images fail.
+
+    A file fails if it cannot be read. When decoding into a tensor, it also fails if it is not an image, or if its size
+    or depth does not fit the tensor. In a tensor with two or more dimensions, all images must have the same size as the
+    first image that does not fail.
 
     Args:
         files: paths of the images.
         feed: the model's input.
 
     Returns:
-        the tensor or the bytes of the readable files, in their order, and a failure for each of the other files. A file
-        fails if it cannot be read. For a tensor, it also fails if it is not an image, or has a size or depth that the
-        tensor cannot hold. In a tensor with two or more dimensions, all images must have the size of the first one that
-        does not fail.
+        the tensor or bytes of the files that did not fail, in their order, and a failure for each of the other files.
 
     Raises:
-        MissingDependencyError: images must be decoded, and the package ``pillow`` is not installed.
+        MissingDependencyError: images must be decoded, but the ``pillow`` package is not installed.
     """
     contents: list[Any] = []
     failures: list[ItemFailure] = []
@@ -93,7 +93,7 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
     inner = (feed.shape or ())[1:]
     try:
         with warnings.catch_warnings():
-            # Pillow warns about a suspiciously large image. Here the warning becomes a failure of the file.
+            # Pillow only warns about suspiciously large images. Here, the file fails instead.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as image:
                 if _loses_bits(image):
@@ -103,7 +103,7 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
                 pixels = np.asarray(_in_mode(image, inner))
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - decoders raise any exception, even SyntaxError
+    except Exception as error:  # noqa: BLE001 - decoders may raise anything, even SyntaxError
         return _unreadable(file, error)
     wanted = _dtype(feed)
     if wanted.kind in "iu" and not np.can_cast(pixels.dtype, wanted):
@@ -114,13 +114,14 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
 
 
 def _loses_bits(image: Any) -> bool:
-    """Return whether Pillow would drop, or may drop, some of the bits of each channel of an open image.
+    """Return whether Pillow drops, or may drop, bits from the channels of an open image.
 
-    Pillow reads 16 bits per channel for most gray images only. For AVIF, JPEG 2000 and SGI images with several
-    channels, the result is always True, because Pillow does not always show how many bits a channel has in the file.
+    Pillow supports 16 bits per channel only for grayscale images, and not even for all of them. For AVIF, JPEG 2000 and
+    SGI images with several channels, the result is always True, because Pillow does not always expose the bit depth of
+    the file.
 
-    Source: the names of raw modes in ``PIL.PngImagePlugin`` and ``PIL.TiffImagePlugin``. For example, ``RGB;16B`` has
-    16 bits in each channel. ``BGR;16`` of BMP files has 16 bits in all three channels together.
+    Source: the raw mode names in ``PIL.PngImagePlugin`` and ``PIL.TiffImagePlugin``. For example, ``RGB;16B`` has 16
+    bits per channel, whereas ``BGR;16``, which is used for BMP files, has 16 bits for all three channels together.
     """
     if image.mode.startswith("I"):
         return False
@@ -130,22 +131,22 @@ def _loses_bits(image: Any) -> bool:
 
 
 def _is_deep(codec: str, options: Any) -> bool:
-    """Return whether the codec and its options, which Pillow uses for a file, show more than 8 bits in a channel."""
+    """Return whether the codec and options that Pillow uses for a file indicate more than 8 bits per channel."""
     if codec in {"ppm", "ppm_plain"}:
         return bool(options[-1] > _BYTE)
-    # Source: PIL.SgiImagePlugin; the last option of its codec for compressed files is the number of bytes of a channel.
+    # Source: PIL.SgiImagePlugin; the last option of its codec for compressed files is the number of bytes per channel.
     return codec == "SGI16" or (codec == "sgi_rle" and options[-1] > 1) or _DEEP.search(str(options)) is not None
 
 
 def _in_mode(image: Any, inner: tuple[int, ...]) -> Any:
-    """Convert an image to the number of channels that the shape of the tensor has.
+    """Convert an image to the number of channels in the tensor's shape.
 
-    If the shape does not show the number of channels, the image keeps its channels, except that images with a palette,
-    CMYK, YCbCr and black-and-white images are converted to RGB.
+    If the shape does not specify a number of channels, palette, CMYK, YCbCr and black-and-white images are converted to
+    RGB, and other images are returned unchanged.
 
     Args:
-        image: an open image of Pillow.
-        inner: sizes of the dimensions of the tensor after the first.
+        image: an open Pillow image.
+        inner: sizes of the tensor's dimensions after the first.
     """
     channels = _channels(inner)
     if channels is None:

@@ -1,6 +1,6 @@
 """Collect the warnings that libraries issue while a model is loaded (worker).
 
-An example is a warning about the version of the library that saved the model.
+For example, scikit-learn warns if a different version saved the model.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from typing import Any, Final
 
 from sparkscore.redaction import redact
 
-#: The beginning of each collected warning.
+#: The prefix of each collected warning.
 LOADING: Final = "while the model was loaded: "
 _MOST: Final = 5
 _LONGEST: Final = 400
-# Warnings for people who write code, not for those who use a model.
+# Warnings intended for programmers rather than for users of a model.
 _FOR_PROGRAMMERS: Final = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 
 
 @contextmanager
 def noting_warnings() -> Iterator[list[str]]:
-    """Collect the messages of the warnings that are shown in the ``with`` block, each message once.
+    """Collect the distinct messages of the warnings that are shown in the ``with`` block.
 
-    The warnings are also shown as usual. Warnings for programmers, such as `DeprecationWarning`, are not collected, and
-    neither are warnings that Python's warning filters suppress. Unlike `warnings.catch_warnings`, this function keeps
-    changes that the block makes to the settings of `warnings`.
+    The warnings are still shown. Warnings for programmers, such as `DeprecationWarning`, are not collected. Nor are
+    warnings that Python's warning filters suppress. Unlike with `warnings.catch_warnings`, changes that the block makes
+    to the warning filters are kept.
 
     Yields:
-        an empty list. At the end of the block, also after an exception, the first five messages are added to the list.
-        If there are more, a message with the number of the other warnings is added, too.
+        a list that is empty until the block ends, normally or with an exception. It then contains the first five
+        messages and, if there are more, a message with the number of the remaining ones.
     """
     before, found, told = warnings.showwarning, dict[str, None](), list[str]()
 
@@ -53,7 +53,7 @@ def noting_warnings() -> Iterator[list[str]]:
 def _sentence(message: Warning | str, category: type[Warning]) -> str:
     try:
         text = " ".join(redact(str(message)).split())
-    except Exception:  # noqa: BLE001 - a warning class of the user may raise anything here
+    except Exception:  # noqa: BLE001 - a user-defined warning class may raise anything here
         text = "(its text could not be read)"
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return f"{LOADING}{category.__name__}: {cut}".encode(errors="backslashreplace").decode()

@@ -1,7 +1,7 @@
-"""Advise users how to install a package on the workers if a failure was caused by a missing module (worker).
+"""Tell users how to install a package on the workers when a missing module causes a failure (worker).
 
-The name of a module can differ from the name of its package. `importlib.metadata` knows the package of a module only if
-the package is installed, so this module has a list of well-known packages.
+A module's name can differ from the name of its package. `importlib.metadata` only knows the modules of installed
+packages, so this module has its own list of well-known ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from sparkscore.outcome import Failure
 from sparkscore.scorers.environment import EnvironmentSpec, names_of_the_same
 
-# Top-level module names that many packages share.
+# Top-level module names that are shared by many packages.
 _SHARED: Final = frozenset({"azure", "backports", "google", "nvidia", "opentelemetry", "ruamel"})
 _PACKAGES: Final = {
     "bs4": "beautifulsoup4",
@@ -45,13 +45,13 @@ _PACKAGES: Final = {
 
 
 def advise_on_package(failure: Failure, environment: EnvironmentSpec | None) -> Failure:
-    """If a missing module caused a failure, return the failure with advice on how to install the module's package.
+    """Add advice on how to install a package to a failure that was caused by a missing module.
 
-    Any other failure is returned unchanged, and so is a failure that has a next step already.
+    A failure with any other cause, or one that already has a next step, is returned unchanged.
 
     Args:
-        failure: the failure of the user's code or model.
-        environment: the packages that the deployment or its model lists, or None if there is no list.
+        failure: the failure of the user's script or model.
+        environment: the packages that the deployment or its model lists, or None if neither lists any.
     """
     if failure.next_step or not failure.missing_module:
         return failure
@@ -78,7 +78,7 @@ def _advice(module: str, environment: EnvironmentSpec | None) -> str:
 def _version_of(top: str, package: str) -> str | None:
     """Return the installed version of a package, or None if its top-level module is not installed.
 
-    Return "version unknown" if the module is installed, but no package with this name is.
+    If the module is installed, but no package of that name, "version unknown" is returned.
 
     Args:
         top: name of the top-level module.

@@ -42,13 +42,13 @@ _LIBRARIES: Final = frozenset({"sklearn", "lightgbm", "xgboost"})
 
 
 class MlflowScorer:
-    """A scorer that loads an MLflow model as a pyfunc, from files on this host and without MLflow's tracking store.
+    """A scorer that loads an MLflow model as a pyfunc from files on this host, without using MLflow's tracking store.
 
     Attributes:
-        handed_over: the DataFrame that the model got in the last call, with the rows that it was made from. None if the
-            model got no DataFrame, or a DataFrame whose column names are numbers.
-        warnings: warnings about the model that were found while it was loaded.
-        verified: digest of the model's files, which was checked on this host. Empty before the check.
+        handed_over: the DataFrame that was passed to the model in the last call and the rows it was made from. None if
+            the model got no DataFrame, or one whose column names are numbers.
+        warnings: warnings about the model, collected while it was loaded.
+        verified: digest of the model's files, once it has been checked on this host. Empty before.
     """
 
     def __init__(self, spec: MlflowSpec) -> None:
@@ -64,12 +64,12 @@ class MlflowScorer:
         self._counted: dict[str, int] = {}
 
     def load(self) -> None:
-        """Copy the model to this host, and load it as a pyfunc.
+        """Copy the model to this host and load it as a pyfunc.
 
         Raises:
-            ScorerFailedError: an exception was raised when the model was loaded.
+            ScorerFailedError: loading the model raised an exception.
             ModelError: the model cannot be copied, or its files have changed.
-            ModelLoadError: the model lacks a method that the deployment calls, or has categories that cannot be read.
+            ModelLoadError: the model lacks a method that the deployment names, or its categories cannot be read.
             MissingDependencyError: MLflow is not installed on this worker.
         """
         self._folder = fetch_model(self._spec.files)
@@ -77,26 +77,26 @@ class MlflowScorer:
         with quiet_mlflow(), self._path.entered(), reporting(ErrorCode.MODEL_LOAD):
             from mlflow import pyfunc
 
-            # MLflow's warning about requirements is suppressed, because `sparkscore.scorers.environment` compares the
-            # packages of the worker with them.
+            # MLflow's own warning about requirements is suppressed, because `sparkscore.scorers.environment` compares
+            # them with the worker's packages.
             self._model = pyfunc.load_model(str(self._folder), suppress_warnings=True)
             self._prepare_estimator()
             _keep_objects(self._model, self._spec.dtypes.renamed(names_of(self._spec.feeds or ())).with_null)
             self._methods = self._find_methods()
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Call the model with the rows or image files of a mini-batch, and return the scores.
+        """Call the model with the rows or files of a mini-batch, and return the scores.
 
-        If some or all files cannot be read, a `PartlyScored` with the scores of the others is returned.
+        If some or all files cannot be read or decoded, a `PartlyScored` with the scores of the others is returned.
 
         Raises:
             ScorerFailedError: the model raised an exception.
             SignatureMismatchError: the rows do not fit the model, for example because a column is missing or a value
-                cannot be converted to the type in the signature. Or the items are files, and the signature does not
+                cannot be converted to the type in the signature. Or the items are files, but the signature does not
                 have exactly one input.
             SourceSchemaError: a column cannot be converted to pandas; `to_pandas` lists the reasons.
-            ModelLoadError: it cannot be determined which columns have the categories of a LightGBM model.
-            MissingDependencyError: images must be decoded, and the package ``pillow`` is not installed.
+            ModelLoadError: it cannot be determined which columns a LightGBM model's categories belong to.
+            MissingDependencyError: images must be decoded, but the ``pillow`` package is not installed.
         """
         if self._model is None:
             raise RuntimeError("the scorer is not loaded")
@@ -111,16 +111,16 @@ class MlflowScorer:
         return self._predict(data)
 
     def close(self) -> None:
-        """Release the model, and unload the modules that it imported from its own folder."""
+        """Release the model and unload the modules that were imported from its folder."""
         self._model, self._methods, self.handed_over = None, {}, None
         if self._folder is not None:
             forget_modules(self._folder)
 
     @property
     def unseen(self) -> Mapping[str, int]:
-        """The number of values in the last mini-batch that a LightGBM model has no category for, by column.
+        """The number of values in the last mini-batch for which a LightGBM model has no category, by column.
 
-        Columns in which the model knows all values are left out.
+        Columns without such values are left out.
         """
         return self._counted
 
@@ -134,10 +134,9 @@ class MlflowScorer:
             self._is_estimator = is_estimator(estimator)
 
     def _find_methods(self) -> dict[str, Callable[..., Any]]:
-        """Return the methods that ``model.predict_fn`` lists in the deployment, in a dictionary by name.
+        """Return the methods listed in the deployment's ``model.predict_fn``, by name.
 
-        ``predict`` is the method of the pyfunc. All others are methods of the model that the pyfunc wraps. The
-        dictionary is empty if ``model.predict_fn`` is not set.
+        ``predict`` is the pyfunc's own method. All others are methods of the model that the pyfunc wraps.
         """
         wanted = [name for name in self._spec.predict_fn if name != "predict"]
         own = methods_of(self._wrapped_model(), wanted, self._spec.files.name) if wanted else {}
@@ -148,15 +147,12 @@ class MlflowScorer:
 
         try:
             return self._model.unwrap_python_model()
-        except MlflowException:  # raised unless the model is a PythonModel
+        except MlflowException:  # the model is not a PythonModel
             return self._model.get_raw_model()
 
     def _raw_model(self) -> Any:
-        """Return the model object inside the pyfunc, such as a scikit-learn pipeline.
-
-        The result is None if MLflow raises an exception.
-        """
-        with suppress(Exception):  # flavors raise exceptions of any class
+        """Return the model object wrapped in the pyfunc, or None if MLflow raises an exception."""
+        with suppress(Exception):  # flavors may raise anything
             return self._model.get_raw_model()
         return None
 
@@ -171,11 +167,11 @@ class MlflowScorer:
             return plain_output(*outputs.values(), is_of_estimator=self._is_estimator)
 
     def _conform(self, returned: Any) -> object:
-        """Convert the return value of the model to the form that the signature describes.
+        """Convert the model's return value to the form described in the signature.
 
-        A DataFrame becomes a matrix if the only output in the signature is a tensor with several dimensions and no
-        name, because some flavors return a DataFrame without column names instead of a matrix. Any other value is
-        converted by `plain_output`.
+        If the signature has a single output, a nameless tensor with several dimensions, a DataFrame is converted to a
+        matrix. Some flavors return a DataFrame without column names in this case. Any other value is converted by
+        `plain_output`.
         """
         outputs = self._model.metadata.get_output_schema()
         if isinstance(returned, pd.DataFrame) and outputs is not None and outputs.is_tensor_spec():
@@ -185,10 +181,12 @@ class MlflowScorer:
         return plain_output(returned, is_of_estimator=self._is_estimator)
 
     def _rows_of(self, rows: pa.Table) -> tuple[pa.Table, Dtypes]:
-        """Select the columns of the input that the model takes, and return them with the `Dtypes` for their new names.
+        """Select the input columns that the model takes, and rename them to the model's names if it has any.
 
-        If the model has names for its inputs, the columns are renamed to these names. For a model that takes tensors,
-        nothing is selected or renamed.
+        For a model that takes tensors, the rows are returned unchanged.
+
+        Returns:
+            the selected columns, and dtype options with the new names.
         """
         spec = self._spec
         if spec.feeds is None:
@@ -207,9 +205,9 @@ class MlflowScorer:
         return self._frame(rows, dtypes)
 
     def _frame(self, table: pa.Table, dtypes: Dtypes) -> Any:
-        """Convert a table to the argument that the model's ``predict`` takes.
+        """Convert a table to the argument for the model's ``predict``.
 
-        The argument is a list if MLflow made the signature from type hints. Otherwise it is a DataFrame.
+        The argument is a list if MLflow derived the signature from type hints, and a DataFrame otherwise.
 
         Raises:
             SignatureMismatchError: MLflow would replace a NULL inside a list with a value.
@@ -232,9 +230,10 @@ class MlflowScorer:
         return frame
 
     def _tensors(self, tensors: dict[str | None, Any]) -> Any:
-        """Convert tensors to the types in the signature, and return them as the argument for the model's ``predict``.
+        """Convert tensors to the types in the signature, and return the argument for the model's ``predict``.
 
-        The argument is the only tensor if the signature has no names, or else a dictionary of the tensors by name.
+        If the signature has no names, the argument is the only tensor. Otherwise, it is a dictionary of tensors by
+        name.
         """
         specs = {spec.name: spec for spec in self._model.metadata.get_input_schema().inputs}
         typed = {name: _typed(tensor, specs[name].type) for name, tensor in tensors.items()}
@@ -263,7 +262,7 @@ class MlflowScorer:
 
 
 def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Replace NULL with NaN in a column of floats, because MLflow accepts no None for the type hint ``list[float]``.
+    """Replace NULL with NaN in a float column, because MLflow rejects None for the type hint ``list[float]``.
 
     Other columns are returned unchanged.
     """
@@ -271,14 +270,14 @@ def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _keep_objects(model: Any, columns: frozenset[str]) -> None:
-    """Give boolean columns that may hold NULLs the dtype ``object`` in every mini-batch that a model gets.
+    """Give boolean columns that may contain NULLs dtype ``object`` in every mini-batch.
 
-    In a mini-batch without a NULL, MLflow's schema enforcement converts such a column to ``bool``. This
-    function wraps the private method that a pyfunc calls after the enforcement. The wrapper converts the column back.
+    If a mini-batch contains no NULL, MLflow's schema enforcement converts the column to ``bool``. This function wraps
+    the private method that a pyfunc calls after the enforcement, to convert the column back.
 
     Args:
-        model: the loaded pyfunc, which is changed.
-        columns: names of the integer and boolean columns that may hold NULLs.
+        model: the loaded pyfunc, which is modified.
+        columns: names of the integer and boolean columns that may contain NULLs.
     """
     own = getattr(model, "_predict_fn", None)
     if own is None or not columns:
@@ -294,18 +293,18 @@ def _keep_objects(model: Any, columns: frozenset[str]) -> None:
 
 
 def _refuse_lost_nulls(name: str, column: pa.Array | pa.ChunkedArray) -> None:
-    """Raise an error if a NULL is inside a list of strings or booleans.
+    """Raise an error if a list of strings or booleans contains a NULL.
 
     MLflow's schema enforcement would convert the NULL to the string 'None' or to False.
 
     Source: mlflow/models/utils.py, `_enforce_array`: ``to_numpy(dtype=...)``.
 
     Args:
-        name: name of the column, for the message.
-        column: a column, which may hold lists in lists, structs or maps.
+        name: name of the column, for the error message.
+        column: the column. Its lists may be nested in other lists, structs or maps.
 
     Raises:
-        SignatureMismatchError: a list in the column holds such a NULL.
+        SignatureMismatchError: a list in the column contains such a NULL.
     """
     is_list = pa.types.is_list(column.type)
     for part in parts_of(column):
@@ -323,8 +322,8 @@ def _refuse_lost_nulls(name: str, column: pa.Array | pa.ChunkedArray) -> None:
 def _objects(column: pa.ChunkedArray) -> pd.Series[Any]:
     """Convert a column of lists, structs or maps to a Series of Python objects.
 
-    Structs and maps become dictionaries. Lists become NumPy arrays. A list of lists that have different lengths becomes
-    a Python list, because MLflow could not make one NumPy array of it.
+    Structs and maps become dictionaries, and lists become NumPy arrays. A list of lists of different lengths becomes a
+    Python list, because MLflow could not convert it to a single NumPy array.
     """
     values: pd.Series[Any] = column.to_pandas(maps_as_pydicts="strict", integer_object_nulls=True)
     own = with_own_numbers(values, column.type) if has_null_inside(column) else values

@@ -1,4 +1,4 @@
-"""Call the code of a model: report its exceptions as failures, find its methods, and set its import path (worker)."""
+"""Call a model's code: report its exceptions as failures, find its methods, and set its import path (worker)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _NO_MODEL: Final = (
 
 @contextmanager
 def reporting(code: ErrorCode) -> Iterator[None]:
-    """Replace any exception that a model raises in the ``with`` block with a `ScorerFailedError`.
+    """Replace exceptions that a model raises in the ``with`` block with a `ScorerFailedError`.
 
-    Only sparkscore's own errors and `KeyboardInterrupt` pass through.
+    sparkscore's own errors and `KeyboardInterrupt` are not replaced.
 
     Args:
-        code: the code of the failure, which says whether the model was being loaded or was scoring.
+        code: code of the failure, which depends on whether the model is being loaded or is scoring.
 
     Raises:
         ScorerFailedError: the ``with`` block raised any other exception.
@@ -34,21 +34,21 @@ def reporting(code: ErrorCode) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SparkscoreError):
         raise
-    # SystemExit included: if a model calls sys.exit(), only its mini-batch fails, and the worker continues.
+    # This includes SystemExit: if a model calls sys.exit(), only its mini-batch fails, and the worker continues.
     except BaseException as error:  # noqa: BLE001 - model code may raise anything
         raise ScorerFailedError(describe_failure(error, code)) from None
 
 
 def methods_of(model: object, wanted: Sequence[str], model_name: str) -> dict[str, Callable[..., Any]]:
-    """Return the wanted methods of a model in a dictionary, by name.
+    """Return a model's methods by name.
 
     Args:
         model: the loaded model.
-        wanted: the names of the methods.
-        model_name: the name of the model, for the message.
+        wanted: names of the methods to return.
+        model_name: name of the model, for the error message.
 
     Raises:
-        ModelLoadError: the model lacks one of the methods, or it is not callable.
+        ModelLoadError: a method does not exist or is not callable.
     """
     found = {name: getattr(model, name, None) for name in wanted}
     missing = [name for name, method in found.items() if not callable(method)]
@@ -69,14 +69,14 @@ def refuse_unknown_params(
 ) -> None:
     """Raise an error if the deployment sets a parameter that one of the model's methods does not have.
 
-    A method without a Python signature is not checked. The deployment cannot set the first parameter of a method, which
-    gets the data.
+    The deployment cannot set a method's first parameter, which takes the data. Methods without a Python signature are
+    not checked.
 
     Args:
         methods: the methods, by name.
         params: names of the parameters that the deployment sets.
         also: names that the methods accept in addition to those in their signatures. If empty, a method with
-            ``**kwargs`` accepts every name. Otherwise ``**kwargs`` is ignored.
+            ``**kwargs`` accepts any name. Otherwise, ``**kwargs`` is ignored.
 
     Raises:
         SignatureMismatchError: a method does not have one of the parameters.
@@ -97,7 +97,7 @@ def refuse_unknown_params(
 
 
 def _parameters_of(method: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the parameters of a method, or an empty list if Python finds no signature, for example of a C function."""
+    """Return a method's parameters, or an empty list if it has no Python signature, for example a C function."""
     try:
         return list(inspect.signature(method).parameters.values())
     except (TypeError, ValueError):
@@ -105,9 +105,9 @@ def _parameters_of(method: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 class ImportPath:
-    """The ``sys.path`` of a model, with the entries that the model has added for its own code.
+    """A model's ``sys.path``, including the entries that the model has added for its own code.
 
-    It is set only while the code of the model runs, so that the model does not change the imports of the worker.
+    It is active only while the model's code runs, so that the model does not affect the worker's imports.
     """
 
     def __init__(self) -> None:
@@ -115,10 +115,10 @@ class ImportPath:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Use the ``sys.path`` of the model in the ``with`` block, and restore that of the worker afterwards.
+        """Use the model's ``sys.path`` in the ``with`` block, and restore the worker's afterwards.
 
-        The first block begins with the ``sys.path`` of the worker. Changes that a block makes are kept for the next
-        block, unless an exception is raised.
+        The first block starts with the worker's ``sys.path``. Changes made in a block are kept for the next one, unless
+        the block raises an exception.
         """
         path, workers = sys.path, sys.path.copy()
         try:
@@ -127,6 +127,6 @@ class ImportPath:
             yield
             self._models = list(sys.path)
         finally:
-            # MLflow replaces the list object itself, so the original object is restored, too.
+            # MLflow replaces the list object itself, so the original object is restored as well.
             sys.path = path
             path[:] = workers

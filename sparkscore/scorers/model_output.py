@@ -1,4 +1,4 @@
-"""Bring the return value of a model into a form that `sparkscore.returned.tabulate` converts to a table (worker)."""
+"""Convert a model's return value to a form that `sparkscore.returned.tabulate` accepts (worker)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from sparkscore.scorers.estimators import outputs_of_estimator
 
 
 def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
-    """Convert the return value of a model's method, usually to named columns or to one array, Series or list.
+    """Convert the return value of a model's method, usually to named columns or to a single array, Series or list.
 
-    - The columns of a DataFrame keep their names. Columns without names, which pandas numbers from 0, become ``c0``,
-      ``c1`` and so on. A single column whose name is an integer is returned as a Series. A DataFrame in which two
-      columns have the same name is returned as a DataFrame.
-    - A dictionary becomes one column for each key.
-    - A sparse matrix becomes a dense one. Pydantic objects in a list become dictionaries.
-    - A list of matrices becomes one column for each matrix if an estimator returned it. Otherwise each element of a
-      list is a row. A generator or other iterator becomes a list.
+    - A DataFrame becomes named columns. Unnamed columns, which pandas numbers from 0, become ``c0``, ``c1`` and so on.
+      A single column whose name is an integer becomes a Series. A DataFrame with duplicate column names remains a
+      DataFrame.
+    - A dictionary becomes one column per key.
+    - A sparse matrix becomes dense.
+    - An iterator, such as a generator, becomes a list.
+    - A list of matrices from an estimator becomes one column per matrix. In any other list, each element is a row, and
+      Pydantic objects become dictionaries.
     - Any other value is returned unchanged.
 
     Args:
@@ -42,13 +43,13 @@ def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
 
 
 def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False) -> NamedColumns:
-    """Combine the return values of several methods of a model into named columns, one for each method.
+    """Combine the return values of several of a model's methods into named columns, one per method.
 
-    If a method returned several named columns, for example a DataFrame, they are combined into one column of
-    dictionaries: for each row, the values by the names of the columns.
+    If a method returned several named columns, for example a DataFrame, they become one column of dictionaries, which
+    map column names to the values of a row.
 
     Args:
-        returned: the return value of each method, by the name of the method.
+        returned: the return value of each method, by method name.
         is_of_estimator: whether a scikit-learn estimator returned the values.
     """
     columns = {
@@ -58,10 +59,7 @@ def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False)
 
 
 def _labels_of(returned: Mapping[Any, Any]) -> pd.Index[Any] | None:
-    """Return the index of the first DataFrame or Series among the return values that lacks the default RangeIndex.
-
-    The result is None if there is no such DataFrame or Series.
-    """
+    """Return the first index of a returned DataFrame or Series that is not a default RangeIndex, or None."""
     found = [values.index for values in returned.values() if isinstance(values, (pd.Series, pd.DataFrame))]
     return next((labels for labels in found if not labels.equals(pd.RangeIndex(len(labels)))), None)
 
@@ -88,7 +86,7 @@ def _one_column(returned: Any) -> Any:
 
 
 def _values(returned: Any) -> Any:
-    # SciPy's sparse matrices and arrays; SciPy itself may not be installed.
+    # The value is a SciPy sparse matrix or array. There is no isinstance check, because SciPy may not be installed.
     if hasattr(returned, "toarray") and hasattr(returned, "nnz"):
         return returned.toarray()
     if isinstance(returned, list):

@@ -1,8 +1,8 @@
-"""Convert lists, structs and maps to Python values, so that a NULL in one row does not change other rows (worker).
+"""Convert lists, structs and maps to Python values, so that a NULL in one row does not affect other rows (worker).
 
-If one integer inside a column of lists is NULL, pyarrow by default converts all integers in the column to floats. Here,
-a list of integers or booleans becomes an array of integers or booleans if it has no NULL, or an array of Python objects
-if it has one. So the converted value of a row does not depend on other rows of the mini-batch.
+If one integer inside a column of lists is NULL, pyarrow converts all integers in the column to floats by default. Here,
+each list is converted on its own: a list of integers or booleans becomes an array of that type if it contains no NULL,
+and an array of Python objects otherwise.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sparkscore.scorers.dtypes import has_two_dtypes
 
 
 def has_null_inside(column: pa.Array | pa.ChunkedArray) -> bool:
-    """Return whether an integer or a boolean inside a column of lists, structs or maps is NULL.
+    """Return whether a column of lists, structs or maps contains a NULL in place of an integer or boolean.
 
-    For a column of a different type, the result is False.
+    For any other column, the result is False.
     """
     return any(
         bool(part.null_count) if has_two_dtypes(part.type) else has_null_inside(part) for part in parts_of(column)
@@ -28,12 +28,12 @@ def has_null_inside(column: pa.Array | pa.ChunkedArray) -> bool:
 
 
 def with_own_numbers(values: pd.Series[Any], arrow_type: pa.DataType) -> pd.Series[Any]:
-    """Convert each row of a column of lists, structs or maps as if the column had only that row.
+    """Convert each value in a column of lists, structs or maps as if it were the only one in the column.
 
     Args:
-        values: the column, as pyarrow converts it with ``integer_object_nulls``. If one integer is NULL, all integers
+        values: the column, as converted by pyarrow with ``integer_object_nulls``. If one integer is NULL, all integers
             are Python objects.
-        arrow_type: the Arrow type of the column.
+        arrow_type: the column's Arrow type.
     """
     made = np.empty(len(values), dtype=object)
     for position, value in enumerate(values.array):
@@ -42,17 +42,16 @@ def with_own_numbers(values: pd.Series[Any], arrow_type: pa.DataType) -> pd.Seri
 
 
 def holds_lists_of_lists(arrow_type: pa.DataType) -> bool:
-    """Return whether an Arrow type is, or contains, a list of lists."""
+    """Return whether an Arrow type is or contains a list of lists."""
     inside = [arrow_type.field(position).type for position in range(arrow_type.num_fields)]
     return (is_list(arrow_type) and is_list(arrow_type.value_type)) or any(map(holds_lists_of_lists, inside))
 
 
 def with_ragged_lists(value: Any) -> Any:
-    """Convert arrays of arrays with different shapes to Python lists, at any depth of a nested value.
+    """Convert ragged arrays to Python lists, at any depth of a nested value.
 
-    MLflow makes one NumPy array of each nested array, which is not possible if the shapes differ, or if NULLs are among
-    the arrays. An array that contains a list after the conversion becomes a list, too. Everything else in the value is
-    returned unchanged.
+    MLflow converts each nested array to a single NumPy array. This is impossible if the inner arrays differ in shape or
+    if some of them are NULL. Arrays that contain such an array become lists as well. Everything else is unchanged.
 
     Source: mlflow/models/utils.py, `_enforce_array`, calls ``np.array`` for each value that is an array.
     """
@@ -68,7 +67,7 @@ def with_ragged_lists(value: Any) -> Any:
 
 
 def parts_of(column: pa.Array | pa.ChunkedArray) -> list[pa.Array | pa.ChunkedArray]:
-    """Return the arrays inside a column of lists, structs or maps, or an empty list for a column of a different type.
+    """Return the arrays inside a column of lists, structs or maps, or an empty list for any other column.
 
     These are the elements of the lists, each field of the structs, or the keys and values of the maps.
     """
@@ -83,16 +82,16 @@ def parts_of(column: pa.Array | pa.ChunkedArray) -> list[pa.Array | pa.ChunkedAr
 
 
 def is_list(type_: pa.DataType) -> bool:
-    """Return whether an Arrow type is a list, a large list or a list of fixed size."""
+    """Return whether an Arrow type is a list, large list or fixed-size list."""
     return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
 
 
 def _own(value: Any, type_: pa.DataType) -> Any:
-    """Convert one nested value, so that each list of integers or booleans without a NULL becomes an array of its type.
+    """Convert the lists of integers or booleans in a nested value to arrays of that type, unless they contain NULLs.
 
     Args:
-        value: a value that pyarrow has converted from a nested column, or a part of such a value.
-        type_: the Arrow type of the value.
+        value: a value that pyarrow has converted from a nested column, or a part of one.
+        type_: the value's Arrow type.
     """
     if value is None:
         return None

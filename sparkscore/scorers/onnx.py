@@ -1,7 +1,7 @@
-"""Score mini-batches with an ONNX model in ONNX Runtime (worker), and check models with ONNX Runtime (driver).
+"""Score mini-batches with ONNX Runtime (worker), and use it to check graphs and session options (driver and worker).
 
-The rows become tensors, and the outputs of the graph become columns. This is the only module that imports ONNX Runtime,
-so it also has the checks for which the driver needs ONNX Runtime.
+Rows become tensors, and the graph's outputs become columns. No other module imports ONNX Runtime, so the checks that
+the driver makes with it are here as well.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:  # the package is an extra
     from onnxruntime import InferenceSession, SessionOptions
 
 _CPU: Final = "CPUExecutionProvider"
-#: The level at which ONNX Runtime logs fatal errors only. At others it writes values of rows, such as an index that is
-#: out of bounds, to the worker's log. It raises its errors in any case.
+#: The level at which ONNX Runtime logs only fatal errors. At other levels, it writes values from rows to the worker's
+#: log, for example an index that is out of bounds. Errors are raised at any level.
 _ONLY_FATAL: Final = 4
 
 Tensor = npt.NDArray[Any]
@@ -41,7 +41,7 @@ class OnnxScorer:
     """A scorer that runs an ONNX graph with ONNX Runtime.
 
     Attributes:
-        verified: digest of the model's files, which was checked on this host. Empty before the check.
+        verified: digest of the model's files, once it has been checked on this host. Empty before.
     """
 
     def __init__(self, spec: OnnxSpec) -> None:
@@ -50,12 +50,12 @@ class OnnxScorer:
         self._session: InferenceSession | None = None
 
     def load(self) -> None:
-        """Copy the model to this host, and load it into a session of ONNX Runtime.
+        """Copy the model to this host and load it into an ONNX Runtime session.
 
         Raises:
             MissingDependencyError: ONNX Runtime is not installed on this worker.
-            ConfigError: the installed ONNX Runtime lacks an execution provider or a session option of the deployment,
-                or cannot use the provider on this host. Or a session option has a wrong value.
+            ConfigError: an execution provider is not available on this host, a session option is unknown, or its value
+                is invalid.
             ModelError: the model cannot be copied, or its files have changed.
             ScorerFailedError: ONNX Runtime cannot load the graph.
         """
@@ -67,8 +67,8 @@ class OnnxScorer:
         providers = list(spec.providers or [_CPU])
         options = _make_options(spec.threads, dict(spec.session_options))
         with _reporting(ErrorCode.MODEL_LOAD):
-            # Without ONNX Runtime's fallback, which prints a message and uses a different provider than the deployment
-            # names.
+            # The fallback is disabled, because it prints a message and uses a provider that the deployment does not
+            # list.
             session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
         lacking = set(providers) - set(session.get_providers())
         if lacking:
@@ -78,15 +78,15 @@ class OnnxScorer:
     def score(self, mini_batch: MiniBatch) -> object:
         """Run the graph on the rows or images of a mini-batch, and return its outputs.
 
-        The graph gets all rows at once, or in parts if it takes a fixed number of rows. If some or all images
-        cannot be read, a `PartlyScored` with the outputs for the others is returned.
+        The graph gets all rows at once, unless it takes a fixed number of rows. If some or all images cannot be read or
+        decoded, a `PartlyScored` with the outputs for the others is returned.
 
         Raises:
             ScorerFailedError: ONNX Runtime raised an error.
-            SignatureMismatchError: a value of the rows cannot be converted to the type of the graph's input, or the
-                values of a row do not have the input's shape.
-            OutputContractError: an output does not have one element for each row.
-            MissingDependencyError: images must be decoded, and the package ``pillow`` is not installed.
+            SignatureMismatchError: a value cannot be converted to the type of the graph's input, or a row does not have
+                the input's shape.
+            OutputContractError: an output does not have exactly one element per row.
+            MissingDependencyError: images must be decoded, but the ``pillow`` package is not installed.
         """
         if mini_batch.rows is not None:
             feeds = {str(feed.name): feed_tensor(mini_batch.rows, feed) for feed in self._spec.feeds}
@@ -109,12 +109,12 @@ class OnnxScorer:
         return values[PREDICTION] if columns == [PREDICTION] else NamedColumns(values)
 
     def _run(self, feeds: dict[str, Tensor], count: int) -> list[Any]:
-        """Run the graph once, and return its outputs.
+        """Run the graph once and return its outputs.
 
         Args:
-            feeds: the tensor for each input of the graph, by the name of the input.
-            count: number of rows of each output to return. Further rows of the tensors are copies of the last row, and
-                their outputs are left out.
+            feeds: the tensor for each of the graph's inputs, by input name.
+            count: number of rows to return. Any further rows are copies of the last one, added only to fill the
+                tensors, so their outputs are dropped.
         """
         if self._session is None:
             raise RuntimeError("the scorer is not loaded")
@@ -126,22 +126,24 @@ class OnnxScorer:
 
 
 def check_session(providers: Sequence[str], session_options: Mapping[str, object]) -> None:
-    """Raise an error if the installed ONNX Runtime lacks an execution provider, or does not accept a session option.
+    """Raise an error if the installed ONNX Runtime lacks an execution provider or rejects a session option.
 
-    Runs on the driver and on the worker. If ONNX Runtime is not installed, nothing is checked. An option whose name has
-    a dot, such as ``session.intra_op.allow_spinning``, is a configuration entry of the session.
+    Runs on the driver and on the worker. If ONNX Runtime is not installed, nothing is checked.
 
-    Some mistakes are not found here: numbers that are out of range, such as ``log_severity_level: 99``, and unknown
-    names and wrong values of configuration entries. ONNX Runtime checks these when the session is created, if at all.
+    Some mistakes are not detected here. ONNX Runtime itself reports these when the session is created, if at all:
+
+    - numbers that are out of range, such as ``log_severity_level: 99``
+    - wrong names or values of configuration entries, which are the options with a dot in their name, such as
+      ``session.intra_op.allow_spinning``
 
     Args:
         providers: names of execution providers.
-        session_options: values of session options, by the name of the option.
+        session_options: values of session options, by option name.
 
     Raises:
-        ConfigError: a provider is not available (code ``ONNX_PROVIDER``). Or an option is unknown, or its value
-            has a wrong type or is not one of the option's named values (code ``ONNX_SESSION_OPTION``). The message
-            contains the available names, or the expected type or values.
+        ConfigError: a provider is not available (code ``ONNX_PROVIDER``), an option is unknown, or an option's value
+            has the wrong type or is not one of the option's named values (code ``ONNX_SESSION_OPTION``). The message
+            lists what is available or expected.
     """
     onnxruntime = _find_runtime()
     if onnxruntime is None:
@@ -153,12 +155,12 @@ def check_session(providers: Sequence[str], session_options: Mapping[str, object
 
 
 def accepts_graph(graph: bytes) -> bool:
-    """Return whether the installed ONNX Runtime can load a graph, or True if ONNX Runtime is not installed.
+    """Return whether ONNX Runtime can load a graph, or True if ONNX Runtime is not installed.
 
     Runs on the driver.
 
     Args:
-        graph: an ONNX model as the bytes of its file.
+        graph: the content of an ONNX model file.
     """
     onnxruntime = _find_runtime()
     if onnxruntime is None:
@@ -190,17 +192,17 @@ def _require_runtime() -> Any:
 
 
 def _make_options(threads: int, chosen: Mapping[str, object]) -> SessionOptions:
-    """Return the options for a session of ONNX Runtime.
+    """Return the options for an ONNX Runtime session.
 
-    The session runs one operator at a time and logs fatal errors only, unless the deployment's options say otherwise.
-    Numbers that are out of range, and the names and values of configuration entries, are not checked here.
+    Unless the deployment's options say otherwise, the session runs one operator at a time and logs only fatal errors.
 
     Args:
         threads: number of threads that compute one operator.
         chosen: the deployment's session options, by name.
 
     Raises:
-        ConfigError: an option is unknown, or its value has a wrong type or is not one of the option's named values.
+        ConfigError: an option is unknown, or its value has the wrong type or is not one of the option's named values.
+            `check_session` lists mistakes that are not detected.
         MissingDependencyError: ONNX Runtime is not installed.
     """
     onnxruntime = _require_runtime()
@@ -235,22 +237,22 @@ def _set_option(options: SessionOptions, name: str, value: object) -> None:
 
 
 def _entry_text(value: object) -> str:
-    """Return the value of a configuration entry as a string. True becomes "1", and False becomes "0"."""
+    """Convert the value of a configuration entry to a string: True to "1", False to "0"."""
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _parts(feeds: dict[str, Tensor], rows: int, size: int) -> Iterator[tuple[dict[str, Tensor], int]]:
-    """Split tensors into parts with the same number of rows.
+    """Split tensors into parts of equal size.
 
-    If the last part has too few rows, it is filled up with copies of the last row.
+    If the last part has too few rows, it is padded with copies of the last row.
 
     Args:
-        feeds: the tensor for each input of the graph, by the name of the input.
-        rows: number of rows of each tensor.
-        size: number of rows of each part.
+        feeds: the tensor for each of the graph's inputs, by input name.
+        rows: number of rows in each tensor.
+        size: number of rows in each part.
 
     Yields:
-        the tensors of a part, and the number of its rows without the copies.
+        the tensors of a part, and the number of its rows before padding.
     """
     for start in range(0, rows, size):
         count = min(size, rows - start)
@@ -263,16 +265,16 @@ def _fill(tensor: Tensor, size: int) -> Tensor:
 
 
 def _rows_of(value: Any, rows: int, output: str) -> Any:
-    """Check that an output of the graph has one element for each row, and return its elements.
+    """Check that one of the graph's outputs has one element per row, and return its elements.
 
     Args:
-        value: the output: a tensor, a list of dictionaries or tensors, or None if an optional output has no value. For
-            None, a list with None for each row is returned.
-        rows: number of rows that the graph got.
-        output: name of the output, for the message.
+        value: the output: a tensor, a list of dictionaries or tensors, or None if an optional output has no value. In
+            the last case, None is returned for each row.
+        rows: number of rows that were passed to the graph.
+        output: name of the output, for the error message.
 
     Raises:
-        OutputContractError: the number of elements is not the number of rows.
+        OutputContractError: the number of elements differs from the number of rows.
     """
     if value is None:  # an optional output without a value
         return [None] * rows
@@ -287,7 +289,7 @@ def _rows_of(value: Any, rows: int, output: str) -> Any:
             state="No row of this mini-batch was written.",
             next_step="Export the model with outputs whose first dimension is that of the rows.",
         )
-    # A zero-dimensional array becomes the scalar that it holds; item[()] returns any other array unchanged.
+    # item[()] converts a zero-dimensional array to a scalar, and returns any other array unchanged.
     return [item[()] if isinstance(item, np.ndarray) else item for item in value] if is_list else value
 
 
@@ -301,10 +303,10 @@ def _join(parts: Sequence[Any]) -> Any:
 
 @contextmanager
 def _reporting(code: ErrorCode) -> Iterator[None]:
-    """Replace any exception that ONNX Runtime raises in the ``with`` block with a `ScorerFailedError`.
+    """Replace exceptions that ONNX Runtime raises in the ``with`` block with a `ScorerFailedError`.
 
     Args:
-        code: the code of the failure, which says whether the model was being loaded or was scoring.
+        code: code of the failure, which depends on whether the model is being loaded or is scoring.
     """
     try:
         yield

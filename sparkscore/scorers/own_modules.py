@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def forget_modules(folder: Path) -> None:
-    """Unload the modules that were imported from a folder, by removing them from ``sys.modules``.
+    """Remove the modules that were imported from a folder from ``sys.modules``.
 
-    Otherwise, other code that imports a module with the same name would get the module of this folder.
+    Otherwise, other code that imports a module of the same name would get the one from this folder.
     """
     for name, module in list(sys.modules.items()):
         if any(Path(path).is_relative_to(folder) for path in _paths_of(module)):
@@ -17,10 +17,10 @@ def forget_modules(folder: Path) -> None:
 
 
 def _paths_of(module: object) -> list[str]:
-    """Return the path of a module's file, if it has one, and the paths of the folders of a package.
+    """Return the paths of a module's file, if it has one, and of its folders, if it is a package.
 
-    A package without ``__init__.py`` has folders, but no file.
+    A package without ``__init__.py`` has folders but no file.
     """
-    # The attributes are not read with getattr(), which would load a module that loads itself at the first access.
+    # getattr() is avoided, because it would load modules that are loaded lazily on first access.
     known = getattr(module, "__dict__", {})
     return [path for path in (known.get("__file__"), *known.get("__path__", ())) if isinstance(path, str)]

@@ -13,7 +13,7 @@ from sparkscore.scorers.model_files import fetch_once
 
 
 def fetch_registered(name: str, version: str | None) -> tuple[Path, str]:
-    """Download a registered model, unless this host has a copy of it, and return the path and the version of the copy.
+    """Return the path and version of a registered model, which is downloaded if this host does not have a copy.
 
     The model comes from the registry that MLflow is configured to use.
 
@@ -22,9 +22,9 @@ def fetch_registered(name: str, version: str | None) -> tuple[Path, str]:
         version: the version to download, or None for the highest version.
 
     Raises:
-        ModelNotFoundError: there is no such model or version, there is no registry, or MLflow is not installed.
-        ModelError: the registry does not answer, the download failed, or other users have access to this host's cache
-            of models.
+        ModelNotFoundError: the model, version or registry does not exist, or MLflow is not installed.
+        ModelError: the registry does not respond, the download fails, or other users have access to this host's model
+            cache.
     """
     if find_spec("mlflow") is None:
         raise _not_found(name, version, "there is no registry to ask: MLflow is not installed on this worker")

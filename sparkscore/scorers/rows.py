@@ -1,4 +1,4 @@
-"""Select the prediction columns of rows that a ``pyspark.ml`` pipeline has already scored in Spark (worker)."""
+"""Select the prediction columns of rows that Spark has already scored with a ``pyspark.ml`` pipeline (worker)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sparkscore.scorers.specs import RowsSpec
 
 
 class RowsScorer:
-    """A scorer that selects the prediction columns of rows which a ``pyspark.ml`` pipeline has scored in Spark."""
+    """A scorer that selects the prediction columns of rows already scored in Spark by a ``pyspark.ml`` pipeline."""
 
     def __init__(self, spec: RowsSpec) -> None:
         self._spec = spec
@@ -18,12 +18,10 @@ class RowsScorer:
         """Do nothing, because the pipeline runs inside Spark."""
 
     def score(self, mini_batch: MiniBatch) -> pa.Table:
-        """Select the prediction columns of a mini-batch whose rows Spark has already scored.
-
-        The names of these columns are in the `RowsSpec`.
+        """Select the prediction columns of a mini-batch, as listed in the `RowsSpec`.
 
         Raises:
-            KeyError: the rows lack one of these columns.
+            KeyError: a column is missing.
             RuntimeError: the items are files.
         """
         if mini_batch.rows is None:
@@ -31,4 +29,4 @@ class RowsScorer:
         return mini_batch.rows.select(list(self._spec.columns))
 
     def close(self) -> None:
-        """Do nothing, because the scorer holds no model and no files."""
+        """Do nothing, because the scorer has neither a model nor files to release."""

@@ -1,4 +1,4 @@
-"""Run a scoring script with ``init()`` and ``run(mini_batch)``, as Azure ML batch endpoints do (worker)."""
+"""Run a scoring script that defines ``init()`` and ``run(mini_batch)``, as Azure ML batch endpoints do (worker)."""
 
 from __future__ import annotations
 
@@ -37,33 +37,33 @@ from sparkscore.scripts.refusals import is_taken, missing_run, other_parameters,
 from sparkscore.scripts.surroundings import Surroundings
 from sparkscore.stage.layout import SCRIPTS
 
-# With this environment variable, workers that the command line starts do not import modules from the working directory.
-# It is removed from the environment of the script. Python accepts any value that is not an empty string.
+# The command line sets this environment variable to keep workers from importing modules from the working directory. It
+# is removed from the script's environment. Python treats all non-empty values alike.
 # Source: https://docs.python.org/3/using/cmdline.html#envvar-PYTHONSAFEPATH
 SAFE_PATH: Final = ("PYTHONSAFEPATH", "sparkscore")
 
 
 @dataclass(frozen=True)
 class ScriptSpec:
-    """Everything that a worker needs to run a scoring script. It can be pickled.
+    """Everything that a worker needs to run a scoring script. Instances can be pickled.
 
     Attributes:
-        code: the code folder, as the bytes of a ZIP archive.
+        code: ZIP archive of the code folder.
         script: path of the script inside the code folder.
-        arguments: the command-line arguments of the script, ``sys.argv[1:]``.
-        environment: the script's environment variables, as pairs of name and value.
-        model: the main model, which is in the folder ``AZUREML_MODEL_DIR``, or None if the deployment has none.
-        models: further models, which are in ``AZUREML_MODEL_DIR`` as ``<name>/<version>/<file or folder>``.
-        tracking_uri: URI of MLflow's tracking store for the script, or an empty string if it is not known. A URI in
-            ``environment`` has priority.
-        registry_uri: URI of MLflow's registry for the script, or an empty string if it is not known. A URI in
-            ``environment`` has priority.
-        output_folder: existing folder, whose path the script finds in the variable ``AZUREML_BI_OUTPUT_PATH``.
+        arguments: the script's command-line arguments, ``sys.argv[1:]``.
+        environment: the script's environment variables, as (name, value) pairs.
+        model: the main model, which is placed in ``AZUREML_MODEL_DIR``, or None if the deployment has no main model.
+        models: further models, placed in ``AZUREML_MODEL_DIR`` as ``<name>/<version>/<file or folder>``.
+        tracking_uri: URI of the script's MLflow tracking store, or an empty string if unknown. A URI in
+            ``environment`` takes precedence.
+        registry_uri: URI of the script's MLflow registry, or an empty string if unknown. A URI in ``environment``
+            takes precedence.
+        output_folder: existing folder whose path is passed to the script in ``AZUREML_BI_OUTPUT_PATH``.
         log_folder: folder for the logs of Azure's ``EntryScript``, and for MLflow's data if no tracking store is set.
-            If it is an empty string, the logs are written to a folder that is removed when the scorer is closed.
-        work_folder: existing folder in which the code is unpacked, or an empty string for the system's folder for
-            temporary files. The unpacked code is removed when the scorer is closed.
-        dtypes: the choice of dtypes for the DataFrames that ``run()`` gets.
+            If empty, logs are written to a folder that is removed when the scorer is closed.
+        work_folder: existing folder where the code is unpacked, or an empty string for the system's temporary folder.
+            The unpacked code is removed when the scorer is closed.
+        dtypes: dtype options for the DataFrames that are passed to ``run()``.
     """
 
     code: bytes
@@ -83,22 +83,21 @@ class ScriptSpec:
 class ScriptScorer:
     """A scorer that runs a scoring script.
 
-    The script runs in an unpacked copy of its code folder, which is its working directory. The folder of the script is
-    the first entry of ``sys.path``. The script's environment variables, working directory, import path and arguments
-    are set only while its code runs. The modules that it imported from its code folder are unloaded when the scorer is
-    closed.
+    The script's working directory is an unpacked copy of its code folder, and the script's own folder comes first in
+    ``sys.path``. Environment variables, working directory, import path and arguments are set only while the script's
+    code runs. Modules imported from the code folder are unloaded when the scorer is closed.
 
     Attributes:
-        handed_over: the DataFrame that ``run()`` got in the last call, with the rows that it was made from. None if
+        handed_over: the DataFrame that was passed to ``run()`` in the last call and the rows it was made from. None if
             ``run()`` got a list of files, before the first call, and after `close`.
-        verified: digests of the models' files, which were checked on this host. Empty before the models are copied.
+        verified: digests of the models' files, once they have been checked on this host. Empty before.
     """
 
     def __init__(self, spec: ScriptSpec) -> None:
         self.handed_over: HandedOver | None = None
         self.verified: tuple[str, ...] = ()
         self._spec = spec
-        # The path has no symbolic links: scripts often resolve them, and `forget_modules` finds modules by their paths.
+        # Symbolic links are resolved, because scripts often do so as well, and `forget_modules` compares paths.
         self._home = make_folder(SCRIPTS, Path(spec.work_folder) if spec.work_folder else None).resolve()
         self._folder = self._home / "code"
         self._models: Path | None = None
@@ -110,13 +109,12 @@ class ScriptScorer:
         self._contained = Contained()
 
     def load(self) -> None:
-        """Unpack the code folder, import the script, and call the script's ``init()`` if there is one.
+        """Unpack the code folder, import the script, and call its ``init()`` if it has one.
 
         Raises:
-            ScorerFailedError: the import or ``init()`` raised an exception, or the script has the name of a module that
-                this process had loaded before any script.
-            ModelError: a model cannot be copied to this host, its files have changed, or two models would have the same
-                path.
+            ScorerFailedError: the import or ``init()`` raised an exception, or the script has the same name as a module
+                that this process loaded before any script.
+            ModelError: a model cannot be copied to this host, its files have changed, or two models have the same path.
             ScoringScriptError: the script has no ``run()``, or its ``run()`` cannot be called with one argument.
         """
         with zipfile.ZipFile(io.BytesIO(self._spec.code)) as archive:
@@ -138,10 +136,10 @@ class ScriptScorer:
         self._run = run
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Call the script's ``run()`` with a list of file paths or a DataFrame, and return its return value.
+        """Call the script's ``run()`` with a list of file paths or a DataFrame, and return the result.
 
-        A generator or other iterator is converted to a list, because its code must run with the script's environment
-        variables and working directory.
+        If ``run()`` returns an iterator, it is consumed here and returned as a list, because a generator's code must
+        run with the script's environment variables and working directory.
 
         Raises:
             ScorerFailedError: ``run()`` raised an exception.
@@ -152,7 +150,7 @@ class ScriptScorer:
             raise RuntimeError("the scorer is not loaded")
         self.handed_over = None
         if self._models is not None:
-            os.utime(self._models)  # other processes remove a folder that has not been used for a week
+            os.utime(self._models)  # other processes remove folders that have not been used for a week
         if mini_batch.rows is None:
             argument: object = list(mini_batch.files)
         else:
@@ -167,14 +165,14 @@ class ScriptScorer:
             return returned
 
     def close(self) -> None:
-        """Call the script's ``shutdown()`` if there is one, unload its modules, and remove its code and linked models.
+        """Call the script's ``shutdown()`` if it has one, unload its modules, and remove its code and linked models.
 
-        ``shutdown()`` is called only if `load` succeeded, and its exceptions are ignored. If the script has left an
-        MLflow run active, the MLflow run is ended.
+        ``shutdown()`` is called only if `load` succeeded, and its exceptions are ignored. If the script left an MLflow
+        run active, that run is ended.
         """
         shutdown = getattr(self._module, "shutdown", None)
         if self._run is not None and callable(shutdown):
-            # The result is complete by now, so an error in shutdown() must not fail the run.
+            # All mini-batches have been scored by now, so an error in shutdown() must not fail the run.
             with suppress(BaseException), self._surroundings(), self._contained:
                 shutdown()
         if self._scripts_own is not None:
@@ -189,23 +187,22 @@ class ScriptScorer:
             remove_made(self._models)
 
     def _folder_for_models(self) -> Path:
-        """Return the folder into which this scorer links models. The first call creates it.
+        """Return the folder for this scorer's hard links to models, and create it on the first call.
 
-        The folder is in this host's cache of models, because a hard link and its file must be on one file system.
+        The folder is in this host's model cache, because a hard link and its file must be on the same file system.
         """
         if self._models is None:
             self._models = make_folder_for_links().resolve()
         return self._models
 
     def _link_models(self) -> list[DeployedModel]:
-        """Create the folder ``AZUREML_MODEL_DIR``, link the models of the deployment into it, and return the models.
+        """Create the ``AZUREML_MODEL_DIR`` folder, link the deployment's models into it, and return the models.
 
-        The main model keeps the name of its file or folder, because scripts append that name to the path
-        ``AZUREML_MODEL_DIR``.
+        The main model keeps its file or folder name, because scripts append that name to ``AZUREML_MODEL_DIR``.
 
         Raises:
-            ModelError: a model cannot be copied to this host, its files have changed, or a further model has the name
-                of the main model's file or folder.
+            ModelError: a model cannot be copied to this host, its files have changed, or a further model is named like
+                the main model's file or folder.
         """
         has_models = self._spec.model is not None or bool(self._spec.models)
         self._model_folder = holder = (self._folder_for_models() if has_models else self._home) / "model"
@@ -225,7 +222,7 @@ class ScriptScorer:
         return linked
 
     def _azure_modules(self, deployed: list[DeployedModel]) -> AzureModules:
-        # Registered models are not in AZUREML_MODEL_DIR, because scripts search that folder for the deployment's model.
+        # Registered models are kept out of AZUREML_MODEL_DIR, because scripts search it for the deployment's model.
         lookup = ModelLookup(
             deployed,
             fetch_registered,
@@ -245,25 +242,23 @@ class ScriptScorer:
 
     @staticmethod
     def _execute(module: ModuleType) -> None:
-        # Added before it runs, as an import does, because pickles and dataclasses look up their module by name.
+        # As in a normal import, the module is added before it runs, because pickles and dataclasses look it up by name.
         sys.modules[module.__name__] = module
         if module.__spec__ is not None and module.__spec__.loader is not None:
             module.__spec__.loader.exec_module(module)
 
     @contextmanager
     def _reporting(self, code: ErrorCode) -> Iterator[None]:
-        """Replace any exception that is raised in the ``with`` block with a `ScorerFailedError`.
-
-        Only `KeyboardInterrupt` passes through.
+        """Replace any exception except `KeyboardInterrupt` in the ``with`` block with a `ScorerFailedError`.
 
         Args:
-            code: the code of the failure, which says what part of the script was running.
+            code: code of the failure, which depends on the part of the script that is running.
         """
         try:
             yield
         except KeyboardInterrupt:
             raise
-        # SystemExit included: if a script calls sys.exit(), only its mini-batch fails, and the worker continues.
+        # This includes SystemExit: if a script calls sys.exit(), only its mini-batch fails, and the worker continues.
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             failure = describe_failure(error, code, self._folder)
             step = failure.next_step or advice_for(error, self._model_folder, self._folder)
@@ -271,10 +266,10 @@ class ScriptScorer:
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
-        """Set the script's environment variables, working directory, import path and arguments in the ``with`` block.
+        """Use the script's environment variables, working directory, import path and arguments in the ``with`` block.
 
-        Changes that the script makes to these settings, for example in ``init()``, are kept for its next call, unless
-        the block raises an exception. After the block, the settings of the worker process are restored.
+        After the block, the worker's own settings are restored. Changes that the script makes, for example in
+        ``init()``, are kept for its next call, unless the block raises an exception.
         """
         workers_own = Surroundings.of_this_process()
         try:
@@ -303,11 +298,11 @@ class ScriptScorer:
 def _check_parameters(run: Callable[..., object], script: str) -> None:
     """Raise an error if ``run()`` cannot be called with the mini-batch as its only argument.
 
-    A ``run()`` without a Python signature, for example one that is written in C, is accepted.
+    If ``run()`` has no Python signature, for example because it is written in C, it is accepted.
     """
     try:
         signature = inspect.signature(run)
-    except (TypeError, ValueError):  # functions that are written in C may have no signature
+    except (TypeError, ValueError):  # functions written in C may have no signature
         return
     try:
         signature.bind(None)
@@ -325,13 +320,13 @@ def _two_models(name: str) -> ModelError:
 
 
 def _link_version(copy: Path, holder: Path, name: str, version: str) -> Path:
-    """Link a model into a folder as ``<name>/<version>/<file or folder>``, as Azure ML does, and return that path.
+    """Link a model into a folder as ``<name>/<version>/<file or folder>``, as Azure ML does, and return the path.
 
-    In the version, characters that are unusual in file names, such as a slash, are replaced with hyphens.
+    Slashes and other unusual characters in the version are replaced with hyphens.
 
     Args:
         copy: path of this host's copy of the model.
-        holder: the folder to create the link in.
+        holder: the folder to link the model into.
         name: name of the model.
         version: version of the model.
     """

@@ -1,4 +1,4 @@
-"""Open model files with XGBoost without a warning about the format of the file (driver and worker)."""
+"""Open model files with XGBoost without a warning about the file format (driver and worker)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def file_or_bytes(path: Path) -> str | bytearray:
-    """Return the argument that XGBoost needs to open a model file: the path of the file, or its content.
+    """Return the path or content of a model file, whichever XGBoost can open without a warning.
 
-    XGBoost knows the format of files with the endings ``.json`` and ``.ubj``. For a path with a different ending, it
-    guesses the format and warns. It does not warn if it gets the content, whose first bytes show the format.
+    XGBoost knows the format of ``.json`` and ``.ubj`` files. For a path with a different suffix, it guesses the format
+    and issues a warning. Given the content instead, it detects the format from the first bytes and does not warn.
     """
     return str(path) if path.suffix.lower() in {".json", ".ubj"} else bytearray(path.read_bytes())
