@@ -1,4 +1,4 @@
-"""Check the request of a run without Spark: deployment, script, model, run id (driver)."""
+"""Check a run's deployment, script, model and run id without Spark (driver)."""
 
 from __future__ import annotations
 
@@ -39,22 +39,21 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run whose request was checked, and which can be executed.
+    """A run whose request has been checked, so that it can be executed.
 
     Attributes:
         deployment: the deployment with all options applied.
         deployment_name: path of the deployment file as the caller wrote it, or None if there is no deployment file.
-        script: the packed scoring script, or None if the model is scored without a script.
+        script: the packed scoring script, or None if the model is used without a script.
         model: the resolved model, or None if the script needs no model.
         models: further models, which the script looks up by name.
         description: format and signature of the model, or None if there is a script.
         folder: the run's folder, which may not exist yet.
         git_commit: git commit of the scoring script's folder, with ``-dirty`` if files differ from the commit. None if
-            there is no script, or if no commit is found.
-        request: the request as it is stored with the run. Empty if it may contain a secret.
-        failed: a description of the failed items of an earlier run if only these are scored, or None.
-        stores: URIs of MLflow's tracking store and model registry, for scripts. A URI that is not known is an empty
-            string.
+            there is no script or no commit.
+        request: the request as stored with the run. Empty if it may contain a secret.
+        failed: a description of the failed items of an earlier run if only these are scored, otherwise None.
+        stores: URIs of MLflow's tracking store and model registry, for scripts. An unknown URI is an empty string.
     """
 
     deployment: Deployment
@@ -76,17 +75,17 @@ class PreparedRun:
 
     @property
     def scorer_name(self) -> str:
-        """The name of the scoring script or of the model, for messages."""
+        """The name of the scoring script or model, for messages."""
         if self.script is not None:
             return f"scoring script '{self.script.name}'"
         return f"model '{self.lineage_model[0]}'"
 
     @property
     def lineage_model(self) -> tuple[str | None, str | None]:
-        """Name and version of the model, as they are written into the lineage columns of the result.
+        """The model's name and version for the lineage columns of the result.
 
-        If a script has no main model, but looks up models by name, the names of these models are separated by commas,
-        and so are their versions. Without any model, both values are None.
+        If a script has no main model but looks up models by name, their names are joined with commas, and so are their
+        versions. Without any model, both values are None.
         """
         models = [self.model] if self.model is not None else self.models
         if not models:
@@ -94,7 +93,7 @@ class PreparedRun:
         return ",".join(model.name for model in models), ",".join(model.version for model in models)
 
     def describe_models(self) -> dict[str, Part | list[RecordedModel]]:
-        """Return the entries of the run record about the model, further models and the script."""
+        """Return the run record's entries about the model, further models and the script."""
         model = blank(RecordedModel) if self.model is None else RecordedModel.model_validate(self.model.describe())
         model_format = None if self.description is None else self.description.model_format
         flavors = [] if self.description is None else list(self.description.flavors)
@@ -122,20 +121,20 @@ class PreparedRun:
 def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> PreparedRun:
     """Check the request for a new run, and return it as a `PreparedRun` that can be executed.
 
-    Runs on the driver, needs no Spark, and writes nothing into the runs folder. A model in MLflow's registry is
+    Runs on the driver, does not need Spark, and writes nothing into the runs folder. A model in MLflow's registry is
     downloaded.
 
     Args:
-        deployment: path of the deployment file; None if ``model`` names the model, or if ``only_failed`` names a run
+        deployment: path of the deployment file. None if ``model`` names the model, or if ``only_failed`` names a run
             whose request is used again.
         **options: the options of the run, see `sparkscore.run.RunOptions`.
 
     Raises:
-        ConfigError: the deployment or an option is wrong, or the run that ``only_failed`` names has no published
+        ConfigError: the deployment or an option is wrong, or the run given by ``only_failed`` has no published
             quarantine.
-        RunNotFoundError: ``only_failed`` names a run that does not exist, or whose stored request is needed and
+        RunNotFoundError: ``only_failed`` names a run that does not exist, or whose stored request is needed but
             missing.
-        ModelError: the model does not exist, or cannot be used.
+        ModelError: the model does not exist or cannot be used.
         MissingDependencyError: a package that the model needs on the driver is not installed.
         ScoringScriptError: the script cannot be used, for example because it does not exist, is not valid Python, or
             has no function ``run(mini_batch)``.
@@ -144,11 +143,11 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
 
 
 def prepare_request(asked: UncheckedRequest, run_id: str | None) -> PreparedRun:
-    """Check a request, and return it as a `PreparedRun` that can be executed. Raises the errors of `prepare`.
+    """Check a request, and return it as a `PreparedRun` that can be executed. Raises the same errors as `prepare`.
 
     Args:
         asked: the request.
-        run_id: id of the run; generated if None.
+        run_id: id of the run. Generated if None.
     """
     runs = asked.runs
     failed = _failed_items(runs, asked.options.get("only_failed"), run_id)
@@ -185,10 +184,10 @@ def prepare_request(asked: UncheckedRequest, run_id: str | None) -> PreparedRun:
 
 
 def _load(asked: UncheckedRequest) -> Deployment:
-    """Return the deployment of a request, with the options of the request applied.
+    """Return the deployment of a request, with the request's options applied.
 
-    If a setting is wrong, the script and the path of the model are checked as well, so that one error also lists their
-    problems. A model in MLflow's registry is not looked up for this check.
+    If a setting is wrong, the script and the model path are checked as well, so that all problems are reported in one
+    error. For this purpose, a model in MLflow's registry is not looked up.
     """
     file, overrides = asked.file, asked.overrides()
     try:
@@ -211,14 +210,14 @@ def _own_folder(runs: Path, run_id: str | None) -> RunStore:
 
 
 def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedItems | None:
-    """Return a description of the failed items of the run that ``only_failed`` names, or None if `run_id` is None.
+    """Return a description of the failed items that the run will score again, or None if `run_id` is None.
 
-    Raise an error if that run has no published quarantine, or if it is the run that is being prepared.
+    Raises an error if the run in which the items failed has no published quarantine, or is the run being prepared.
 
     Args:
         runs: the runs folder.
-        run_id: the value of the option ``only_failed``: the id of the run in which the items failed.
-        own_id: id of the run that is being prepared, or None if the caller chose no id.
+        run_id: the value of ``only_failed``: the id of the run in which the items failed.
+        own_id: id of the run being prepared, or None if the caller did not choose one.
     """
     if run_id is None:
         return None
@@ -234,9 +233,9 @@ def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedI
 
 
 def failed_items(runs: Path, run_id: str) -> FailedItems:
-    """Return a description of the failed items of a run, such as the location of the quarantine table and the columns.
+    """Return a description of a run's failed items, such as the location and the columns of the quarantine table.
 
-    The description is made from the run record. The quarantine table with the items is not read.
+    The description is built from the run record. The quarantine table itself is not read.
 
     Raises:
         RunNotFoundError: there is no such run, or its record cannot be read.
@@ -256,12 +255,12 @@ def failed_items(runs: Path, run_id: str) -> FailedItems:
 
 
 def _refuse_overlap(deployment: Deployment) -> None:
-    """Raise an error if an input overlaps with the output or the quarantine, because one path contains the other.
+    """Raise an error if an input overlaps with the output or the quarantine.
 
-    See `do_overlap` for globs. Remote locations are not compared.
+    Paths overlap if one contains the other. For globs, see `do_overlap`. Remote locations are not compared.
     """
-    # The next run would read an output that lies in the input. A run that overwrites could remove an input that lies in
-    # the output.
+    # An output inside the input would be read by the next run. A run that overwrites could remove an input inside the
+    # output.
     output = deployment.output.location
     written = (output, quarantine_beside(output)) if output and not is_remote(output) else ()
     for location, table in product(deployment.input.location, written):
@@ -309,13 +308,13 @@ def _script_of(deployment: Deployment, folder: RunStore) -> PackedScript | None:
 
 
 def _log_code(packed: PackedScript, before: Mapping[str, str], run_id: str) -> None:
-    """Log which files of the code folder are left out, such as logs, and which changed since the run's last execution.
+    """Log which files of the code folder are left out, such as logs, and which have changed since the last execution.
 
-    Files that were added or removed count as changed. If there are many files, only some are listed.
+    Added and removed files count as changed. If there are many files, only some are listed.
 
     Args:
-        packed: the code folder now.
-        before: digest of each file at the last execution, by name. Empty if there was none.
+        packed: the current code folder.
+        before: digest of each file at the run's last execution, by name. Empty if there was none.
         run_id: id of the run, for the message.
     """
     if packed.left_out:
@@ -336,11 +335,11 @@ def _more(names: Collection[str]) -> str:
 
 
 def _data_folders(deployment: Deployment, folder: RunStore) -> list[Path]:
-    """Return the local paths of the input, the output and the folder for stages, and the runs folder.
+    """Return the local paths of the input, the output, the stage setting and the runs folder.
 
-    Files at these paths are not code, even if the paths lie in the code folder.
+    Files at these paths are not treated as code, even if they are inside the code folder.
     """
-    # If these files counted as code, the digest of the code could change in each run.
+    # If these files counted as code, the code digest could change with each run.
     locations = [*deployment.input.location, deployment.output.location, deployment.output.stage]
     return [folder.runs, *(local_path(location) for location in locations if location and not is_remote(location))]
 
@@ -350,7 +349,7 @@ def log_choices(deployment: Deployment, counted: ItemType) -> None:
 
     Args:
         deployment: the deployment.
-        counted: ``files`` or ``rows``: what a number in ``mini_batch_size`` counts for this input.
+        counted: what a number in ``mini_batch_size`` counts for this input: ``files`` or ``rows``.
     """
     if chosen := deployment.chosen_defaults(counted):
         logger.info("default settings: %s", ", ".join(f"{key}={value}" for key, value in chosen.items()))

@@ -1,4 +1,4 @@
-"""Write the record and the log of a run from its start to its end, even if the run fails (driver)."""
+"""Write the record and the log of a run from start to end, even if the run fails (driver)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ logger = logging.getLogger("sparkscore")
 
 
 def _make_printable(record: logging.LogRecord) -> bool:
-    """Mask secrets and escape control characters in a log message, and return True, so that the message is logged."""
+    """Mask secrets and escape control characters in a log message. Return True, so that the message is logged."""
     record.msg, record.args = printable(redact(record.getMessage())), None
     return True
 
 
-# A formatter of a handler would not be enough: if there is no handler, Python itself writes warnings to stderr.
+# A handler's formatter would not be enough: if there is no handler, Python itself writes warnings to stderr.
 logger.addFilter(_make_printable)
 
 
@@ -58,10 +58,9 @@ class Recording:
 
     @contextmanager
     def timed(self, step: Literal["plan", "score", "publish"]) -> Iterator[None]:
-        """Measure how long the ``with`` block takes, and add the time to the seconds of a step in the record.
+        """Add the time that the ``with`` block takes to the seconds of a step in the record.
 
-        The time is also added if the block fails. Only `self.content` is changed. The record is not written to the
-        run's folder.
+        The time is also added if the block fails. The record is not written to the run's folder.
         """
         start = time.perf_counter()
         try:
@@ -72,14 +71,14 @@ class Recording:
             self.content = self.content.noting(seconds=so_far.model_copy(update={step: total}))
 
     def ends_as(self, state: str) -> None:
-        """Set the state that the record gets at the end if no error occurs. The default is COMPLETE."""
+        """Set the final state that the record gets if no error occurs. The default is COMPLETE."""
         self._final_state = state
 
     def end(self, state: str | None = None, error: BaseException | None = None) -> None:
         """Write the record with its final state.
 
         Args:
-            state: the final state. If None, the state that `ends_as` has set, or COMPLETE.
+            state: the final state. If None, the state set by `ends_as`, or COMPLETE.
             error: the error with which the run failed, or None.
 
         Raises:
@@ -90,7 +89,7 @@ class Recording:
         self.folder.write_record(self.content, self._lock.check)
 
     def end_interrupted(self, interrupt: BaseException) -> None:
-        """Write the record with the state ABORT, and add a note to the exception of the interrupt.
+        """Write the record with the state ABORT, and add a note to the interrupt's exception.
 
         The note says whether rows may be published, and how to resume the run.
 
@@ -109,10 +108,10 @@ class Recording:
 
 @contextmanager
 def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: str) -> Iterator[Recording]:
-    """Write the record and the log of a run while the ``with`` block works on the run.
+    """Keep the record and the log of a run up to date while the ``with`` block works on the run.
 
-    The state of the run is RUNNING at the start, then COMPLETE, HELD, FAIL or ABORT. If the ``with`` block fails, the
-    `SparkscoreError` that is raised gets the record as its attribute ``record``.
+    The run's state is RUNNING at first, and COMPLETE, HELD, FAIL or ABORT at the end. If the block fails, the
+    `SparkscoreError` that is raised has the record in its ``record`` attribute.
 
     Args:
         folder: the run's folder.
@@ -121,7 +120,7 @@ def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: st
         logging_level: the level of the run's log, from the deployment.
 
     Raises:
-        SparkscoreError: the ``with`` block failed, or the record or the log cannot be written. Errors of Spark and
+        SparkscoreError: the ``with`` block failed, or the record or the log cannot be written. Spark errors and
             unexpected errors are converted to a `SparkscoreError`. An interrupt (`KeyboardInterrupt` or `SystemExit`)
             is not converted, but gets a note.
     """
@@ -168,13 +167,13 @@ def _ended(recording: Recording, error: SparkscoreError) -> dict[str, Any]:
 
 
 def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bool = False) -> None:
-    """Raise an error if the run id of a request belongs to a published or held run with a different identity.
+    """Raise an error if a published or held run with the same run id has a different identity.
 
     Args:
         record: the record of the published or held run.
         identity: the identity of the new request.
         run_id: the run id, which the run and the new request share.
-        waits: whether the run is held. The message then advises to publish or discard the run.
+        waits: whether the run is held. The message then advises publishing or discarding the run.
 
     Raises:
         ConfigError: the identities differ.
@@ -197,7 +196,7 @@ def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bo
 def _logging_to(folder: RunStore, logging_level: str) -> Iterator[None]:
     """Append log messages to the run's log while the ``with`` block runs.
 
-    The log also gets the details of failures. Details may contain row values, so they are shown nowhere else.
+    The log also gets the details of failures, which are shown nowhere else because they may contain row values.
     """
     handler = folder.log_handler()
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))

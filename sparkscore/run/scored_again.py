@@ -1,9 +1,10 @@
 """Find the failed items that later runs have already scored, so that ``--only-failed`` scores each item once (driver).
 
-A family consists of a first run, which scored a whole input, and of later runs, which scored failed items again. A
-later run scores items that failed in the first run or in another later run. A file in the folder of the first run lists
-the later runs that began to publish. Whether their rows are visible is read from their output tables. A run of a family
-holds the lock of the first run while it works, so only one run of a family works at a time.
+A family consists of a first run, which scored a whole input, and later runs, which scored failed items again. A later
+run scores items that failed in the first run or in another later run.
+
+A file in the first run's folder lists the later runs that began to publish. Whether their rows are visible is read from
+their output tables. A run holds the lock of the first run while it works, so only one run of a family works at a time.
 """
 
 from __future__ import annotations
@@ -36,13 +37,11 @@ _OVERWRITE = "overwrite"
 
 @contextmanager
 def family_locked(runs: Path, first: str | None) -> Iterator[None]:
-    """Hold the lock of the run in which items failed first, so that no other run scores these items at the same time.
-
-    The lock is held while the ``with`` block runs.
+    """Hold the lock of a family's first run during the ``with`` block, so that no item is scored by two runs at once.
 
     Args:
         runs: the runs folder.
-        first: id of the run in which the items failed first. None for a run that scores a whole input. Then no lock is
+        first: id of the run in which the items first failed. If None, because the run scores a whole input, no lock is
             held.
 
     Raises:
@@ -74,13 +73,12 @@ def family_locked(runs: Path, first: str | None) -> Iterator[None]:
 def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
     """Return a prepared run without the failed items that later runs have already published into the same output.
 
-    A run without ``only_failed``, or one that overwrites its output, is returned unchanged. If the given run is already
-    published, only the items of runs that began to publish before it are left out. The caller must hold the lock of
-    `family_locked`.
+    A run without ``only_failed``, or one that overwrites its output, is returned unchanged. If the run itself is
+    already published, only the items of runs that began to publish before it are left out. The caller must hold the
+    lock of `family_locked`.
 
     Raises:
-        LineageError: the quarantine tables do not show which items were scored, or the list of the later runs was
-            changed.
+        LineageError: the quarantine tables do not show which items were scored, or the list of later runs was changed.
         RunNotFoundError: the record of a run in which the items failed no longer exists.
         SourceError: a quarantine table cannot be read.
         SinkError: an output table cannot be read.
@@ -111,7 +109,7 @@ def only_failed_entry(failed: FailedItems | None, items: int | None) -> OnlyFail
 
     Args:
         failed: the failed items, or None if the run scores a whole input.
-        items: number of the failed items that the run scores, or None if the number is not known.
+        items: number of failed items that the run scores, or None if it is unknown.
     """
     if failed is None:
         return None
@@ -119,9 +117,9 @@ def only_failed_entry(failed: FailedItems | None, items: int | None) -> OnlyFail
 
 
 def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manifest: Manifest) -> None:
-    """Add a run to the list of the runs that scored failed items again and began to publish.
+    """Add a run to the family's list of runs that began to publish.
 
-    The list is in the folder of the run in which the items failed first. Does nothing for a run that scored a whole
+    The list is in the folder of the run in which the items first failed. Does nothing for a run that scored a whole
     input. The caller must hold the lock of `family_locked`.
 
     Args:
@@ -152,14 +150,14 @@ def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manif
 
 
 def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None:
-    """Check, before a run with ``only_failed`` is published, that no other run has published the same items.
+    """Check before publishing a run with ``only_failed`` that no other run has published the same items.
 
     Does nothing for a run that scored a whole input, or one that overwrites its output. The caller must hold the lock
     of `family_locked`.
 
     Raises:
-        ConfigError: since this run was scored, another run of the family has published into the output, or the rows of
-            another run of the family were removed from the output.
+        ConfigError: since this run was scored, another run of the family has published into the output, or another
+            run's rows were removed from the output.
         LineageError: the list of the runs that began to publish was changed.
         SinkError: an output table cannot be read.
     """
@@ -186,13 +184,11 @@ def _output_of(record: RunRecord) -> str:
 
 
 def _published(spark: SparkSession, first: RunStore, output: str) -> list[ScoredAgain]:
-    """Return the runs that scored failed items of a run again, and whose rows are in an output table now.
-
-    The runs are in the order in which they began to publish.
+    """Return the later runs of a family whose rows are now in an output table, in the order in which they were listed.
 
     Args:
         spark: the session.
-        first: the run in which the items failed first.
+        first: the run in which the items first failed.
         output: path of the output table.
     """
     noted = [entry for entry in first.read_scored_again() if entry.output == output]
@@ -207,19 +203,20 @@ def _shows_rows(spark: SparkSession, entry: ScoredAgain) -> bool:
 def _left(
     spark: SparkSession, first: RunStore, failed: FailedItems, since: Sequence[ScoredAgain]
 ) -> Counter[str | None]:
-    """Return the failed items that still have to be scored, as paths of files or as rows in JSON.
+    """Return the failed items that still have to be scored, as file paths or as rows in JSON.
 
     Each item has a count, because several rows may be equal. The counts start with the items that failed in the first
-    run. For each later run, the items that it scored are subtracted, and the items that failed in it again are added.
+    run. For each later run, the items that it scored are subtracted, and those that failed again are added.
 
     Args:
         spark: the session.
-        first: the run in which the items failed first.
-        failed: the failed items of the run that ``only_failed`` names. Other items are not returned.
-        since: the later runs that scored failed items again and published, in the order of publishing.
+        first: the run in which the items first failed.
+        failed: the failed items of the run given by ``only_failed``. Other items are not returned.
+        since: the later runs that published, in the order of publishing.
 
     Raises:
-        LineageError: a quarantine table has more or fewer items than the entry of a later run in `since` says.
+        LineageError: the number of items in a quarantine table differs from the number that a later run recorded in
+            `since`.
         RunNotFoundError: the record of a run in which the items failed no longer exists.
         SourceError: a quarantine table cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Decide before scoring what the Spark tasks do, with a probe if the columns of the result are not known (driver)."""
+"""Decide before scoring what the Spark tasks do, with a probe if the result's columns are unknown (driver)."""
 
 from __future__ import annotations
 
@@ -63,9 +63,8 @@ class Request:
         spark: the session.
         prepared: the checked request.
         plan: the plan of the run.
-        rows: the rows of the input, or None if the items are files.
-        feeds: the inputs of the model, each with the columns that it gets; or None if a script scores, or if the model
-            has no signature.
+        rows: the input rows, or None if the items are files.
+        feeds: the model's inputs with the columns for each, or None if there is a script or no signature.
         dtypes: the rule by which workers choose the dtypes of the pandas DataFrames that the scorer gets.
     """
 
@@ -84,15 +83,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Work:
-    """The work of the Spark tasks of a run, as it is decided before scoring.
+    """The work of a run's Spark tasks, as decided before scoring.
 
     Attributes:
         spec: the specification that every task gets.
         rows: the rows that the tasks score, or None if the tasks read the files of the plan.
         result: the columns of the result.
-        probe: the report of the probe, or None if no probe was needed.
-        done: the reports of the work units that an earlier execution of the run finished. These work units are not
-            scored again.
+        probe: the probe's report, or None if no probe was needed.
+        done: the reports of work units that an earlier execution of the run finished. These work units are not scored
+            again.
     """
 
     spec: WorkerSpec
@@ -106,14 +105,13 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
     """Check the types of the input's columns, and match the columns with the model if there is no scoring script.
 
     Returns:
-        the inputs of the model, each with the columns that it gets; or None if a script scores, or if the model has no
-        signature.
+        the model's inputs with the columns for each, or None if there is a script or no signature.
 
     Raises:
         SignatureMismatchError: the input does not fit the model; or no failed row is tolerated, and a column is known
             to have a NULL that the model does not accept.
         SourceSchemaError: Arrow or Parquet cannot store the type of a column exactly.
-        ConfigError: an image model of an Azure deployment gets files that Azure ML does not read as images.
+        ConfigError: the input of an image model in an Azure deployment has files that Azure ML does not read as images.
     """
     rows = source.frame()
     columns = None if rows is None else input_schema(rows)
@@ -136,10 +134,10 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
 
 
 def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
-    """Decide the work of the Spark tasks and the columns of the result.
+    """Decide what the Spark tasks do, and determine the columns of the result.
 
-    May start Spark jobs for a probe, if the types of the predictions or the names of the carried columns are not known.
-    If the run is resumed, the plan, the probe's report and the finished work units in the stage are used again.
+    If the types of the predictions or the names of the carried columns are unknown, Spark jobs run a probe. If the run
+    is resumed, the plan, the probe's report and the finished work units in the stage are used again.
 
     Args:
         request: the checked request with its input.
@@ -151,7 +149,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     """
     prepared, plan, for_tasks = request.prepared, request.plan, _for_tasks(sink, stage)
     rows, scorer = _scorer(request, stage)
-    # A worker process caches scorers by this key. The run id is not enough: it may be used again with another script.
+    # Worker processes cache scorers by this key. The run id is not enough: it may be used again with another script.
     engine = engine_spec(prepared, f"{prepared.run_id}/{uuid.uuid4().hex}", scorer, stage, declared_not_null(prepared))
     limit = mini_batch_limit(prepared.deployment, plan.snapshot)
     planned = None if plan.mini_batches is None else stage.keep_plan(plan.mini_batches)
@@ -184,11 +182,11 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
 
 
 def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) -> ResultSpec:
-    """Return a copy of the result's specification with facts about the input and the scorer.
+    """Return a copy of the result's specification, completed with facts about the input and the scorer.
 
-    The attribute ``columns`` is set to the number of the input's columns, and ``is_proven`` to whether the scorer is
-    known to return one element for each item. For a model without a script, ``caller`` is set to the model's name, and
-    ``is_per_item`` to True.
+    ``columns`` is set to the number of input columns, and ``is_proven`` to whether the scorer is known to return one
+    element for each item. For a model without a script, ``caller`` is set to the model's name, and ``is_per_item`` to
+    True.
     """
     prepared = request.prepared
     # An ONNX graph computes with whole columns, and Spark keeps the rows that a pyspark.ml model scores.
@@ -219,8 +217,8 @@ def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Toler
 def _scorer(request: Request, stage: RunStage) -> tuple[DataFrame | None, ScorerSpec]:
     """Return the rows that the tasks score, and the specification of the scorer. Copy models into the stage.
 
-    The rows are None if the tasks read the files that the plan lists. The rows for a ``pyspark.ml`` model already have
-    the predictions, because Spark itself computes them.
+    The rows are None if the tasks read the files of the plan. For a ``pyspark.ml`` model, the rows already include the
+    predictions, because Spark itself computes them.
     """
     prepared, rows = request.prepared, request.rows
     if prepared.script is not None:
@@ -260,8 +258,11 @@ def _script_spec(request: Request, script: PackedScript, stage: RunStage) -> Scr
 def _known_predictions(prepared: PreparedRun, rows: DataFrame | None, scorer: ScorerSpec) -> pa.Schema | None:
     """Return the prediction columns if they are known before the scorer is called, or None if a probe must find them.
 
-    The columns are known if ``output.schema`` declares them, or `outputs_of` finds them in the model's signature, or if
-    Spark itself computes the predictions.
+    They are known in these cases:
+
+    - ``output.schema`` declares them.
+    - The model's signature declares them; see `outputs_of`.
+    - Spark itself computes the predictions.
     """
     declared = prepared.deployment.output.schema_ddl
     if declared:
@@ -279,7 +280,7 @@ def _declared_names(deployment: Deployment) -> tuple[str, ...]:
 
 
 def _kept_probe(stage: RunStage) -> ProbeReport | None:
-    """Return the report of the probe from the stage, or None if no earlier execution of the run has stored one.
+    """Return the probe's report from the stage, or None if no earlier execution of the run has stored one.
 
     A resumed run uses the stored report, so that its result has the same columns as the rows that are already staged.
     """
@@ -290,8 +291,8 @@ def _kept_probe(stage: RunStage) -> ProbeReport | None:
 def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], declared: pa.Schema | None) -> ProbeReport:
     """Run the probe: score one mini-batch on a worker, and return a report with the names and types of the columns.
 
-    If failed items are tolerated, a script may return nothing for a mini-batch. Then the next mini-batch in `first` is
-    scored.
+    If failed items are tolerated, a script may return nothing for a mini-batch. In that case, the next mini-batch in
+    `first` is scored.
 
     Args:
         request: the checked request with its input.
@@ -300,8 +301,7 @@ def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], dec
         declared: the prediction columns if they are declared, or None.
 
     Raises:
-        SparkscoreError: there are no mini-batches because the input is empty, the scorer failed, or the scorer returned
-            nothing.
+        SparkscoreError: the input is empty, the scorer failed, or the scorer returned nothing.
     """
     if not first:
         raise nothing_to_score()

@@ -12,10 +12,10 @@ from sparkscore.spark.jobs import find_changed_files
 
 
 def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) -> None:
-    """Raise an error if a staged file does not match the report of the worker that wrote the file.
+    """Raise an error if a staged file does not match the report of the worker that wrote it.
 
-    The size of each file and the number of rows in its Parquet footer are compared. If an earlier execution of the run
-    created the stage, checksums are compared instead of numbers of rows.
+    File sizes and the row counts in the Parquet footers are compared. If an earlier execution of the run created the
+    stage, checksums are compared instead of row counts.
 
     Args:
         spark: the session.
@@ -24,7 +24,7 @@ def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) ->
 
     Raises:
         SinkError: a file differs or is missing. The reports of the chunks to which such files belong are removed, so
-            that a resumed run scores their mini-batches again.
+            that resuming the run scores their mini-batches again.
         ScoringError: the Spark job that reads the files failed.
     """
     files = (*manifest.files, *manifest.quarantined)

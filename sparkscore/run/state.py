@@ -35,35 +35,36 @@ class RunState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the run's record says that the run is complete."""
+        """Whether the run is complete, according to its record."""
         return self._state == COMPLETE
 
     @property
     def is_held(self) -> bool:
-        """Whether the run's record says that the run is held."""
+        """Whether the run is held, according to its record."""
         return self._state == HELD
 
     @property
     def is_dead(self) -> bool:
-        """Whether the driver of the run died, so that the record still says RUNNING.
+        """Whether the run's driver died, so that the record still says RUNNING.
 
-        Only correct if the caller holds the run's lock and has not started the run itself.
+        This is only correct if the caller holds the run's lock and has not started the run itself.
         """
         return self._state == RUNNING
 
     @property
     def keeps_rows(self) -> bool:
-        """Whether the run was held and is neither published nor discarded.
+        """Whether the run was held and has been neither published nor discarded.
 
-        The stage of the run is then kept, even if publishing fails.
+        Its stage is then kept even if publishing fails.
         """
         return self.record is not None and self.record.waits_for_publishing
 
     @property
     def may_be_published(self) -> bool:
-        """Whether publishing began, and the record does not say that it was completed.
+        """Whether publishing began but is not recorded as completed.
 
-        Only the result table and the quarantine table then show whether the run's rows are visible.
+        In that case, the record cannot tell whether the run's rows are visible. The result table and the quarantine
+        table must be checked.
         """
         may_show_rows = self.record is not None and self.record.may_show_rows
         return may_show_rows and not self.is_complete and self.folder.has_manifest()
@@ -73,11 +74,11 @@ class RunState:
         return "" if self.record is None else self.record.state
 
     def waiting(self) -> Waiting:
-        """Return what is needed to publish or discard the staged rows of the run.
+        """Return what is needed to publish or discard the run's staged rows.
 
         Raises:
             ConfigError: there is no manifest or no stage, or the record says that the rows are published.
-            LineageError: the record or the stage was changed, or has a format that this version of sparkscore does not
+            LineageError: the record or the stage was changed, or has a format that this version of sparkscore cannot
                 read.
         """
         record = self.record
@@ -137,7 +138,8 @@ def nothing_waits(state: RunState, found: str) -> ConfigError:
 
     Args:
         state: the state of the run.
-        found: what was found instead of unpublished rows, for the message, such as ``rows that readers see already``.
+        found: what was found instead of unpublished rows, for the message. For example, ``rows that readers see
+            already``.
     """
     run_id = state.folder.run_id
     return ConfigError(

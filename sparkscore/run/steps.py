@@ -62,7 +62,7 @@ class ActiveRun:
     Attributes:
         spark: the session.
         prepared: the checked request.
-        state: the state of the run before this driver started or resumed the run.
+        state: the state of the run before this driver started or resumed it.
         recording: the run's record, which the steps complete.
     """
 
@@ -73,7 +73,7 @@ class ActiveRun:
 
     @property
     def deployment(self) -> Deployment:
-        """The deployment of the run."""
+        """The run's deployment."""
         return self.prepared.deployment
 
 
@@ -96,8 +96,8 @@ class Outputs:
 def start_record(prepared: PreparedRun, state: RunState) -> RunRecord:
     """Return the record with which this driver starts or resumes a run.
 
-    The location of the stage is taken from the old record if the run was held and is neither published nor discarded.
-    If an earlier execution began to publish and did not finish, the new record says that rows may be visible.
+    If the run was held and has been neither published nor discarded, the new record keeps the location of its stage. If
+    an earlier execution began to publish but did not finish, the new record says that rows may be visible.
     """
     record = new_record(prepared.run_id, prepared.deployment_name, prepared.deployment.effective())
     if state.may_be_published:  # The rows of its quarantine may already be visible.
@@ -108,8 +108,8 @@ def start_record(prepared: PreparedRun, state: RunState) -> RunRecord:
 def begin(active: ActiveRun) -> None:
     """Write the request, and the record's entries about the script and the models, into the run's folder.
 
-    Also check that Spark can open the paths of the output and of the folder for stages. Some characters in a path
-    prevent this.
+    Also check that Spark can open the paths of the output and the ``output.stage`` folder, which may contain special
+    characters.
 
     Raises:
         ConfigError: Spark cannot open one of the paths.
@@ -124,13 +124,13 @@ def begin(active: ActiveRun) -> None:
 
 
 def open_input(spark: SparkSession, prepared: PreparedRun) -> Source:
-    """Open the input and return it with its content fixed: a list of files, a version of a table, or failed items.
+    """Open the input with its content fixed: a list of files, a version of a table, or failed items.
 
-    Failed items are read from the quarantine of the run that ``only_failed`` names.
+    Failed items are read from the quarantine of the run given by ``only_failed``.
 
     Raises:
         SourceError: the input does not exist or cannot be read.
-        ConfigError: the deployment has no input location, or a setting of the input is wrong.
+        ConfigError: the deployment has no input location, or an input setting is wrong.
     """
     deployment = prepared.deployment
     if prepared.failed is not None:
@@ -140,12 +140,13 @@ def open_input(spark: SparkSession, prepared: PreparedRun) -> Source:
 
 
 def plan_input(spark: SparkSession, prepared: PreparedRun, source: Source) -> Plan:
-    """Return the plan of the run: the mini-batches and work units of an input of files.
+    """Return the run's plan. If the items are files, it divides them into mini-batches and work units.
 
-    For an input of rows, the plan has no mini-batches, because workers split the rows into mini-batches.
+    If the items are rows, the plan has no mini-batches, because workers split the rows into mini-batches.
 
     Raises:
-        ConfigError: ``mini_batch_size`` cannot be used for this input, for example a number of bytes for files.
+        ConfigError: ``mini_batch_size`` cannot be used for this input, for example because it is in bytes and the items
+            are files.
     """
     deployment = prepared.deployment
     refuse_count_of_files(deployment, source.snapshot)
@@ -177,11 +178,10 @@ def check_input(active: ActiveRun, source: Source, plan: Plan, outputs: Outputs)
     """Write the input and the plan into the run record, check the input, and match its columns with the model.
 
     Returns:
-        the inputs of the model, each with the columns that it gets; or None if a script scores, or if the model has no
-        signature.
+        the model's inputs with the columns for each, or None if there is a script or no signature.
 
     Raises:
-        SparkscoreError: for example, the columns do not fit the model, or Spark would read contents of the input
+        SparkscoreError: for example, the columns do not fit the model, or Spark would read the input's contents
             incorrectly.
     """
     _note_plan(active, source, plan, outputs.predictions)
@@ -194,14 +194,14 @@ def check_input(active: ActiveRun, source: Source, plan: Plan, outputs: Outputs)
 def stage_for(active: ActiveRun, outputs: Outputs) -> Iterator[Stage]:
     """Open the run's stage for the ``with`` block, and write the digests of the code files into the run's folder.
 
-    A run that is resumed later uses the digests to report which code files have changed. The stage of a held run is
-    kept even if the ``with`` block fails.
+    If the run is resumed later, the digests show which code files have changed. The stage of a held run is kept even if
+    the ``with`` block fails.
 
     Raises:
         ConfigError: the stage belongs to a different request, contains files that sparkscore did not create, or
             overlaps with the output.
         SinkError: the stage cannot be created, or is on a different file system than the output.
-        LineageError: the run's folder cannot be written, or another version of sparkscore wrote the stage in a
+        LineageError: the run's folder cannot be written, or a different version of sparkscore wrote the stage in a
             different format.
     """
     prepared, sink = active.prepared, outputs.predictions
@@ -219,7 +219,7 @@ def decide_work(
 ) -> Work:
     """Decide what the tasks do, and check before scoring that the output table accepts the columns of the result.
 
-    May start Spark jobs that look for NULLs, run the probe, or check the rows of the input.
+    This may start Spark jobs that look for NULLs, run the probe, or check the input rows.
 
     Raises:
         SparkscoreError: for example, the probe failed, or the output table does not accept the columns.
@@ -236,11 +236,13 @@ def decide_work(
 def score_on_workers(
     spark: SparkSession, stage: RunStage, plan: Plan, work: Work, display: ProgressDisplay
 ) -> list[MiniBatchReport]:
-    """Score the mini-batches on the workers, and return the reports of the mini-batches.
+    """Score the mini-batches on the workers, and return the reports on the mini-batches.
 
     The workers write the rows into the stage. If more items or mini-batches fail than are tolerated, the workers are
-    asked to stop, and the mini-batches that they did not reach have no reports. Work units that were finished before
-    the run was resumed are not scored again, but the reports of their mini-batches are returned too.
+    asked to stop, and the mini-batches that they have not reached get no reports.
+
+    Work units that an earlier execution of the run finished are not scored again, but their reports are returned as
+    well.
     """
     snapshot = plan.snapshot
 
@@ -259,7 +261,7 @@ def count_scores(active: ActiveRun, stage: Stage, plan: Plan, work: Work, report
         SinkConflictError: this driver lost the run's lock, for example because another driver has taken over the run.
         LineageError: a file in the run's folder cannot be written.
     """
-    # If this driver was suspended, another driver may have resumed the run. Its files must not be overwritten.
+    # If this driver was suspended, another driver may have resumed the run, and its files must not be overwritten.
     stage.check_still_ours()
     active.prepared.folder.write_attempts(reports)
     _note_scores(active.recording, plan, work, reports)
@@ -313,7 +315,7 @@ def hold_result(active: ActiveRun, outputs: Outputs, stage: Stage, manifest: Man
 def nothing_to_do(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run:
     """Write the record of a run with ``only_failed`` that has no items to score, and return the run.
 
-    Other runs have already scored all items that failed in the run that ``only_failed`` names.
+    The run has none because other runs have already scored all items that failed in the run given by ``only_failed``.
     """
     failed, folder, deployment = prepared.failed, prepared.folder, prepared.deployment
     record = new_record(prepared.run_id, prepared.deployment_name, deployment.effective())

@@ -1,4 +1,4 @@
-"""Decide from the reports of the workers whether a run may publish its result (driver)."""
+"""Decide from the workers' reports whether a run may publish its result (driver)."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ _ADVICE = {
 
 
 def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer: str, tolerance: Tolerance) -> None:
-    """Raise an error if the run may not publish, because no item was scored or more failed than the run tolerates.
+    """Raise an error if the run must not publish, because no item was scored or more failed than the run tolerates.
 
     Args:
         reports: the reports of the successful task attempts, each about one mini-batch.
-        planned_items: number of items in the input, or None if it was not known before scoring.
+        planned_items: number of items in the input, or None if it was unknown before scoring.
         scorer: name of the scoring script or model, for messages.
         tolerance: how many items and mini-batches may fail.
 
@@ -85,7 +85,7 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
 
 
 def _passed(reports: Sequence[MiniBatchReport], tolerance: Tolerance) -> str:
-    """Return a phrase for the error about an exceeded threshold, or an empty string if none was exceeded."""
+    """Return a phrase about the threshold that was exceeded, or an empty string if none was exceeded."""
     items = sum(report.failed for report in reports)
     return tolerance.passed(items, sum(report.failed > 0 for report in reports), len(reports))
 
@@ -111,7 +111,7 @@ def nothing_to_score() -> SourceNotFoundError:
 
 
 def failure_error(failure: Failure | None, scorer: str, mini_batch: str, state: str) -> SparkscoreError:
-    """Return the error for a failed mini-batch, and write the whole message and traceback to the run's log.
+    """Return the error for a failed mini-batch, and write the full message and traceback to the run's log.
 
     Args:
         failure: the failure that a worker reported, or None if the report has no failure.
@@ -139,7 +139,7 @@ def failure_error(failure: Failure | None, scorer: str, mini_batch: str, state: 
 
 
 def _shown(message: str) -> str:
-    """Return a message of user code in quotes, on one line, with secrets masked, and truncated if it is long."""
+    """Return a message from user code in quotes, on one line, with secrets masked, and truncated if it is long."""
     line = " ".join(redact(message).split())
     if len(line) > _SHOWN_CHARACTERS:
         return f"'{line[:_SHOWN_CHARACTERS]}…'"
