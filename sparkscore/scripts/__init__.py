@@ -1,1 +1,1 @@
-"""Check and pack scoring scripts (driver), and prepare the process in which they run (worker)."""
+"""Check and pack scoring scripts (driver), and prepare the processes that run them (worker)."""

@@ -1,12 +1,11 @@
-"""Replace the modules that Azure ML provides to a scoring script, while that script runs (worker).
+"""Provide replacements for the modules that Azure ML offers to scoring scripts, while a script runs (worker).
 
 ``azureml_user.parallel_run`` contains `EntryScript`. ``azureml.core`` and ``azureml.core.model`` contain ``Model`` with
-``get_model_path``. If a script uses any other name of these replacement modules, an error says which names are
-supported.
+``get_model_path``. Using any other name from these modules raises an error that lists the supported ones.
 
-Modules that are installed, or that are files in the script's folder, take precedence over the replacements, because
-models that AutoML trained load classes of the real SDK. In the real SDK, only ``Model.get_model_path`` is replaced: the
-real method finds models by the Azure run that calls it, and here there is no such run.
+Modules that are installed or in the script's folder take precedence over the replacements, because models trained by
+AutoML load classes from the real SDK. In the real SDK, only ``Model.get_model_path`` is replaced, because it finds
+models through an Azure run, which does not exist here.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ _ADVICE: Final = (
 
 @dataclass(frozen=True)
 class ScriptFolders:
-    """The folders that `EntryScript` provides to a script.
+    """The folders that a script can look up in `EntryScript`.
 
     Attributes:
         output: folder for files that the script writes.
-        logs: folder for the script's logs on this host. It is created when the script asks for it.
+        logs: folder for the script's logs on this host. It is created on first use.
         working: the unpacked copy of the script's code folder.
     """
 
@@ -54,17 +53,17 @@ class ScriptFolders:
 
 
 class _HasOnly(type):
-    """A metaclass for replacement classes. Access to a missing attribute raises an error with the supported names."""
+    """A metaclass for replacement classes. Accessing a missing attribute raises an error that lists supported names."""
 
     def __getattr__(cls, name: str) -> Any:
         raise AttributeError(_missing(f"{cls.__name__}.{name}"))
 
 
 class EntryScript(metaclass=_HasOnly):
-    """A replacement for Azure's helper class for scripts. Each call of the class returns the same object.
+    """A replacement for Azure's ``EntryScript`` helper class, which is a singleton.
 
-    Source: https://learn.microsoft.com/azure/machine-learning/how-to-debug-parallel-run-step. The property
-    ``working_dir`` is that of a class for local tests in the GitHub repository Azure/MachineLearningNotebooks.
+    Source: https://learn.microsoft.com/azure/machine-learning/how-to-debug-parallel-run-step. The ``working_dir``
+    property comes from a class for local tests in the GitHub repository Azure/MachineLearningNotebooks.
     """
 
     _folders: ClassVar[ScriptFolders]
@@ -73,7 +72,7 @@ class EntryScript(metaclass=_HasOnly):
     _logger: logging.Logger | None = None
 
     def __new__(cls) -> Self:
-        """Return the only instance of the class. The first call creates it."""
+        """Return the only instance of the class, which is created on the first call."""
         if cls._one is None:
             cls._one = super().__new__(cls)
         only: Self = cls._one
@@ -86,7 +85,7 @@ class EntryScript(metaclass=_HasOnly):
     def logger(self) -> logging.Logger:
         """A logger that writes to ``<log_dir>/<agent_name>.txt``."""
         if self._logger is None:
-            # A logger from logging.getLogger() would stay in the process after the script is closed.
+            # A logger from logging.getLogger() would remain in the process after the script is closed.
             self._logger = logging.Logger("ParallelRunStep", logging.DEBUG)  # noqa: LOG001
             self._logger.parent = logging.getLogger()
             handler = rotating_handler(Path(self.log_dir) / f"{self.agent_name}.txt", delay=True)
@@ -113,12 +112,12 @@ class EntryScript(metaclass=_HasOnly):
 
     @property
     def agent_name(self) -> str:
-        """The name of the process in which the script runs. It contains the process id."""
+        """A name for the process that runs the script, based on the process id."""
         return f"process{os.getpid():03d}"
 
 
 class AzureModules(MetaPathFinder, Loader):
-    """Finds and loads replacements for Azure's modules, for one script and only inside the context of `present`."""
+    """Finds and loads replacements for Azure's modules for one script, only while `present` is active."""
 
     def __init__(self, find_model: FindModel, folders: ScriptFolders) -> None:
         self._model = _model_class(find_model)
@@ -128,10 +127,9 @@ class AzureModules(MetaPathFinder, Loader):
 
     @contextmanager
     def present(self) -> Iterator[None]:
-        """Return a context manager in which the script's replacement modules can be imported.
+        """Make the replacement modules importable in the ``with`` block.
 
-        Inside the context, ``sys.modules`` does not contain the Azure modules that the worker itself has imported.
-        Afterwards, these modules are restored.
+        During the block, Azure modules that the worker itself has imported are removed from ``sys.modules``.
         """
         workers = _take_modules()
         sys.modules.update(self._modules)
@@ -145,7 +143,7 @@ class AzureModules(MetaPathFinder, Loader):
             sys.modules.update(workers)
 
     def close(self) -> None:
-        """Remove the Azure modules that the script imported, and close the script's log file."""
+        """Release the Azure modules that the script imported, and close its log file."""
         self._modules.clear()
         for handler in [handler for logger in self._loggers for handler in logger.handlers]:
             handler.close()
@@ -153,13 +151,13 @@ class AzureModules(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a module of the packages ``azureml`` and ``azureml_user``, and return its spec, or None.
+        """Return the spec of a module from ``azureml`` or ``azureml_user``, or None for any other module.
 
-        An installed module takes precedence over its replacement. The result is None if there is neither, and for
-        modules of all other packages.
+        An installed module takes precedence over its replacement. If there is neither, None is returned, unless the
+        parent package is a replacement.
 
         Raises:
-            ModuleNotFoundError: the module is neither installed nor replaced, and its parent package is a replacement.
+            ModuleNotFoundError: the module is neither installed nor replaced, but its parent package is a replacement.
         """
         if fullname.partition(".")[0] not in _OURS:
             return None
@@ -171,15 +169,12 @@ class AzureModules(MetaPathFinder, Loader):
         if fullname in _MODULES:
             return ModuleSpec(fullname, self, is_package=fullname in _PACKAGES)
         if isinstance(sys.modules.get(fullname.rpartition(".")[0]), _StandIn):
-            # The error gets no ``name``: if it had one, `from package import name` would raise another error instead.
+            # The error has no ``name``. If it had one, `from package import name` would raise a different error.
             raise ModuleNotFoundError(_missing(fullname))
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Return an empty replacement module.
-
-        Access to a missing attribute of this module raises an error that says which names are supported.
-        """
+        """Return an empty replacement module, in which missing attributes raise an error that lists supported names."""
         return _StandIn(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -199,14 +194,14 @@ class AzureModules(MetaPathFinder, Loader):
 
 
 class _StandIn(ModuleType):
-    """A replacement for a module of Azure ML. Access to a missing attribute raises an error with advice."""
+    """A replacement for an Azure ML module. Accessing a missing attribute raises an error with advice."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(_missing(f"{self.__name__}.{name}"))
 
 
 class _ModelLoader(Loader):
-    """Loads the real module ``azureml.core.model``, and then replaces the method ``Model.get_model_path`` in it."""
+    """Loads the real ``azureml.core.model`` module, and then replaces its ``Model.get_model_path`` method."""
 
     def __init__(self, real: Loader, stand_in: type) -> None:
         self._real = real
@@ -224,17 +219,17 @@ class _ModelLoader(Loader):
 
 
 def _model_class(find: FindModel) -> type:
-    """Return a class ``Model`` whose ``get_model_path`` finds models with this function."""
+    """Return a ``Model`` class whose ``get_model_path`` calls the given function."""
 
     class Model(metaclass=_HasOnly):
-        """A replacement for Azure's class ``Model``, with only the method ``get_model_path``."""
+        """A replacement for Azure's ``Model`` class that only has ``get_model_path``."""
 
         def __init__(self, *_: object, **__: object) -> None:
             raise NotImplementedError(_missing("Model(workspace, name)"))
 
         @staticmethod
         def get_model_path(model_name: str, version: object = None, _workspace: object = None) -> str:
-            """Return the path of the model with this name. If a version is given, the model must have this version."""
+            """Return the path of the model with the given name and, if specified, version."""
             return str(find(model_name, version))
 
     return Model
@@ -245,7 +240,7 @@ def _entry_script_class(folders: ScriptFolders, loggers: list[logging.Logger]) -
 
     Args:
         folders: folders of the script.
-        loggers: list to which the class adds the script's logger when the logger is created.
+        loggers: list to which the class adds the script's logger once it is created.
     """
 
     class Own(EntryScript):
@@ -257,7 +252,7 @@ def _entry_script_class(folders: ScriptFolders, loggers: list[logging.Logger]) -
 
 
 def _take_modules() -> dict[str, ModuleType]:
-    """Remove Azure's modules and their replacements from ``sys.modules``, and return them by name."""
+    """Remove Azure's modules or their replacements from ``sys.modules``, and return them by name."""
     found = [name for name in sys.modules if name.startswith(_OURS) and name.partition(".")[0] in _OURS]
     return {name: sys.modules.pop(name) for name in found}
 

@@ -17,11 +17,16 @@ _SCOPES = (*_DEFINITIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, a
 
 
 def check_script(path: Path) -> None:
-    """Check that a script is valid Python, has a function ``run()`` and is not written for an online endpoint.
+    """Check that workers will be able to run a scoring script.
 
-    It must be possible to call ``run()`` with the mini-batch as its only argument. This is not checked if ``run()`` has
-    a decorator, is imported or is assigned. Neither the script nor a file in its folder that it imports may have the
-    name of a module that the workers load before the script. `is_always_taken` decides which modules these are.
+    All of the following must hold:
+
+    - The script is valid Python.
+    - It defines ``run()``, which can be called with the mini-batch as its only argument. The parameters are not checked
+      if ``run()`` has a decorator, is imported or is assigned.
+    - It is not written for an online endpoint.
+    - Neither the script nor a file that it imports from its folder has the same name as a module that workers load
+      first, according to `is_always_taken`.
 
     Raises:
         ScoringScriptError: one of these conditions is not met.
@@ -70,9 +75,9 @@ def _check_parameters(run: ast.FunctionDef, script: str) -> None:
 
 
 def _check_imported_files(tree: ast.Module, path: Path) -> None:
-    """Raise a `ScoringScriptError` if the script imports a file of its folder that has the name of a loaded module.
+    """Raise a `ScoringScriptError` if the script imports a file named like a module that workers load first.
 
-    Python would use the loaded module instead of the file. `is_always_taken` decides which modules count as loaded.
+    Python would use the loaded module instead of the file. See `is_always_taken` for the modules.
     """
     for node in ast.walk(tree):
         imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -88,9 +93,9 @@ def _check_imported_files(tree: ast.Module, path: Path) -> None:
 
 
 def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Yield all statements of a script that are not inside a function or class, in order.
+    """Yield the statements of a script that are not inside a function or class, in order.
 
-    Statements inside other statements, such as ``if`` and ``try``, are included.
+    Statements inside ``if``, ``try`` and other blocks are included.
     """
     waiting: list[ast.AST] = [*reversed(tree.body)]
     while waiting:
@@ -102,13 +107,13 @@ def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def _definition_of_run(tree: ast.Module) -> ast.FunctionDef | None:
-    """Return the last definition of ``run`` at the top level of the script, or None if there is none."""
+    """Return the last top-level definition of ``run()`` in the script, or None if the script does not define it."""
     found = [node for node in _top_level(tree) if isinstance(node, ast.FunctionDef) and node.name == "run"]
     return found[-1] if found else None
 
 
 def _may_define_run_elsewhere(tree: ast.Module) -> bool:
-    """Return whether the script assigns or imports ``run`` outside of functions and classes, or has a star import."""
+    """Return whether the script assigns or imports ``run`` at its top level, or has a star import there."""
     for node in _top_level(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)) and {a.asname or a.name for a in node.names} & {"run", "*"}:
             return True
@@ -120,7 +125,7 @@ def _may_define_run_elsewhere(tree: ast.Module) -> bool:
 
 
 def _online_reason(tree: ast.Module, run: ast.FunctionDef | None) -> str:
-    """Return a phrase that says why a script seems to be written for an online endpoint, or an empty string."""
+    """Return why a script seems to be written for an online endpoint, or an empty string if it does not."""
     for node in _top_level(tree):
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -132,10 +137,10 @@ def _online_reason(tree: ast.Module, run: ast.FunctionDef | None) -> str:
 
 
 def _parses_json_of(run: ast.FunctionDef, parameter: str) -> bool:
-    """Return whether ``run()`` calls ``json.loads`` with its parameter, before the parameter gets a new value.
+    """Return whether ``run()`` passes its parameter to ``json.loads`` before assigning a new value to it.
 
-    If ``run()`` also passes the parameter to ``isinstance``, False is returned, because ``run()`` may then accept both
-    JSON and a mini-batch.
+    If ``run()`` also passes the parameter to ``isinstance``, the result is False, because ``run()`` may then accept
+    both JSON and mini-batches.
     """
     nodes = list(_nodes_of(run, parameter))
     calls = [node for node in nodes if isinstance(node, ast.Call)]
@@ -146,7 +151,7 @@ def _parses_json_of(run: ast.FunctionDef, parameter: str) -> bool:
 
 
 def _nodes_of(parent: ast.AST, parameter: str) -> Iterator[ast.expr]:
-    """Yield the expressions inside a syntax node, except inside inner scopes that reuse the name of the parameter."""
+    """Yield the expressions inside a syntax node, except those in inner scopes that reuse the parameter's name."""
     for child in ast.iter_child_nodes(parent):
         if isinstance(child, _SCOPES) and any(_assigns(node, parameter) for node in ast.walk(child)):
             continue
@@ -156,13 +161,13 @@ def _nodes_of(parent: ast.AST, parameter: str) -> Iterator[ast.expr]:
 
 
 def _assigns(node: ast.AST, name: str) -> TypeGuard[ast.Name]:
-    """Return whether a syntax node is an assignment to a variable with this name, or a parameter with this name."""
+    """Return whether a syntax node assigns to a variable or declares a parameter with the given name."""
     if isinstance(node, ast.arg):
         return node.arg == name
     return isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
 
 
 def _is_call(call: ast.Call, function: str, argument: str) -> bool:
-    """Return whether a syntax node calls the function with this name, and passes the variable `argument` first."""
+    """Return whether a syntax node calls a given function with a given variable as the first argument."""
     first = call.args[0] if call.args else None
     return ast.unparse(call.func) == function and isinstance(first, ast.Name) and first.id == argument

@@ -1,4 +1,4 @@
-"""Undo what a call of the user's code did in a process: forks, built-in names, standard streams (worker and child)."""
+"""Undo side effects of the user's code on a process: forks, built-in names, standard streams (worker and child)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _STANDARD_STREAMS: Final = (0, 1, 2)
 
 
 class Contained:
-    """A context manager for a call of the user's code. The same object can be entered again for the next call.
+    """A reusable context manager for calls of the user's code, which undoes the following when a call ends.
 
-    If the user's code forks a process, the new process ends when it leaves the context, so that only one process
-    scores. If the user's code replaces a built-in name such as ``len``, the name is restored after the call. When the
-    same object is entered again for the next call, the user's replacement is set again. If the user's code closes a
-    standard stream, the stream is opened again as ``/dev/null``. Otherwise the next file that the process opens would
-    get the number of the stream, and printed text would be written to that file.
+    - Forked processes: they exit when they leave the context, so that only one process scores.
+    - Replaced built-in names, such as ``len``: the original is restored. The user's replacement is active again when
+      the same object is entered for the next call.
+    - Closed standard streams: they are reopened as ``/dev/null``. Otherwise, the next file that the process opens would
+      get the stream's descriptor, and printed text would be written to that file.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Contained:
 
 
 def _set(names: dict[str, Any]) -> None:
-    """Make these names, with these values, the only built-in names of Python."""
+    """Replace Python's built-in names with the given names and values."""
     _NAMES.update(names)
     for name in [name for name in _NAMES if name not in names]:
         del _NAMES[name]
@@ -57,7 +57,7 @@ def _keep_open(stream: int) -> None:
         fstat(stream)
     except OSError:
         try:
-            # The system uses the lowest free number, which is this one, because the lower ones are open.
+            # The system uses the lowest free descriptor, which is this one, because the lower ones are open.
             set_inheritable(open_descriptor(devnull, O_RDWR), True)
         except OSError:
             return  # the user code has used all descriptors

@@ -1,4 +1,4 @@
-"""Give advice for exceptions of a script whose cause is known, such as a full disk or a missing file (worker)."""
+"""Give advice on a script's exceptions with a known cause, such as a full disk or a missing file (worker)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 
 _LISTED: Final = 5
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-# Exception classes are compared by their names, because their libraries (PyTorch, requests, urllib3, httpx) may not be
+# Exception classes are compared by name, because their libraries (PyTorch, requests, urllib3, httpx) may not be
 # installed.
 _OF_MEMORY: Final = frozenset({"MemoryError", "OutOfMemoryError", "_ArrayMemoryError"})
 _OF_NETWORK: Final = frozenset(
@@ -35,7 +35,7 @@ _RELATIVE: Final = (
     "The script is not part of a package. Import the files of the code folder without a dot: "
     "'from helper import NAME', 'from folder.helper import NAME'."
 )
-# Advice for errors of pickle about a class that it does not find.
+# Advice for when pickle does not find a class.
 _OF_THE_SAVING_PROGRAM: Final = (
     "The pickle needs a class of the program that saved it. Define the class in a file of the code folder, import it "
     "from there in that program, and save the model again."
@@ -51,16 +51,15 @@ _ENDED_ITSELF: Final = (
 
 
 def advice_for(error: BaseException, model_folder: Path, code_folder: Path | None = None) -> str:
-    """Return advice for an exception that a script raised, or an empty string if no advice is known.
+    """Return advice on an exception that a script raised, or an empty string if there is no advice.
 
-    Advice is known, for example, for a lack of memory or disk space, for a file or environment variable that is
-    missing, and for a call of ``sys.exit()``. If methods of the user's exception class raise an exception, an empty
-    string is returned.
+    Advice exists, for example, for a lack of memory or disk space, a missing file or environment variable, and calls of
+    ``sys.exit()``. If a method of the user's exception class itself raises an exception, an empty string is returned.
 
     Args:
         error: the exception that the script raised.
-        model_folder: the folder whose path the environment variable ``AZUREML_MODEL_DIR`` contains.
-        code_folder: the copy of the script's code folder, or None if there is none.
+        model_folder: the ``AZUREML_MODEL_DIR`` folder.
+        code_folder: the copy of the script's code folder, if there is one.
     """
     try:
         return _advice(error, model_folder, code_folder)
@@ -89,9 +88,9 @@ def _advice(error: BaseException, model_folder: Path, code_folder: Path | None) 
 
 
 def _of_the_host(error: BaseException) -> str:
-    """Return which problem of the host caused an exception, as a key of ``_HOST`` such as ``memory``.
+    """Return the problem on the host that caused an exception, as a key of ``_HOST`` such as ``memory``.
 
-    The result is an empty string if it was none of these problems.
+    If the exception has a different cause, the result is an empty string.
     """
     class_names = {each.__name__ for each in type(error).__mro__}
     if class_names & _OF_MEMORY or _CUDA_MEMORY in str(error):
@@ -104,7 +103,7 @@ def _of_the_host(error: BaseException) -> str:
 
 
 def _of_a_file(error: FileNotFoundError, model_folder: Path) -> str:
-    """Return advice for a script that did not find a file."""
+    """Return advice on a file that a script did not find."""
     path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
     if path is not None and path.is_relative_to(model_folder):
         held = sorted(entry.name for entry in model_folder.iterdir())
@@ -119,7 +118,7 @@ def _of_a_file(error: FileNotFoundError, model_folder: Path) -> str:
 
 
 def _of_an_import(error: ImportError, code_folder: Path | None) -> str:
-    """Return advice for an import that failed, or an empty string if no advice fits."""
+    """Return advice on a failed import, or an empty string if there is no advice."""
     if isinstance(error, ModuleNotFoundError):
         return _of_a_module(error.name, code_folder) if error.name else "The whole traceback is in the log."
     if ".so" in str(error) or (error.path or "").endswith(".so"):
@@ -131,13 +130,13 @@ def _of_an_import(error: ImportError, code_folder: Path | None) -> str:
 
 
 def _of_a_module(name: str, code_folder: Path | None) -> str:
-    """Return advice if a module or package of the code folder lacks a submodule that the script imports.
+    """Return advice on a missing submodule of a module or package in the code folder.
 
     For any other missing module, an empty string is returned.
 
     Args:
         name: full name of the missing module.
-        code_folder: the copy of the script's code folder, or None if there is none.
+        code_folder: the copy of the script's code folder, if there is one.
     """
     top = name.partition(".")[0]
     loaded = sys.modules.get(top)
@@ -148,6 +147,6 @@ def _of_a_module(name: str, code_folder: Path | None) -> str:
 
 
 def _is_of_the_environment(error: KeyError) -> bool:
-    """Return whether a `KeyError` was raised in a file named ``os.py``, as for a missing environment variable."""
+    """Return whether a `KeyError` was raised in a file named ``os.py``, as it is for a missing environment variable."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and Path(frames[-1].filename).name in {"os.py", "<frozen os>"}

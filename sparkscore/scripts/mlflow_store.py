@@ -1,8 +1,8 @@
-"""Set an MLflow tracking store for a script that may use MLflow, if none is set (worker and driver).
+"""Set an MLflow tracking store for a script that may use MLflow, unless a store is already set (worker and driver).
 
 The store is in the folder for the script's logs. MLflow's default store would be in the working directory, which is
-removed with the copy of the script. Each worker or child gets its own SQLite file, because several processes cannot
-safely write to one file on a shared file system. Source: https://www.sqlite.org/faq.html#q5
+removed along with the copy of the script. Each worker or child gets its own SQLite file, because several processes
+cannot safely write to the same file on a shared file system. Source: https://www.sqlite.org/faq.html#q5
 """
 
 from __future__ import annotations
@@ -18,23 +18,27 @@ from urllib.parse import quote
 
 _FOLDER: Final = "mlflow"
 _TRACKING: Final = "MLFLOW_TRACKING_URI"
-# The variable with the folder for artifacts. Without it, MLflow would write artifacts to the working directory.
+# This variable sets the folder for artifacts. Without it, MLflow would write artifacts to the working directory.
 # Source: mlflow.tracking._tracking_service.utils, _get_sqlalchemy_store.
 _ARTIFACTS: Final = "_MLFLOW_SERVER_ARTIFACT_ROOT"
-# Databricks sets a store itself.
+# Databricks sets its own store.
 _DATABRICKS: Final = "DATABRICKS_RUNTIME_VERSION"
 
 
 def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Create a folder for the MLflow tracking store of a script, and return environment variables that set this store.
+    """Create a folder for a script's MLflow tracking store, and return environment variables that set the store.
 
-    If another store is set, the code does not use MLflow, MLflow is not installed, or there is no log folder, nothing
-    is created and the dictionary is empty. The same applies on Databricks, which sets a store itself.
+    Nothing is created and the dictionary is empty in any of the following cases:
+
+    - A store is already set.
+    - The process runs on Databricks, which sets its own store.
+    - The code does not mention MLflow, or MLflow is not installed.
+    - There is no log folder.
 
     Args:
-        code: folder of the script.
-        log_folder: folder for the script's logs, or an empty string if there is none.
-        given: the other environment variables of the script, which may already set a store.
+        code: the code folder.
+        log_folder: folder for the script's logs, or an empty string.
+        given: the script's other environment variables, which may already set a store.
     """
     if not log_folder or _TRACKING in given or _DATABRICKS in given or not _may_log(code):
         return {}
@@ -45,12 +49,12 @@ def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) ->
 
 
 def end_active_run(variables: Mapping[str, str]) -> None:
-    """End the MLflow run that a script left active, if there is one.
+    """End an MLflow run that a script left active.
 
-    The script's environment variables are set meanwhile, because they may name the store that contains the MLflow run.
+    Meanwhile, the script's environment variables are set, because they may specify the MLflow run's store.
 
     Args:
-        variables: environment variables of the script.
+        variables: the script's environment variables.
     """
     mlflow = sys.modules.get("mlflow")
     if mlflow is None or mlflow.active_run() is None:
@@ -65,15 +69,15 @@ def end_active_run(variables: Mapping[str, str]) -> None:
 
 
 def _may_log(code: Path) -> bool:
-    """Return whether MLflow is installed, and a ``.py`` file in the code folder contains the string ``mlflow``."""
+    """Return whether MLflow is installed and mentioned in a ``.py`` file in the code folder."""
     is_used = any(b"mlflow" in file.read_bytes() for file in code.rglob("*.py") if file.is_file())
     return is_used and find_spec("mlflow") is not None
 
 
 def where_scripts_logged(log_folder: Path) -> list[str]:
-    """Return a list with one sentence that says where the MLflow data of scripts is (driver).
+    """Return a message about where to find the MLflow data of scripts, as a list (driver).
 
-    The list is empty if the folder for the scripts' logs contains no MLflow database.
+    If there is no MLflow database in the folder for the scripts' logs, the list is empty.
     """
     if not any((log_folder / _FOLDER).glob("*.db")):
         return []

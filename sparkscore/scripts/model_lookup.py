@@ -1,4 +1,4 @@
-"""Find a model that a script asks for by name, in the deployment or else in MLflow's registry (worker)."""
+"""Look up a model that a script requests by name, first in the deployment and then in MLflow's registry (worker)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelError, ModelNotFoundError, names
 
-# A function that returns this host's copy of a registered model, and the model's version. If the given version is None,
-# the latest version is returned.
+# A function that takes the name and version of a registered model, and returns this host's copy and the version. If the
+# given version is None, the latest version is used.
 FetchRegistered = Callable[[str, str | None], tuple[Path, str]]
-# A function that links a path with the model's name and version to a copy, and returns that path.
+# A function that links a copy of a model to a path that contains the model's name and version, and returns the path.
 LinkModel = Callable[[Path, str, str], Path]
 
 
 @dataclass(frozen=True)
 class DeployedModel:
-    """A model of the deployment.
+    """A model in the deployment.
 
     Attributes:
         name: name of the model.
         version: version of the model.
-        path: file or folder of the model in ``AZUREML_MODEL_DIR``.
+        path: the model's file or folder in ``AZUREML_MODEL_DIR``.
     """
 
     name: str
@@ -32,10 +32,10 @@ class DeployedModel:
 
 
 class ModelLookup:
-    """Finds the models that a script gets with ``Model.get_model_path``.
+    """Finds the models that a script requests with ``Model.get_model_path``.
 
-    If a script asks again for the same name and version of a registered model, it gets the same path without another
-    request to the registry.
+    Repeated requests for the same registered model and version return the same path and do not query the registry
+    again.
     """
 
     def __init__(self, deployed: Sequence[DeployedModel], fetch: FetchRegistered, link: LinkModel) -> None:
@@ -48,15 +48,14 @@ class ModelLookup:
         """Return the path of a model's file or folder.
 
         Args:
-            name: name of the model, or name of its file or folder in the deployment.
-            version: version that the model must have. If None, the version in the deployment is used, or else the
-                latest registered version.
+            name: name of the model, or of its file or folder in the deployment.
+            version: required version. If None, the version in the deployment is used or, if the deployment does not
+                have the model, the latest registered version.
 
         Raises:
-            ModelError: the deployment has a different version of the model, the registry does not answer, or the
-                download failed.
-            ModelNotFoundError: the deployment does not have the model, and there is no registry or it has no such model
-                or version.
+            ModelError: the deployment has a different version of the model, the registry does not respond, or the
+                download fails.
+            ModelNotFoundError: neither the deployment nor a registry has the model in this version.
         """
         asked = None if version is None else str(version)
         deployed = self._find_deployed(name)

@@ -1,6 +1,6 @@
 """Find the files that this process, its ancestors and its session have open for writing (driver).
 
-On systems other than Linux, only the standard output and the standard error of this process are known.
+On systems other than Linux, only this process's standard output and standard error are found.
 Source: https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html.
 """
 
@@ -17,12 +17,14 @@ _PROCESSES: Final = Path("/proc")
 
 
 def files_being_written() -> frozenset[tuple[int, int]]:
-    """Return device and inode of the regular files that are open for writing only or for appending, such as logs.
+    """Return device and inode of regular files that are being written, such as logs.
 
-    Only this process, its ancestors and the processes of its session are searched, if this user may inspect them. The
-    ``>`` of a shell and ``tee`` open a file for writing only, and loggers open it for appending. A file that is open
-    for reading and writing, but not for appending, is not returned, because it may be a database. But the standard
-    output and the standard error of this process are always returned if they are regular files.
+    A file counts as being written if it is open for appending, which is how loggers open files, or for writing only,
+    which is how ``tee`` and the shell's ``>`` open them. Any other file may be a database. This process's standard
+    output and standard error always count if they are regular files.
+
+    The search covers this process, its ancestors and the processes in its session, as far as this user may inspect
+    them.
     """
     own = {_identity(descriptor) for descriptor in (1, 2)}
     found = {_identity(link) for process in _related_processes() for link in _opened_for_writing(process)}
@@ -30,7 +32,7 @@ def files_being_written() -> frozenset[tuple[int, int]]:
 
 
 def _identity(file: int | Path) -> tuple[int, int] | None:
-    """Return device and inode of a regular file, or None if there is no such file or it is not a regular file.
+    """Return device and inode of a file, or None if the file does not exist or is not a regular file.
 
     Args:
         file: file descriptor or path.
@@ -43,7 +45,7 @@ def _identity(file: int | Path) -> tuple[int, int] | None:
 
 
 def _related_processes() -> Iterator[Path]:
-    """Yield the folders in ``/proc`` of this process, its ancestors and the processes of its session."""
+    """Yield the ``/proc`` folders of this process, its ancestors and the processes in its session."""
     session, above = os.getsid(0), _ancestors()
     for process in _PROCESSES.glob("[0-9]*"):
         with suppress(OSError, ValueError):
@@ -52,12 +54,12 @@ def _related_processes() -> Iterator[Path]:
 
 
 def _ancestors() -> set[int]:
-    """Return the ids of this process and of all its ancestors that can be found, except process 1."""
+    """Return the ids of this process and of its known ancestors, except process 1."""
     found, process = {os.getpid()}, os.getppid()
     while process > 1 and process not in found:
         found.add(process)
         try:
-            # In this file, the name of the command is in parentheses. The state and the id of the parent follow.
+            # In this file, the command name is in parentheses, followed by the state and the parent's process id.
             # Source: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
             process = int(
                 (_PROCESSES / str(process) / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
@@ -68,7 +70,7 @@ def _ancestors() -> set[int]:
 
 
 def _opened_for_writing(process: Path) -> Iterator[Path]:
-    """Yield the links in ``/proc`` to the files that a process has open for writing only or for appending."""
+    """Yield the ``/proc`` links to files that a process has open for writing only or for appending."""
     with suppress(OSError):
         for link in (process / "fd").iterdir():
             with suppress(OSError, ValueError):

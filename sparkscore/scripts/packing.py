@@ -1,4 +1,4 @@
-"""Pack the code folder of a scoring script as a ZIP archive for the workers (driver; standard library only)."""
+"""Pack a scoring script's code folder as a ZIP archive for the workers (driver; standard library only)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ScoringScriptError
 from sparkscore.scripts.open_files import files_being_written
 
-#: The reason that is recorded if a file is left out because a process has it open for writing.
+#: The reason recorded for a file that is left out because a process has it open for writing.
 LOG: Final = "a log that is being written"
 _MOST_BYTES = 64 * 1024 * 1024
 _LEFT_OUT = {"__pycache__", "sparkscore-runs", "node_modules"}
-# All entries get the oldest time that a ZIP archive can store, so that equal files always give an equal archive.
+# All entries get the earliest time that a ZIP archive can store, so that the same files always yield the same archive.
 _SAME_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -31,11 +31,11 @@ class PackedScript:
     Attributes:
         path: path of the script on the driver.
         name: path of the script inside the code folder.
-        code: the code folder as a ZIP archive.
+        code: ZIP archive of the code folder.
         sha256: digest of the names and contents of all packed files.
-        files: names of the packed files, each with the digest of its content.
-        left_out: names of files and folders that are not packed, each with the reason, for example that a file cannot
-            be read. Hidden files, caches and output folders are not packed, either, but they are not listed here.
+        files: digests of the packed files' contents, by file name.
+        left_out: reasons why files and folders were not packed, by name. Hidden files, caches and output folders are
+            not packed either, but they are not listed here.
     """
 
     path: Path
@@ -46,21 +46,24 @@ class PackedScript:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def describe(self) -> dict[str, str]:
-        """Return the entry for the script in the run record: its path and digest."""
+        """Return the script's entry in the run record, which contains its path and digest."""
         return {"path": str(self.path), "sha256": self.sha256}
 
 
 def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = (), logs: Iterable[str] = ()) -> PackedScript:
-    """Pack the code folder of a scoring script, without hidden files, caches, and logs that are being written.
+    """Pack a scoring script's code folder.
 
-    The folders ``node_modules`` and ``sparkscore-runs`` are left out, too, and so are files and folders that cannot be
-    read, pipes, sockets, devices and broken links.
+    The following are left out:
+
+    - hidden files and folders, and folders named ``__pycache__``, ``node_modules`` or ``sparkscore-runs``
+    - logs that are being written
+    - files and folders that cannot be read, pipes, sockets, devices and broken links
 
     Args:
         folder: the code folder.
         script: path of the script in the code folder.
-        leave_out: paths that are not code but may be in the code folder, such as the output of the last run.
-        logs: names of files that were left out as logs by an earlier execution of the same run.
+        leave_out: other paths to leave out, such as the output of the last run.
+        logs: names of files that an earlier execution of the same run left out as logs.
 
     Raises:
         ScoringScriptError: the script does not exist, cannot be read, or is not among the packed files.
@@ -84,11 +87,11 @@ def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = (), logs:
 
 
 def different_files(files: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
-    """Return the sorted names of the files that differ between two states of a code folder, or are in only one of them.
+    """Return the sorted names of the files that were added, removed or changed between two states of a code folder.
 
     Args:
-        files: digests of the files now, by name.
-        before: digests of the files before, by name.
+        files: current digests of the files, by name.
+        before: earlier digests of the files, by name.
 
     >>> different_files({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"})
     ['b', 'c']
@@ -97,10 +100,10 @@ def different_files(files: Mapping[str, str], before: Mapping[str, str]) -> list
 
 
 class _Listing:
-    """The files of a code folder that are packed, and the files and folders that are left out for a reason.
+    """The files to pack from a code folder, and the files and folders that are left out.
 
     Attributes:
-        left_out: names of the files and folders that are left out, each with the reason.
+        left_out: reasons why files and folders are left out, by name.
     """
 
     def __init__(self, folder: Path, leave_out: set[str], logs: frozenset[str]) -> None:
@@ -112,15 +115,15 @@ class _Listing:
         self._files: list[Path] = []
 
     def add(self, folder: Path, above: frozenset[str] = frozenset()) -> None:
-        """Add the files of a folder and of its subfolders.
+        """Add the files in a folder and its subfolders.
 
-        Hidden entries, entries with a name in ``_LEFT_OUT``, and the paths in ``self._leave_out`` are skipped, and are
-        not recorded. A folder that cannot be read is recorded in ``self.left_out``.
+        A folder that cannot be read is recorded in ``self.left_out``. Hidden entries, names in ``_LEFT_OUT`` and paths
+        in ``self._leave_out`` are skipped without being recorded.
 
         Args:
             folder: the folder.
-            above: real paths of the folders that contain this folder. A link to one of them is skipped, because
-                following it would never end.
+            above: real paths of the folders that contain this folder. Links to them are skipped, because following them
+                would never end.
         """
         above |= {os.path.realpath(folder)}
         try:
@@ -135,12 +138,12 @@ class _Listing:
             self._add_entry(entry, above)
 
     def read(self) -> dict[str, bytes]:
-        """Read the files, and return their contents by name, in the order of the paths.
+        """Read the files and return their contents by name, in path order.
 
-        A file that cannot be read is not in the dictionary, and is added to the files that are left out.
+        A file that cannot be read is recorded in ``self.left_out`` instead.
 
         Raises:
-            ConfigError: all files together are too large.
+            ConfigError: the files are too large in total.
         """
         total = sum(map(_size_of, self._files))
         if total > _MOST_BYTES:
@@ -154,10 +157,10 @@ class _Listing:
         return contents
 
     def _add_entry(self, entry: Path, above: frozenset[str]) -> None:
-        """Add a file, or the files of a folder. Logs, pipes, sockets, devices and broken links are left out.
+        """Add a file or the files in a folder, leaving out logs, pipes, sockets, devices and broken links.
 
-        A log is a file that is being written, or that an earlier execution of the run left out as a log. A ``.py`` file
-        is never treated as a log.
+        Files count as logs if they are being written, or if an earlier execution of the run left them out as logs.
+        ``.py`` files never count as logs.
         """
         try:
             found = entry.stat()
@@ -176,7 +179,7 @@ class _Listing:
             self._files.append(entry)
 
     def _leave(self, entry: Path, why: str) -> None:
-        """Record that a file or folder is left out, and why."""
+        """Record why a file or folder is left out."""
         self.left_out[self._name(entry)] = why
 
     def _name(self, entry: Path) -> str:

@@ -1,6 +1,6 @@
 """Create the errors for scoring scripts that cannot work (driver and worker).
 
-The driver finds some of these errors when it reads a script, and a worker finds others when it runs the script.
+Some errors are found by the driver when it reads a script, others by a worker when it runs the script.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringScriptError
 
-# The modules that are loaded before any script. A script with the name of such a module would replace it.
+# The modules that are loaded before any script. A script of the same name would replace the module.
 _TAKEN: Final = frozenset(sys.modules)
 _NEEDED: Final = sys.stdlib_module_names | {"numpy", "packaging", "pandas", "pyarrow", "sparkscore"}
 
@@ -33,7 +33,7 @@ def other_parameters(script: str, got: str) -> ScoringScriptError:
 
     Args:
         script: name of the scoring script.
-        got: the function with its parameters, as the script defines them.
+        got: the function with its parameters, as defined in the script.
     """
     return ScoringScriptError(
         code=ErrorCode.SCRIPT_PARAMETERS,
@@ -48,24 +48,24 @@ def other_parameters(script: str, got: str) -> ScoringScriptError:
 
 
 def is_taken(name: str) -> bool:
-    """Return whether this process had loaded a module with this name before it could run a script (worker).
+    """Return whether a module of the given name was loaded before the first script (worker).
 
-    The loaded modules were listed when `sparkscore.scripts.refusals` was imported.
+    This includes all modules that this process had loaded when it imported ``refusals``.
     """
     return name in _TAKEN
 
 
 def is_always_taken(name: str) -> bool:
-    """Return whether every worker is expected to load a module with this name before it runs a script (driver).
+    """Return whether every worker is expected to load a module of the given name before it runs a script (driver).
 
-    The result is True for the name of a standard library module, of ``sparkscore``, or of a package that sparkscore
-    needs on workers, if that module was loaded on the driver when `sparkscore.scripts.refusals` was imported.
+    The module must belong to the standard library, to sparkscore, or to a package that sparkscore needs on workers. It
+    must also have been loaded on the driver when ``refusals`` was imported.
     """
     return name in _TAKEN and name in _NEEDED
 
 
 def taken_name(script: str) -> ScoringScriptError:
-    """Return the error for a scoring script that has the name of a module that Python or sparkscore needs."""
+    """Return the error for a scoring script that has the same name as a module that Python or sparkscore needs."""
     return ScoringScriptError(
         code=ErrorCode.SCRIPT_NAME,
         what=f"scoring script '{script}'",

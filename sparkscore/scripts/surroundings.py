@@ -1,4 +1,4 @@
-"""Save and restore the state of a process that a script may change, such as its environment variables (worker)."""
+"""Save and restore the process state that a script may change, such as environment variables (worker)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sparkscore.errors import ScoringScriptError
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The state of a process that a script may read and change.
+    """The process state that a script may read and change.
 
     Attributes:
         environment: the environment variables.
-        folder: the working directory, or an empty string if it was removed.
+        folder: the working directory, or an empty string if it has been removed.
         path: the import path, ``sys.path``.
-        arguments: the arguments of the process, ``sys.argv``.
+        arguments: the command-line arguments, ``sys.argv``.
         modules: the loaded modules, ``sys.modules``.
     """
 
@@ -41,7 +41,7 @@ class Surroundings:
         return cls(os.environ.copy(), folder, sys.path.copy(), sys.argv, sys.modules.copy())
 
     def enter(self) -> None:
-        """Set environment variables, working directory, import path and arguments of this process to this state.
+        """Set this process's environment variables, working directory, import path and arguments to the saved state.
 
         Raises:
             ScoringScriptError: the working directory cannot be entered, for example because it no longer exists.
@@ -53,10 +53,10 @@ class Surroundings:
         self._enter()
 
     def enter_again(self) -> None:
-        """Set environment variables, working directory, import path and arguments back after a script has run.
+        """Restore environment variables, working directory, import path and arguments after a script has run.
 
-        If the working directory cannot be entered, no error is raised. The modules are restored only if the script has
-        cleared ``sys.modules``.
+        Modules are restored only if the script cleared ``sys.modules``. No error is raised if the working directory
+        cannot be entered.
         """
         with suppress(OSError):
             os.chdir(self.folder)
