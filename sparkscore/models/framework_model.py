@@ -42,8 +42,8 @@ def describe_framework(model: ResolvedModel, framework: Framework) -> ModelDescr
         framework: the library that wrote the file.
 
     Raises:
-        ModelLoadError: the file is not in one of the library's formats, or an XGBoost file lacks categories of a
-            feature.
+        ModelLoadError: the file is not in one of the library's formats, or an XGBoost file lacks some of a feature's
+            categories.
     """
     suffix = model.path.suffix.lower()
     if suffix in PICKLES:
@@ -68,7 +68,7 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
     """Return an input for each feature of an XGBoost model, or None if XGBoost is not installed.
 
     Raises:
-        ModelLoadError: XGBoost cannot read the file, or the file lacks categories of a feature.
+        ModelLoadError: XGBoost cannot read the file, or the file lacks some of a feature's categories.
     """
     if find_spec("xgboost") is None:
         return None

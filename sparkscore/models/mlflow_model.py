@@ -23,7 +23,7 @@ MLMODEL: Final = "MLmodel"
 # Loader modules of MLflow 3.17 that only read data. The scikit-learn loader is not one of them: a pickle can run code,
 # and for skops, the trusted types are listed in the model's own MLmodel file.
 _DATA_LOADERS: Final = frozenset({"mlflow.lightgbm", "mlflow.onnx", "mlflow.spark", "mlflow.xgboost"})
-# For these two loaders, the MLmodel file names the model's class. Other classes may run other code.
+# For these two loaders, the MLmodel file names the model's class. Classes that are not listed here may run code.
 _DATA_CLASSES: Final = {
     "mlflow.lightgbm": ("lightgbm.basic.Booster",),
     "mlflow.xgboost": (
@@ -46,7 +46,7 @@ def describe_mlflow(model: ResolvedModel) -> ModelDescription:
     Raises:
         ModelLoadError: the MLmodel file is not valid, MLflow cannot read its signature, or the model does not have the
             ``python_function`` flavor.
-        MissingDependencyError: the model has a signature, and MLflow is not installed to read it.
+        MissingDependencyError: the model has a signature, but MLflow is not installed and so cannot read it.
     """
     content = _read_mlmodel(model)
     flavors: dict[str, Any] = content["flavors"]
@@ -106,7 +106,7 @@ def _fits(value: object, default: object) -> bool:
     """Return whether a parameter value has the type of the parameter's default in the signature.
 
     An integer is accepted for a float, and any value for the default None. If the default is a list, the value must be
-    a list whose elements all fit the default's first element. An empty default accepts any list.
+    a list whose elements all fit the default's first element. If the default is an empty list, any list is accepted.
     """
     if default is None:
         return True

@@ -73,8 +73,8 @@ def _input(name: str | None, written: dict[str, Any], *, takes_null: bool) -> Co
 
 
 def _takes_null(spec: ColSpec) -> bool:
-    # Source: mlflow/models/utils.py, `_enforce_mlflow_datatype` accepts objects with None in a column of booleans, but
-    # not in a column of integers, even if the column is optional.
+    # `_enforce_mlflow_datatype` in mlflow/models/utils.py accepts None in an object column for a boolean input, but not
+    # for an integer input, even if the input is optional.
     return not spec.required and bool(spec.to_dict()["type"] == "boolean")
 
 

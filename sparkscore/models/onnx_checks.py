@@ -108,7 +108,7 @@ def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> N
 
 
 def _check_tensor(tensor: TensorProto, file: Path) -> None:
-    # str(), because protobuf returns bytes for a string that is not valid UTF-8.
+    # The values are passed to str(), because protobuf returns bytes for a string that is not valid UTF-8.
     entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
     location = entries.get("location", "")
     path = Path(os.path.normpath(location))

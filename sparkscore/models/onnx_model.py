@@ -10,8 +10,8 @@ Outputs become columns of the result by these rules:
   become Arrow maps.
 - Types that Spark does not have are widened: float16 to float, and unsigned integers to the smallest signed integer or
   decimal that holds all their values. Other types are kept.
-- An output that has no value for each row is left out: a map, a scalar, or a tensor whose first dimension has a fixed
-  size, unless this is the number of rows that the graph takes at once.
+- Outputs without a value for each row are left out: maps, scalars, and tensors whose first dimension has a fixed size.
+  A fixed size is accepted only if the graph takes exactly this number of rows at once.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def _columns(graph: GraphProto, batch: int) -> list[tuple[str, str, pa.DataType 
         batch: number of rows that the graph takes at once, or -1 for any number.
 
     Raises:
-        ModelLoadError: no output has a value for each row, or an output that has one is of an unsupported type.
+        ModelLoadError: no output has a value for each row, or the type of an output that has one is not supported.
     """
     outputs = [output for output in graph.output if _is_per_row(output.type, batch)]
     if not outputs:
@@ -276,7 +276,7 @@ def _tensor_type(type_: TypeProto, output: str, *, per_row: int) -> pa.DataType 
     Args:
         type_: the type of the tensor.
         output: name of the output, for messages.
-        per_row: 1 if the tensor's first dimension is the rows, or 0 if each row has its own tensor.
+        per_row: 1 if the tensor's first dimension is the number of rows, or 0 if each row has its own tensor.
 
     Raises:
         ModelLoadError: the type of the tensor's elements is not supported.

@@ -143,7 +143,7 @@ def _find_latest(registry: Registry, name: str, word: str) -> str:
         word: ``latest`` for all versions, or a stage name.
 
     Raises:
-        NotRegisteredError: the model does not exist, or has no version, or has none in the stage.
+        NotRegisteredError: the model or such a version does not exist.
     """
     stage = None if word.lower() == "latest" else word
     version = registry.find_latest_version(name, stage)

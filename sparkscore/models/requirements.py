@@ -33,15 +33,17 @@ def environment_of(
 ) -> EnvironmentSpec | None:
     """Return the packages and the Python version that the workers should have, or None if they are not listed anywhere.
 
-    Only one list is used: the file named in ``python.requirements``, or else Azure's ``environment.conda_file``, or
-    else the packages that MLflow recorded in the model. The packages of a ``pyspark.ml`` pipeline are ignored, because
-    it runs inside Spark. So are pip packages whose names begin with ``azureml-``. If the conda file cannot be read and
+    Only one list is used. In order of preference, this is the file named in ``python.requirements``, Azure's
+    ``environment.conda_file``, or the packages that MLflow recorded in the model. If the conda file cannot be read and
     ``python.check`` is not strict, a warning is logged and the model's packages are used.
+
+    The packages of a ``pyspark.ml`` pipeline are ignored, because it runs inside Spark. So are pip packages whose names
+    begin with ``azureml-``.
 
     Args:
         deployment: the deployment.
         model: the model and its files, or None if the deployment has no model.
-        description: the model's description, or None if there is no model or it is used by a scoring script.
+        description: the model's description, or None if there is no model or a scoring script uses it.
 
     Raises:
         ConfigError: the file named in ``python.requirements`` cannot be read. Or ``python.check`` is strict, and either

@@ -81,9 +81,9 @@ def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> t
     Each model gets its name from the section. A ``name`` setting of its own is ignored.
 
     Args:
-        models: the deployment's ``models`` section: the models by name.
-        main: the model in the ``model`` section, or None. On the workers, all models are in one folder. None of the
-            other models may therefore have the name of the main model's file or folder.
+        models: the deployment's ``models`` section, keyed by model name.
+        main: the model in the ``model`` section, or None. All models share a folder on the workers, so no other model
+            may have the name of the main model's file or folder.
 
     Raises:
         ConfigError: a name is not a valid folder name, or is the name of the main model's file or folder. Or a path is
@@ -121,7 +121,7 @@ def _unreadable(reference: str, error: OSError) -> ModelError:
 
 
 def find_model(reference: str) -> FoundModel:
-    """Find a model by its path or MLflow reference, and download it if it is in MLflow.
+    """Find a model by its path or MLflow reference. A model in MLflow is downloaded.
 
     For a path, only its existence is checked.
 

@@ -44,7 +44,7 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
         reports: one report for each mini-batch.
         probe: the probe's report, whose calls are counted separately, or None if there was no probe.
         items: the planned number of items. Those that are in no report are counted as skipped. If None, the items in
-            the reports are counted, and none is skipped.
+            the reports are counted instead, and no item counts as skipped.
     """
     done = list(reports)
     scored, failed = sum(report.scored for report in done), sum(report.failed for report in done)
@@ -112,7 +112,7 @@ def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
 
 
 def unseen_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Return the number of values in each column for which a model has no category.
+    """Count the values in each column that are not among the model's categories.
 
     Columns without such values are left out.
     """

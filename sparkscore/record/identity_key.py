@@ -1,4 +1,4 @@
-"""Create and check the key with which a run's secrets are digested (driver)."""
+"""Create and check the key for hashing a run's secrets (driver)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def new_key() -> bytes:
 
 
 def key_in(content: bytes, file: Path, run_id: str) -> bytes:
-    """Return the key in the content of a key file.
+    """Parse the content of a key file, and return the key.
 
     Args:
         content: the file's content.

@@ -24,7 +24,7 @@ class Manifest:
     Attributes:
         files: the staged files of the result.
         quarantined: the staged files of the quarantine, which contain failed items.
-        columns: the name of Spark's type for each column of the result.
+        columns: the columns of the result, with Spark's names for their types.
         commit_info: the model's name and version, for the history of a Delta table.
         record: the run record as it was when the manifest was made.
     """

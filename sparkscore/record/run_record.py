@@ -272,9 +272,9 @@ class RunRecord(Part):
 
     @property
     def waits_for_publishing(self) -> bool:
-        """Whether the run is held: it has staged rows on record, and its state is not ``COMPLETE``.
+        """Whether the run is held: the record gives the location of its staged rows, and its state is not ``COMPLETE``.
 
-        The state of a held run is not always ``HELD``. It may differ, for example, if publishing failed.
+        The state of a held run may also differ from ``HELD``, for example if publishing failed.
         """
         return bool(self.stage) and self.state != COMPLETE
 
@@ -295,7 +295,7 @@ class RunRecord(Part):
         """Return a copy of the record with new values for the given fields. The values are not validated.
 
         Raises:
-            TypeError: the record has no field of a given name.
+            TypeError: the record does not have one of these fields.
         """
         if unknown := parts.keys() - RunRecord.model_fields.keys():
             raise TypeError(f"the record has no {', '.join(sorted(unknown))}")
@@ -374,7 +374,7 @@ def blank(part: type[_PartT], *without: str) -> _PartT:
 
 
 def end_record(record: RunRecord, state: str, error: BaseException | None = None) -> RunRecord:
-    """Return a copy of a run's record with its final state, the current time as its end, and its error, if any.
+    """Return a copy of a run's record with its final state, its error, if any, and the current time as its end.
 
     Secrets in the error message are masked.
     """

@@ -104,7 +104,7 @@ class RunStore(Protocol):
         """Return whether a live driver has the claim. This may change at any time."""
 
     def key(self) -> bytes:
-        """Return the key with which the run's secrets are digested.
+        """Return the key for hashing the run's secrets.
 
         The first call creates the key. Only the user who runs this process can read it.
 

@@ -95,7 +95,7 @@ class RunFolder:
         )
 
     def create(self) -> None:
-        """Create the run's folder, and in it the folder for the scripts' files, unless they exist.
+        """Create the run's folder, with a folder for files written by scripts, unless they exist.
 
         Marker files in the run's folder and in the runs folder show that sparkscore made these folders.
 
@@ -135,7 +135,7 @@ class RunFolder:
         return is_held(self.lock_file)
 
     def key(self) -> bytes:
-        """Return the key with which the run's secrets are digested.
+        """Return the key for hashing the run's secrets.
 
         The first call creates the key, in a file that only its owner can read.
 
@@ -213,9 +213,9 @@ class RunFolder:
         return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
 
     def read_record(self) -> RunRecord | None:
-        """Return the run record from ``record.json``, or None if the file has no record of this run.
+        """Return the run record from ``record.json``, or None if the file has no readable record of this run.
 
-        None is also returned if the file does not exist, cannot be read, or is larger than 64 MiB.
+        Files larger than 64 MiB are not read.
         """
         return _record_in(self.path / "record.json", self.run_id)
 
@@ -338,7 +338,7 @@ def open_run(runs: Path, run_id: str) -> RunStore:
 
 
 def list_records(runs: Path) -> list[RunRecord]:
-    """Return the records of the runs in a runs folder, latest start first.
+    """Return the records in a runs folder, starting with the run that started last.
 
     If a ``record.json`` cannot be read, or its run id is not the name of its folder, it is skipped and a warning is
     logged. If the runs folder does not exist, the list is empty.

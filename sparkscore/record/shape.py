@@ -1,4 +1,4 @@
-"""Tell the files and folders that sparkscore wrote into a runs folder from those of the user (driver)."""
+"""Distinguish sparkscore's own files and folders in a runs folder from the user's (driver)."""
 
 from __future__ import annotations
 

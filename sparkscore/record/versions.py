@@ -17,7 +17,7 @@ def version_or_none(package: str) -> str | None:
 
 
 def version_of_python() -> str:
-    """Return the version of the running Python."""
+    """Return the Python version of this process."""
     return platform.python_version()
 
 

@@ -47,9 +47,10 @@ class Registry:
     uri: str
 
     def can_exist(self) -> bool:
-        """Return False if the URI points to an SQLite file that does not exist, and True otherwise (driver and worker).
+        """Return whether the registry can exist (driver and worker).
 
-        For a missing file, MLflow would create an empty database instead of reporting an error.
+        The result is False only if the URI points to an SQLite file that does not exist. MLflow would create an empty
+        database there instead of reporting an error.
         """
         return not self.uri.startswith(_SQLITE) or Path(unquote(self.uri.removeprefix(_SQLITE))).exists()
 
@@ -102,7 +103,7 @@ class Registry:
         """Check that the tracking store has an MLflow run with this id (driver).
 
         Raises:
-            NotRegisteredError: it does not.
+            NotRegisteredError: there is no such run.
         """
         with _missing_reported():
             self._client().get_run(run_id)
@@ -193,10 +194,10 @@ def configured_registry() -> Registry:
 
 
 def registry_of_name(name: str) -> Registry:
-    """Return the registry that a registered model belongs to, given the model's name (driver).
+    """Return the registry in which to look up a registered model (driver).
 
-    This is the configured registry, with one exception: in a Databricks workspace, a model whose name has three parts
-    (``catalog.schema.model``) belongs to Unity Catalog.
+    This is the configured registry, with one exception: if it is that of a Databricks workspace, models whose names
+    have three parts (``catalog.schema.model``) are looked up in Unity Catalog.
 
     Source: https://mlflow.org/docs/latest/ml/model-registry/ (registry URI ``databricks-uc``).
     """

@@ -72,7 +72,7 @@ def _bytes(array: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def _too_large(array: pa.Array) -> Refusal:
-    """Return the error for strings or bytes that exceed the 32-bit offsets of an Arrow array."""
+    """Return the error for strings or bytes that are too large for an Arrow array with 32-bit offsets."""
     return Refusal(
         f"Arrow {array.type} of more than 2 GiB",
         expected="at most 2 GiB in one mini-batch",

@@ -44,8 +44,8 @@ class Objects:
 
     Attributes:
         items: the values.
-        is_nan_missing: whether NaN stands for NULL, as in pandas object columns. In a conversion to a float type, NaN
-            stays NaN even so.
+        is_nan_missing: whether NaN stands for NULL, as in pandas object columns. Even so, NaN stays NaN if the values
+            are converted to a float type.
     """
 
     items: list[Any]

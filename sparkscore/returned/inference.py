@@ -61,9 +61,9 @@ def infer_type(values: Any, column: str) -> pa.DataType:
     be too large for the inferred type; `coerce` checks this.
 
     Raises:
-        OutputContractError: no type fits all values, for example because numbers and strings are mixed, or because no
-            column can hold a value of this class (code ``OUTPUT_TYPE``). Or the column, or a part of it (for example
-            the elements of its lists), has no values except NULLs (code ``OUTPUT_ALL_NULL``).
+        OutputContractError: no type fits all values (code ``OUTPUT_TYPE``), for example because numbers and strings are
+            mixed. Or the column, or a part of it (for example the elements of its lists), has no values except NULLs
+            (code ``OUTPUT_ALL_NULL``).
     """
     try:
         with raised_for(column, _STORABLE):
@@ -196,7 +196,7 @@ def _infer_dicts(items: list[Any], start: int, depth: int) -> pa.DataType:
 
 
 def _infer_maps(items: list[Any], start: int, depth: int) -> pa.DataType:
-    """Return the map type of dictionaries with integer keys, for example of an ONNX model's class probabilities."""
+    """Return the map type of dictionaries with integer keys, for example class probabilities from an ONNX model."""
     for index, item in enumerate(items):
         if not is_missing(item) and not all(type(key) is int for key in item):
             expected = f"integers as keys, like element {start + 1}"

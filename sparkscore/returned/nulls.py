@@ -1,4 +1,4 @@
-"""Check that columns declared NOT NULL, and nested parts declared NOT NULL, have no NULLs (worker)."""
+"""Check that columns and nested fields declared NOT NULL have no NULLs (worker)."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class ListOffsets:
 
     Attributes:
         offsets: element ``i`` has the children ``offsets[i]`` to ``offsets[i + 1] - 1``.
-        hidden: whether each element is NULL.
+        hidden: a flag for each element, which is True if the element is NULL.
     """
 
     offsets: list[int] = field(default_factory=lambda: [0])

@@ -214,7 +214,7 @@ def clean_timestamp(value: Any, type_: pa.DataType) -> int:
 
     Raises:
         Refusal: the value is not a datetime, is outside the years 1 to 9999, or is more precise than microseconds. Or
-            it has no time zone (for the type timestamp), or has one (for timestamp_ntz).
+            its time zone does not fit the type: a timestamp needs one, and a timestamp_ntz must not have one.
     """
     found = value_type(value)
     wanted = value_types.TIMESTAMP_NTZ if type_.tz is None else value_types.TIMESTAMP

@@ -56,8 +56,8 @@ def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
     """Split the returned values into columns.
 
     A list may be either one value of an array column, or a row with one value per column. With a schema, the schema
-    decides. Without one, lists are values of an array column, unless one of them mixes types, for example strings and
-    numbers.
+    decides. Without one, lists are rows if any of them mixes types, for example strings and numbers. Otherwise they are
+    values of an array column.
 
     Raises:
         OutputContractError: the values have different shapes (code ``OUTPUT_SHAPE``), or their lengths, keys or names
@@ -158,8 +158,8 @@ def _shape(item: Any) -> str:
 def _are_maps(items: list[Any], schema: pa.Schema | None) -> bool:
     """Return whether dictionaries are values of a single map column, rather than rows with one key per column.
 
-    This requires a schema whose only column is a map. Even so, dictionaries are rows if the only key of each is the
-    name of this column and its value is a dictionary.
+    This requires a schema whose only column is a map. Even so, dictionaries are rows if each has a single key, which is
+    the name of this column, and a dictionary as its value.
     """
     if schema is None or len(schema) != 1 or not pa.types.is_map(schema.field(0).type):
         return False
@@ -254,7 +254,7 @@ def refuse_numbers(found: Sequence[Any]) -> None:
 
 
 def check_names(found: Iterable[Any]) -> None:
-    """Check that there is a column, and that all column names are non-empty strings and distinct.
+    """Check that there is at least one column, and that all column names are distinct, non-empty strings.
 
     Names that differ only in case count as equal.
 

@@ -185,8 +185,9 @@ def _columns_of_named(named: NamedColumns, schema: pa.Schema | None) -> Columns:
 def _columns_as_declared(forms: dict[str, Form], schema: pa.Schema, count: int) -> Columns:
     """Match a model's outputs with the declared columns.
 
-    An output with a declared column's name becomes that column. The other outputs, with matrices split into columns,
-    become the remaining declared columns in order. A deployment can thus declare one column for each class probability.
+    An output with a declared column's name becomes that column. The other outputs become the remaining declared columns
+    in order, with matrices split into columns. A deployment can thus declare one column for the probability of each
+    class.
     """
     declared = {field.name: field.type for field in schema}
     columns = {name: _flat(form, declared[name]) for name, form in forms.items() if name in declared}

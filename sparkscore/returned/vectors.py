@@ -158,11 +158,11 @@ def _visible(vector: Vector) -> npt.NDArray[Any]:
 
 
 def _position(vector: Vector, wrong: npt.NDArray[np.bool_] | list[bool]) -> int:
-    """Return the index of a `Vector`'s first wrong element, counting NULLs.
+    """Return the index of a `Vector`'s first wrong element. The index also counts NULLs.
 
     Args:
         vector: the `Vector`.
-        wrong: whether each non-NULL element is wrong.
+        wrong: a flag for each non-NULL element, which is True if the element is wrong.
     """
     index = int(np.argmax(wrong))
     return index if vector.mask is None else int(np.flatnonzero(~vector.mask)[index])

@@ -50,7 +50,7 @@ class Token:
         return f"'{self.text[:_SHOWN_LENGTH]}'"
 
     def is_word(self, word: str) -> bool:
-        """Return whether the token is a given keyword, which must be in lower case. The token may be in any case."""
+        """Return whether the token is the keyword ``word``, which is given in lower case. The token's case is ignored."""
         return self.type == "word" and self.text.lower() == word
 
 

@@ -78,7 +78,7 @@ def match_inputs(
 
 
 def order_advice(columns: Sequence[str]) -> str:
-    """Return advice to list the columns in the model's order in ``input.columns``, with an example.
+    """Return advice to list the columns in ``input.columns`` in the model's order, with an example.
 
     Args:
         columns: the column names for the example.
@@ -89,8 +89,8 @@ def order_advice(columns: Sequence[str]) -> str:
 def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
     """Return log lines that show which columns each input of the model gets.
 
-    Inputs of one type that each get the column of the same name share a line, unless they are tensors. Long lists of
-    names are shortened.
+    Inputs of one type share a line if they are not tensors and get the columns of their own names. Long lists of names
+    are shortened.
     """
     by_type: dict[str, list[str]] = {}
     lines = []

@@ -38,7 +38,7 @@ class TensorInput:
     Attributes:
         name: the tensor's name, or None if the signature has no names.
         type: the Arrow type of the elements, or None if they may be any Python objects.
-        shape: the size of each dimension, or -1 for any size. The first dimension is the rows.
+        shape: the size of each dimension, or -1 for any size. The first one is the number of rows.
     """
 
     name: str | None

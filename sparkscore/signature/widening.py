@@ -14,7 +14,7 @@ def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
     """Return whether a cast from ``given`` to ``wanted`` is known to keep every value.
 
     Casts from dates and timestamps to timestamps are treated as exact. If both types are structs, ``given`` may have
-    additional fields and may lack optional ones, but at least one field must be in both.
+    additional fields and may lack optional fields, but at least one field must be in both.
 
     >>> is_exact(pa.int32(), pa.float64()), is_exact(pa.int64(), pa.float64())
     (True, False)
@@ -34,7 +34,7 @@ def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether a cast goes from signed to unsigned integers, or from lists of one to lists of the other.
+    """Return whether a cast is from signed to unsigned integers, or between lists of these.
 
     Spark has no unsigned integers, so data for a tensor of unsigned integers must be cast. Each value is checked during
     the cast, because some do not fit, for example negative numbers.
@@ -58,7 +58,7 @@ def without_absent(given: pa.DataType, wanted: pa.DataType) -> pa.DataType:
 
 
 def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether a cast goes from numbers to floats, or from lists of one to lists of the other.
+    """Return whether a cast is from numbers to floats, or between lists of these.
 
     Such a cast can round each number to the nearest value of the type ``wanted``.
     """
