@@ -50,7 +50,7 @@ class Token:
         return f"'{self.text[:_SHOWN_LENGTH]}'"
 
     def is_word(self, word: str) -> bool:
-        """Return whether the token is the keyword ``word``, which is given in lower case. The token's case is ignored."""
+        """Return whether the token is the keyword ``word`` (given in lower case), in any case."""
         return self.type == "word" and self.text.lower() == word
 
 
