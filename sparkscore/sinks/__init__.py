@@ -1,4 +1,4 @@
-"""Publish staged rows to an output: a Delta table or a folder of Parquet files (driver).
+"""Publish staged rows to an output, either a Delta table or a folder of Parquet files (driver).
 
 `open_sink` returns the sink for an output.
 """
@@ -50,60 +50,61 @@ class Sink(Protocol):
 
     @property
     def target(self) -> Target:
-        """The location and the settings of the output."""
+        """The location and settings of the output."""
 
     def check_target(self, *, is_retried: bool = False) -> None:
         """Check, before scoring, that the mode allows the run to write to the output in its current state.
 
         Args:
-            is_retried: whether an earlier execution of this run has begun to create the table, so that files at the
-                output may be from this run.
+            is_retried: whether an earlier execution of this run began to create the table, so that files at the output
+                may be from this run.
 
         Raises:
-            SinkConflictError: the output has rows with this run id, or files or a table that the mode does not allow.
+            SinkConflictError: the output has rows with this run id, or contains files or a table that the mode does not
+                allow.
             SinkError: the user cannot write to the output, its file system is full, or its files cannot be read.
         """
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Check that the output can store the columns of the result.
+        """Check that the output can store the result columns.
 
         An existing Delta table must have the same columns. An existing folder of Parquet files must have the same
-        columns only in the mode ``append``.
+        columns only in ``append`` mode.
 
         Args:
-            schema: the columns of the result.
-            origins: the names of the columns before they were renamed, if they are known, for the advice in errors.
+            schema: the result columns.
+            origins: the column names before renaming, if known, for the advice in errors.
 
         Raises:
             SinkSchemaError: the output cannot store a column, or has different columns, types or partition columns.
             SinkError: the output does not allow this write for another reason.
-            ConfigError: a setting of the Spark session could change the result, and sparkscore cannot override it.
+            ConfigError: a Spark session setting could change the result, and sparkscore cannot override it.
         """
 
     def columns_without_null(self) -> list[str]:
-        """Return the names of the columns that the output declares as NOT NULL. Parquet outputs declare none."""
+        """Return the names of the output's NOT NULL columns. Parquet outputs have none."""
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
         """Check that rows follow the rules of an existing output, for example NOT NULL.
 
-        Rules about columns that the rows do not have are not checked.
+        Rules about columns that are not in the rows are skipped.
 
         Args:
-            rows: function that returns the rows. The rows have all columns of the result or, before scoring, only the
-                columns whose values are known. The function is called only if the output has rules.
-            schema: the columns of the result.
+            rows: function that returns the rows, called only if the output has rules. The rows contain all result
+                columns or, before scoring, only the columns whose values are known.
+            schema: the result columns.
 
         Raises:
-            SinkSchemaError: some rows break rules. The message lists each of these rules with the number of rows
-                that break it.
+            SinkSchemaError: some rows break rules. The message lists each broken rule with the number of rows that
+                break it.
         """
 
     def check_again(self, schema: StructType) -> None:
         """Repeat the checks of the mode, the existing files and the columns directly before publishing.
 
         Raises:
-            SinkError: the output was changed since the first checks, and the run can no longer publish to it.
-            ConfigError: a setting of the Spark session could change the result, and sparkscore cannot override it.
+            SinkError: the output has changed since the first checks, and the run can no longer publish to it.
+            ConfigError: a Spark session setting could change the result, and sparkscore cannot override it.
         """
 
     def publish(self, staged: StagedResult) -> Published:
@@ -113,51 +114,51 @@ class Sink(Protocol):
             the published version of the output, and the number of rows that this run published.
 
         Raises:
-            SinkError: publishing failed, or this run published a different number of rows than were staged. The error
-                describes the state of the output.
+            SinkError: publishing failed, or the number of published rows differs from the number of staged rows. The
+                error describes the state of the output.
         """
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the version and the row count that this run has published, or None if the run has not published.
+        """Return the version and row count that this run has published, or None if it has not published anything.
 
-        The version and the row count are read from the history of the Delta table, or from the run's folder of Parquet
-        files. The run record is not used, because the driver may have died before it wrote the record.
+        They are read from the Delta table's history, or from the run's folder of Parquet files. The run record is not
+        used, because the driver may have died before writing it.
 
         Args:
-            schema: the columns of the result.
-            files: the staged files that the run published, if they are known. Their names can show whether the
-                published files are from this run.
+            schema: the result columns.
+            files: the staged files that the run published, if known. Their names can show whether the published files
+                are from this run.
 
         Raises:
-            SinkConflictError: the run's folder of Parquet files does not contain the files of this run.
+            SinkConflictError: the run's folder of Parquet files does not contain this run's files.
             SinkError: the output cannot be read.
         """
 
     def shows_rows(self) -> bool:
-        """Return whether readers see rows or files of this run in the output now."""
+        """Return whether readers of the output currently see rows or files of this run."""
 
     def holds(self, published: Published) -> bool:
-        """Return whether the output still has the version that this run published."""
+        """Return whether the output still contains the version that this run published."""
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
-        """Return whether the published rows equal the staged rows in the given columns. The order does not matter."""
+        """Return whether the published and the staged rows are equal in the given columns, in any order."""
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
-        """Return a DataFrame with the staged rows of this run."""
+        """Return this run's staged rows as a DataFrame."""
 
     def read(self, published: Published) -> DataFrame:
-        """Return a DataFrame with the rows that this run published, without the rows of other runs."""
+        """Return the rows that this run published as a DataFrame, without rows of other runs."""
 
 
 def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Sink:
-    """Return the sink for an output: a `DeltaSink` or a `ParquetSink`.
+    """Return the sink for an output, either a `DeltaSink` or a `ParquetSink`.
 
     Args:
         spark: the session that reads and publishes rows.
-        config: the output in the deployment.
+        config: the deployment's output.
         run_id: id of the run.
-        run_id_column: name of the column that contains the run id.
-        part: the part of the run's result that is published, ``predictions`` or ``quarantine``.
+        run_id_column: name of the run id column.
+        part: which part of the result is published, ``predictions`` or ``quarantine``.
 
     Raises:
         ConfigError: the deployment has no output location, or the location is in a remote store.
@@ -167,9 +168,9 @@ def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: s
 
 
 def target_of(config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Target:
-    """Return the location and the settings of an output. No Spark session is needed.
+    """Return the location and settings of an output. No Spark session is needed.
 
-    The arguments and errors are those of `open_sink`.
+    See `open_sink` for the arguments and errors.
     """
     if not config.location:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Remove the stages of runs whose drivers died, for the command ``sparkscore clean`` (driver)."""
+"""Remove the stages of runs whose drivers died, for the ``sparkscore clean`` command (driver)."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Removed:
 
 
 def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
-    """Remove the stages of runs that are neither running nor held, and return these stages, sorted by run id.
+    """Remove the stages of runs that are neither running nor held, and return them, sorted by run id.
 
-    The locks of these runs are removed too. The folder that contained the stages is removed if it is empty and has the
-    name ``_sparkscore``. A stage that another version of sparkscore wrote in a different format stays. A stage with a
-    file that cannot be removed is not returned; a warning says what is left.
+    The locks of these runs are removed as well. The folder that contained the stages is removed if it is empty and
+    named ``_sparkscore``. Stages that another version of sparkscore wrote in a different format are kept. If a file
+    cannot be removed, its stage is not returned, and a warning is logged.
 
     Args:
-        holder: the folder that contains the stages. Other files in it stay.
-        is_dry: whether to remove nothing and only return the stages that would be removed.
+        holder: the folder that contains the stages. Other files in it are kept.
+        is_dry: whether to only return the stages that would be removed.
 
     Raises:
         SinkError: the operating system reports an error, for example because the folder cannot be listed.
-        LineageError: the lock of a run cannot be written.
+        LineageError: a run's lock cannot be written.
     """
     try:
         removed = [stage for name in _runs_in(holder) for stage in _clean_stage(holder, name, is_dry=is_dry)]
@@ -74,9 +74,9 @@ def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
 
 
 def _runs_in(holder: Path) -> list[str]:
-    """Return the ids of the runs that have a stage, a lock, or a temporary file of a lock in a folder.
+    """Return the ids of all runs that have a stage, a lock, or a temporary lock file in a folder.
 
-    The folder may also contain files of the user, which are ignored.
+    Any files of the user's in the folder are ignored.
     """
     entries, is_ours = open_store(holder).entries(), holder.name == STAGE_FOLDER
     found = {_run_of(holder, entry, is_ours=is_ours) for entry in entries}
@@ -84,12 +84,12 @@ def _runs_in(holder: Path) -> list[str]:
 
 
 def _run_of(holder: Path, entry: Entry, *, is_ours: bool) -> str | None:
-    """Return the id of the run that created an entry of a folder, or None if sparkscore did not create the entry.
+    """Return the id of the run that created a folder's entry, or None if sparkscore did not create it.
 
     Args:
         holder: the folder.
         entry: the file or folder in it.
-        is_ours: whether sparkscore created the folder itself. If so, an empty folder in it counts as a stage.
+        is_ours: whether sparkscore created the folder itself, in which case an empty subfolder counts as a stage.
     """
     path = holder / entry.name
     if entry.type is EntryType.FOLDER:

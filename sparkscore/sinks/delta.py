@@ -49,10 +49,10 @@ _FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
 
 
 class DeltaSink:
-    """A sink for a Delta table that is given by its path.
+    """A sink for a Delta table, which is identified by its path.
 
-    Each commit has the options ``txnAppId`` and ``txnVersion``. With these, Delta skips a commit that the run has
-    already made. A commit also has the run id in its ``userMetadata``, so that it can be found in the table's history.
+    Each commit has the options ``txnAppId`` and ``txnVersion``, so that Delta skips a commit that the run has already
+    made. The run id is stored in the commit's ``userMetadata``, so that the commit can be found in the table's history.
     """
 
     format = "delta"
@@ -64,14 +64,14 @@ class DeltaSink:
 
     @property
     def target(self) -> Target:
-        """The location and the settings of the output."""
+        """The location and settings of the output."""
         return self._target
 
     def check_target(self, *, is_retried: bool = False) -> None:
-        """Check that the mode allows the current state of the output, and that its folder can be written.
+        """Check that the mode allows the current state of the output, and that its folder can be written to.
 
-        If the output is a Delta table, its history must not have a commit of this run. If it is not a Delta table, it
-        must have no files, except if an earlier execution of this run has begun to create the table (``is_retried``).
+        The history of an existing Delta table must not contain a commit of this run. If there is no table, the output
+        must contain no files, unless an earlier execution of this run began to create the table (``is_retried``).
         """
         foreign = [] if is_retried else self._target.entries()
         if self._refuse_what_is_there("a Delta table", foreign) and self._commits():
@@ -79,10 +79,10 @@ class DeltaSink:
         check_writable(self._target, self._target.path / _LOG)
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Check that Delta can store the columns of the result, and that an existing table has the same columns.
+        """Check that Delta can store the result columns, and that an existing table has the same columns.
 
-        Also check that no partition column is binary, and check the rules of an existing table that do not depend on
-        rows.
+        Partition columns must not be binary. The rules of an existing table that do not depend on rows are checked as
+        well.
         """
         _refuse_names(schema, origins)
         refuse_binary_partitions(self._target, schema)
@@ -98,7 +98,7 @@ class DeltaSink:
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
         """Check that the rows break no rule of an existing table, for example NOT NULL or CHECK.
 
-        Rules about columns that the rows do not have are not checked.
+        Rules about columns that are not in the rows are skipped.
         """
         if self._exists():
             with pinned_settings(self._spark):
@@ -122,13 +122,13 @@ class DeltaSink:
             self.check_schema(schema)
 
     def _refuse_what_is_there(self, what: str, foreign: Sequence[str]) -> bool:
-        """Raise an error if the run may not publish to the output. Otherwise, return whether it is a Delta table.
+        """Return whether the output is a Delta table, or raise an error if the run may not publish to it.
 
-        The run may not publish if the mode is ``error`` and the output is a Delta table, or if the output has other
-        files but no table.
+        The run may not publish in ``error`` mode if the output is a Delta table, or in any mode if the output contains
+        other files but no table.
 
         Args:
-            what: description of the existing table for the error.
+            what: description of the existing table, for the error.
             foreign: names of the other files at the output.
         """
         if self._exists():
@@ -142,7 +142,7 @@ class DeltaSink:
     def _foreign(self) -> list[str]:
         """Return the names of the files and folders at the output that Delta cannot have written.
 
-        Without the folder ``_delta_log``, these are all files and folders there.
+        Without a ``_delta_log`` folder, these are all of its files and folders.
         """
         # If there is a log folder without a commit, another run may be making the first commit at this moment.
         entries = self._target.entries()
@@ -151,8 +151,8 @@ class DeltaSink:
     def publish(self, staged: StagedResult) -> Published:
         """Append the staged rows to the table, or create or overwrite the table with them, in one commit.
 
-        If the table's history has a row count for the commit, this must be the number of staged rows. After a conflict
-        with a commit of another process, publishing may be tried again, up to four times.
+        If the table's history contains a row count for the commit, it must equal the number of staged rows. After a
+        conflict with another process's commit, publishing may be retried up to four times.
         """
         for tries_left in reversed(range(_TRIES)):
             # This comes before the checks: if there is no table now, the commit must create one, and must not write to
@@ -175,10 +175,10 @@ class DeltaSink:
         return self._proof(staged)
 
     def _is_cured_by_a_retry(self, error: Exception, *, is_first: bool) -> bool:
-        """Return whether publishing may be tried again, because the commit conflicted with that of another process.
+        """Return whether publishing may be retried because the commit conflicted with that of another process.
 
-        In the mode ``overwrite``, only a commit that would have created the table may be tried again. Any other commit
-        would overwrite the rows that the other process has just committed.
+        In ``overwrite`` mode, only a commit that would have created the table may be retried. Any other commit would
+        overwrite the rows that the other process has just committed.
 
         Args:
             error: the exception that Spark raised.
@@ -198,18 +198,18 @@ class DeltaSink:
         )
 
     def read(self, published: Published) -> DataFrame:
-        """Return a DataFrame with this run's rows in the table version that the run committed."""
+        """Return this run's rows as a DataFrame, from the table version that the run committed."""
         table = read_from(self._spark, "delta", {"versionAsOf": str(published.version)})
         return table.load(str(self._target.path)).where(column(self._target.run_id_column) == self._target.run_id)
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
-        """Return whether the published rows equal the staged rows in the given columns, in any order."""
+        """Return whether the published and the staged rows are equal in the given columns, in any order."""
         with pinned_settings(self._spark):
             there, ours = (rows.select(*columns) for rows in (self.read(published), self.read_staged(staged)))
             return bool(there.exceptAll(ours).isEmpty() and ours.exceptAll(there).isEmpty())
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
-        """Return a DataFrame with the rows of the staged files."""
+        """Return the rows of the staged files as a DataFrame."""
         files = [spark_path(staged.folder / file.path) for file in staged.files if file.rows]
         if not files:
             return self._spark.createDataFrame([], staged.schema)
@@ -228,7 +228,7 @@ class DeltaSink:
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
         """Return the version and row count of this run's commit, or None if there is no table or no such commit.
 
-        The commit is looked up in the table's history. If the history has no row count for it, the row count is 0.
+        The commit is looked up in the table's history. If the history has no row count for it, 0 is returned.
         """
         del files  # the commit has the run id
         commits = self._commits() if self._exists() else []
@@ -238,7 +238,7 @@ class DeltaSink:
         return Published(int(commits[0]["version"]), int(metrics.get("numOutputRows", 0)), schema)
 
     def shows_rows(self) -> bool:
-        """Return whether the current version of the table has rows of this run."""
+        """Return whether the table's current version contains rows of this run."""
         if not self._exists():
             return False
         try:
@@ -249,11 +249,11 @@ class DeltaSink:
             raise self._unreadable(error) from error
 
     def holds(self, published: Published) -> bool:
-        """Return whether the table's history still has the commit of this run."""
+        """Return whether the table's history still contains this run's commit."""
         return self._exists() and any(row["version"] == published.version for row in self._commits())
 
     def _commits(self) -> list[Row]:
-        """Return the rows of the table's history that describe commits of this run."""
+        """Return the rows of the table's history that describe this run's commits."""
         try:
             with pinned_settings(self._spark):
                 history = describe(self._spark, "HISTORY", str(self._target.path))
@@ -272,13 +272,13 @@ class DeltaSink:
         )
 
     def _proof(self, staged: StagedResult) -> Published:
-        """Return the version and row count of this run's commit, after checking the row count.
+        """Check the row count of this run's commit, and return the commit's version and row count.
 
         If the history has no row count for the commit, the number of staged rows is returned.
 
         Raises:
-            SinkError: the table's history does not have exactly one commit of this run, or the commit does not have as
-                many rows as were staged.
+            SinkError: the table's history does not contain exactly one commit of this run, or the commit's row count
+                differs from the number of staged rows.
         """
         ours = self._commits()
         rows = int((ours[0]["operationMetrics"] or {}).get("numOutputRows", staged.row_count)) if len(ours) == 1 else -1
@@ -296,19 +296,19 @@ class DeltaSink:
     def _exists(self) -> bool:
         """Return whether the output has a Delta log with commits.
 
-        A first commit that failed may leave a log folder without commits.
+        A failed first commit may leave a log folder without commits.
         """
         return any((self._target.path / _LOG).glob("[0-9]*"))
 
     def _check_first_commit(self, stage: RunStage) -> None:
-        """Check that the output has only files that Delta may have written, and note that this run creates the table.
+        """Before creating a table, check that the output contains no foreign files, and make a note in the stage.
 
-        The note is in the stage. If the first commit fails, it may leave files that are not in Delta's log. Delta
-        ignores these files, so they are not removed. A retry of the run reads the note, and so does not treat them as
-        files of somebody else. If the table or the note already exists, nothing is checked or written.
+        A failed first commit may leave files that are not in Delta's log. Delta ignores them, so they are not removed.
+        The note tells a retry of the run that such files are not foreign. If the table or the note already exists,
+        nothing is checked or written.
 
         Raises:
-            SinkConflictError: the output has other files.
+            SinkConflictError: the output contains files that Delta cannot have written.
             SinkError: the note cannot be written.
         """
         if self._exists() or first_commit_began(stage, self._target):

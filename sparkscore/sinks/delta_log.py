@@ -1,4 +1,4 @@
-"""Read the properties of a Delta table's columns from its log, because no SQL statement returns them (driver)."""
+"""Read column properties from a Delta table's log, because no SQL statement returns them (driver)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ _DIGITS: Final = 20
 
 
 def read_columns(log: Path) -> list[dict[str, Any]]:
-    """Return the columns of a Delta table's newest version, with their properties, as the log contains them.
+    """Return the columns of a Delta table's latest version, with their properties, as stored in the log.
 
     Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, 'Change Metadata' and 'Schema Serialization
     Format'.
 
     Args:
-        log: the table's folder ``_delta_log``.
+        log: the table's ``_delta_log`` folder.
 
     Returns:
-        the columns, or an empty list if they cannot be read, for example because a catalog stores a part of the log.
+        the columns, or an empty list if they cannot be read, for example because part of the log is stored in a
+        catalog.
     """
     try:
         for file in sorted(_files(log), key=_newest_first):

@@ -35,7 +35,7 @@ class TableRules:
 
     Attributes:
         spark: the session.
-        target: the output, which has the path of the table.
+        target: the output, whose path is that of the table.
         detail: the row that ``DESCRIBE DETAIL`` returned for the table.
     """
 
@@ -57,11 +57,11 @@ class TableRules:
         Also check that Spark can evaluate the rules for rows. Call this method inside `pinned_settings`.
 
         Args:
-            schema: the columns of the result.
+            schema: the result columns.
 
         Raises:
-            SinkError: the table does not allow this write, the installed Delta cannot write to the table, or Spark
-                cannot evaluate one of the rules.
+            SinkError: the table does not allow this write, the installed Delta version cannot write to the table, or
+                Spark cannot evaluate one of its rules.
         """
         check_same_partitioning(self.target, list(self.detail["partitionColumns"]))
         self._check_mode()
@@ -72,15 +72,15 @@ class TableRules:
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
         """Check that no row breaks a rule of the table. Call this method inside `pinned_settings`.
 
-        Rules about columns that the rows do not have are not checked.
+        Rules about columns that are not in the rows are skipped.
 
         Args:
-            rows: function that returns the rows. Before scoring, they have only the columns whose values are known.
-            schema: the columns of the result.
+            rows: function that returns the rows. Before scoring, they contain only the columns whose values are known.
+            schema: the result columns.
 
         Raises:
-            SinkSchemaError: some rows break rules. The message lists each of these rules with the number of rows that
-                break it. If an SQL statement can remove the first of them, the message contains this statement.
+            SinkSchemaError: some rows break rules. The message lists each broken rule with the number of rows that
+                break it, and an SQL statement that removes the first of them, if there is one.
         """
         if not self._of_rows:
             return
@@ -121,9 +121,9 @@ class TableRules:
             )
 
     def _check_features(self) -> None:
-        """Check that the installed Delta supports the features of the table and the table's protocol version.
+        """Check that the installed Delta version supports the table's features and protocol version.
 
-        If the features that the installed Delta supports are unknown, nothing is checked here, and the commit may fail.
+        If the supported features are unknown, nothing is checked here, and the commit may fail.
         """
         supported = supported_features(self.spark)
         if supported is None:
@@ -151,7 +151,7 @@ class TableRules:
             )
 
     def _check_conditions(self, schema: StructType) -> None:
-        """Check that Spark can evaluate each rule for rows with the columns of the result."""
+        """Check that Spark can evaluate each rule on rows with the result columns."""
         if not self._of_rows:
             return
         result = self.spark.createDataFrame([], schema)

@@ -1,4 +1,4 @@
-"""Record the original names of the result's columns, so that errors can say which setting changes a column (driver)."""
+"""Record the result columns' original names, so that errors can say which setting changes a column (driver)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _NO_SIGN: Final = re.compile(r"\W+", re.ASCII)
 
 @dataclass(frozen=True)
 class Origins:
-    """The columns of a result with the names that they had before the deployment's ``columns`` renamed them.
+    """The result columns, with their names before the deployment's ``columns`` renamed them.
 
     Attributes:
-        carried: names of the carried columns in the input, keyed by their names in the result.
-        added: original names of the predictions and lineage columns, keyed by their names in the result.
-        renamed: the deployment's ``columns``: the new names, keyed by the original names.
+        carried: carried columns: names in the input, keyed by names in the result.
+        added: predictions and lineage columns: original names, keyed by names in the result.
+        renamed: the deployment's ``columns``: new names, keyed by original names.
     """
 
     carried: Mapping[str, str] = field(default_factory=dict)
@@ -31,13 +31,13 @@ class Origins:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def renaming(self, wrong: Sequence[str], taken: Collection[str]) -> str:
-        """Return the line ``columns: {…}`` for a deployment file, with a valid new name for each invalid column name.
+        """Return a ``columns: {…}`` line for the deployment file, with a valid new name for each invalid column name.
 
-        The line also contains the new names that the deployment's ``columns`` already has.
+        Columns that the deployment already renames are included.
 
         Args:
-            wrong: the invalid names, which have characters that the output cannot store.
-            taken: the names of all columns of the result. The new names differ from these names.
+            wrong: the invalid names, which contain characters that the output cannot store.
+            taken: the names of all result columns, which are not used as new names.
         """
         before, names = {**self.added, **self.carried}, list(taken)
         lines = dict(self.renamed)
@@ -47,13 +47,13 @@ class Origins:
         return renaming_line(lines)
 
     def typing(self, types: Mapping[str, str]) -> list[str]:
-        """Return advice for an error message: to declare the types of columns in the deployment.
+        """Return advice for an error message about declaring column types in the deployment.
 
-        The list has one clause of a sentence about ``input.schema``, for the carried columns, and one about
-        ``output.schema``, for the other columns. A clause without columns is left out.
+        There is one clause about ``input.schema`` for the carried columns, and one about ``output.schema`` for the
+        others. Clauses without columns are omitted.
 
         Args:
-            types: the types to declare, keyed by the columns' names in the result.
+            types: the types to declare, keyed by column name in the result.
         """
         advice = []
         if carried := [f"{_ddl_name(self.carried[name])} {types[name]}" for name in types if name in self.carried]:
@@ -68,10 +68,10 @@ NO_ORIGINS: Final = Origins()
 
 
 def renaming_line(names: Mapping[str, str]) -> str:
-    """Return the deployment's key ``columns`` as one line of YAML.
+    """Return the deployment's ``columns`` key as one line of YAML.
 
     Args:
-        names: the new names, by the original names.
+        names: new names, keyed by original names.
     """
     return f"columns: {{{', '.join(f'{yaml_text(old)}: {yaml_text(new)}' for old, new in names.items())}}}"
 

@@ -12,9 +12,8 @@ from sparkscore.errors import ConfigError
 def refuse_overlap(stage: Path, output: Path) -> None:
     """Raise an error if readers of an output would see the stage, or if the stage contains an output.
 
-    The outputs are the folder of the result and the folder of its quarantine. The stage may be inside an output if the
-    name of the stage, or of a folder between the output and the stage, begins with ``_`` or ``.``, because readers
-    ignore folders with such names.
+    The outputs are the result and its quarantine table. The stage may be inside an output if its folder, or a folder
+    between it and the output, has a name that begins with ``_`` or ``.``, because readers ignore such folders.
 
     Args:
         stage: path of the run's stage.

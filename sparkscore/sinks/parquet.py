@@ -1,4 +1,4 @@
-"""Publish to a folder of Parquet files: one rename makes the staged files visible (driver)."""
+"""Publish to a folder of Parquet files: a single rename makes the staged files visible (driver)."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ _PARTITION_TYPES = (StringType, IntegralType, BooleanType, DateType)
 
 
 class ParquetSink:
-    """A sink for a folder of Parquet files that has one folder for each run: ``<target>/run_id=<id>/…``.
+    """A sink for a folder of Parquet files, with one subfolder per run: ``<target>/run_id=<id>/…``.
 
-    Spark's own writer is not used for this folder. If a driver was killed while Spark was writing, Spark's next append
-    could make rows of the killed run visible too. Here, one rename makes all rows of a run visible.
+    Spark's own writer is not used for this folder: if a driver was killed while Spark was writing, Spark's next append
+    could also make rows of the killed run visible. Here, all rows of a run become visible in a single rename.
     """
 
     format = "parquet"
@@ -79,19 +79,19 @@ class ParquetSink:
 
     @property
     def target(self) -> Target:
-        """The location and the settings of the output."""
+        """The location and settings of the output."""
         return self._target
 
     def check_target(self, *, is_retried: bool = False) -> None:
         """Check that the mode allows the existing files, that this run has no folder, and that the output is writable.
 
-        - The mode ``error`` allows no files.
-        - ``append`` allows only folders with the name of a run's folder, such as ``run_id=…``.
-        - ``overwrite`` allows only folders of runs that contain the list of files that sparkscore writes. With
-          ``output.replace: foreign``, it also allows other folders and files that can be part of a table.
+        - ``error`` mode allows no files.
+        - ``append`` allows only folders named like a run's folder: ``run_id=…``.
+        - ``overwrite`` allows only run folders that contain sparkscore's list of files. With ``output.replace:
+          foreign``, it also allows other files and folders that can be part of a table.
 
-        No mode allows a Delta table. If a driver died while it was replacing rows, the replacement is completed or
-        undone before the checks.
+        No mode allows a Delta table. If a driver died while replacing rows, the replacement is completed or undone
+        first.
         """
         del is_retried  # publishing is one rename, which leaves no other files behind
         self._recover()
@@ -101,7 +101,7 @@ class ParquetSink:
         check_writable(self._target)
 
     def columns_without_null(self) -> list[str]:
-        """Return an empty list, because a folder of Parquet files has no rule NOT NULL."""
+        """Return an empty list, because Parquet files have no NOT NULL rule."""
         return []
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
@@ -138,13 +138,13 @@ class ParquetSink:
             )
 
     def _refuse_foreign(self, entries: list[str]) -> None:
-        """Check that the mode ``overwrite`` may replace all files in the output.
+        """Check that ``overwrite`` may replace all files in the output.
 
-        Files that sparkscore wrote may be replaced. With ``output.replace: foreign``, other files that can be part of a
-        table may be replaced too: they are moved into another folder. Other files, such as code, may not be replaced.
+        Files that sparkscore wrote may be replaced. With ``output.replace: foreign``, so may other files that can be
+        part of a table: they are moved to another folder. Anything else, such as code, may not be replaced.
 
         Raises:
-            SinkConflictError: the output has files that may not be replaced.
+            SinkConflictError: the output contains files that may not be replaced.
         """
         foreign = [name for name in entries if not self._is_own(name)]
         precious = [name for name in foreign if not _is_of_a_table(self._target.path / name)]
@@ -165,11 +165,11 @@ class ParquetSink:
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
         """Return the name and row count of this run's folder, or None if the folder does not exist.
 
-        If the folder exists, a lock that a driver left on the output when it died is removed.
+        If it exists, any lock on the output that was left by a dead driver is removed.
 
         Raises:
-            SinkConflictError: some of the given files are not in the folder; or no files are given, and the folder has
-                no file that sparkscore wrote.
+            SinkConflictError: some of the given files are not in the folder or, if no files are given, the folder
+                contains no file that sparkscore wrote.
             SinkError: the folder cannot be read, or an unfinished replacement of rows cannot be completed or undone.
         """
         self._recover()
@@ -188,13 +188,13 @@ class ParquetSink:
         return Published(self._run_folder.name, self._rows(), schema)
 
     def shows_rows(self) -> bool:
-        """Return whether the folder of this run exists and has files that sparkscore published."""
+        """Return whether this run's folder exists and contains files that sparkscore published."""
         return self._run_folder.is_dir() and self._has_published(())
 
     def _has_published(self, files: Sequence[StagedFile]) -> bool:
-        """Return whether the folder of this run has files with the names of all given files.
+        """Return whether this run's folder contains files with the names of all given files.
 
-        If no files are given, return whether sparkscore wrote any file in this folder.
+        If no files are given, return whether sparkscore wrote any file in the folder.
         """
         found = {path.name for path in self._run_folder.rglob("*.parquet")}
         if files:
@@ -206,11 +206,10 @@ class ParquetSink:
         return published.version == self._run_folder.name and self._run_folder.is_dir()
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Check that the types of the partition columns are allowed, and that the columns match those of earlier runs.
+        """Check the types of the partition columns, and that the columns match those of earlier runs.
 
-        A partition column must be a string, an integer, a boolean or a date, and must not be the column with the run
-        id. Columns and partition columns are compared only in the mode ``append``, with those of one file of an earlier
-        run.
+        A partition column must be a string, an integer, a boolean or a date, and must not be the run id column. In
+        ``append`` mode, the columns and partition columns are compared with those of a single file from an earlier run.
         """
         for name in self._target.partition_by:
             spark_type = schema[name].dataType
@@ -240,11 +239,11 @@ class ParquetSink:
         check_same_columns(self._target, existing, columns_of(StructType(ours)), origins)
 
     def publish(self, staged: StagedResult) -> Published:
-        """Link the staged files into a new folder, and rename this folder to the folder of the run.
+        """Link the staged files into a new folder, and rename it to the run's folder, which makes all rows visible.
 
-        The rename makes all rows of the run visible. The output is locked during the last checks and the rename. In the
-        mode ``overwrite``, old files are moved away before the rename, and those that sparkscore wrote are removed
-        afterwards. The published folder must have as many rows as were staged.
+        The output is locked during the last checks and the rename. In ``overwrite`` mode, old files are moved away
+        before the rename, and those that sparkscore wrote are removed afterwards. The published folder must contain as
+        many rows as were staged.
         """
         folder = staged.folder
         stage, gathered = open_store(folder), folder / f"{PUBLISHED}{self._target.part}"
@@ -277,16 +276,16 @@ class ParquetSink:
         return self._proof(staged)
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
-        """Return whether the published rows equal the staged rows in the given columns, in any order."""
+        """Return whether the published and the staged rows are equal in the given columns, in any order."""
         del published  # the run has one folder
         there = _count_rows(self._run_folder.rglob("*.parquet"), columns)
         return there == _count_rows((staged.folder / file.path for file in staged.files), columns)
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
-        """Return a DataFrame with the rows of the staged files.
+        """Return the rows of the staged files as a DataFrame.
 
-        The values of partition columns are read from the names of folders. The files of each task attempt are read
-        separately, because these folders are inside the task attempt's own folder.
+        Values of partition columns are read from folder names. These folders are inside the task attempts' folders, so
+        each task attempt's files are read separately.
         """
         stored = StructType([field for field in staged.schema if field.name != self._target.run_id_column])
         rows = self._spark.createDataFrame([], stored)
@@ -300,16 +299,18 @@ class ParquetSink:
         )
 
     def read(self, published: Published) -> DataFrame:
-        """Return a DataFrame with this run's rows, with the types that the run published."""
+        """Return this run's rows as a DataFrame, with the types that the run published."""
         # Without these types, Spark could read partition columns as different types.
         reader = read_from(self._spark, "parquet", {"basePath": str(self._target.path)}).schema(published.schema)
         return reader.load(spark_path(self._run_folder))
 
     def _show(self, gathered: Path, stage: Path) -> Path | None:
-        """Make staged files visible by renaming their folder to the run's folder; ``overwrite`` replaces old files.
+        """Make staged files visible by renaming their folder to the run's folder.
+
+        In ``overwrite`` mode, old files are replaced.
 
         Returns:
-            the folder with old files that were moved away and not removed, or None if there are no such files.
+            the folder that contains old files that were moved away but not removed, or None if there are none.
         """
         open_store(self._target.path).make()
         disk, (unpublished, run_folder) = open_common(gathered, self._run_folder)
@@ -324,7 +325,7 @@ class ParquetSink:
         return replace_entries(self._target.path, entries, self._run_folder, lock, show)
 
     def _recover(self) -> None:
-        """Complete or undo the replacements of rows that drivers began before they died, also those of this run."""
+        """Complete or undo any replacement of rows that a dead driver began, including an earlier one of this run."""
         try:
             recover(self._target.path, self._run_folder.name)
         except OSError as error:
@@ -337,10 +338,10 @@ class ParquetSink:
             ) from error
 
     def _proof(self, staged: StagedResult) -> Published:
-        """Return the name and row count of the published folder, after checking the row count.
+        """Check the row count of the published folder, and return the folder's name and row count.
 
         Raises:
-            SinkError: the folder does not have as many rows as were staged.
+            SinkError: the row count differs from the number of staged rows.
         """
         rows = self._rows()
         if rows != staged.row_count:

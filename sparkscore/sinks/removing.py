@@ -1,4 +1,4 @@
-"""Recognize the folder of a stage, and remove the files in it that sparkscore created (driver)."""
+"""Recognize a stage's folder, and remove the files in it that sparkscore created (driver)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ logger = logging.getLogger("sparkscore")
 
 
 def is_stage(folder: Path) -> bool:
-    """Return whether a folder is a stage that sparkscore created: whether it has the marker file."""
+    """Return whether a folder is a stage that sparkscore created, as shown by its marker file."""
     store = open_store(folder)
     entry, marker = store.find(), store.find(MARKER)
     return entry is not None and entry.type is EntryType.FOLDER and marker is not None and marker.type is EntryType.FILE
 
 
 def format_of(stage: Path) -> str:
-    """Return the format number in the stage's marker file, or an empty string if there is none or it is unreadable."""
+    """Return the format number in a stage's marker file, or an empty string if it is missing or unreadable."""
     try:
         return open_store(stage).read(MARKER).decode(errors="replace")
     except OSError:
@@ -32,7 +32,7 @@ def format_of(stage: Path) -> str:
 
 
 def is_empty(folder: Path) -> bool:
-    """Return whether a path is a folder without files and subfolders. An incomplete marker file is not counted."""
+    """Return whether a path is a folder without any files or subfolders, other than incomplete marker files."""
     store = open_store(folder)
     entry = store.find()
     is_folder = entry is not None and entry.type is EntryType.FOLDER
@@ -48,16 +48,17 @@ def drop_empty(folder: Path) -> None:
 
 
 def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
-    """Remove the files of a stage, and return which files were removed and which stay.
+    """Remove a stage's files, and return which were removed and which were kept.
 
-    Files that sparkscore did not create stay, and a warning lists them.
+    Files that sparkscore did not create are kept, and a warning lists them.
 
-    If a file cannot be listed or removed, no error is raised. Instead, a warning says what is left. The result may
-    then be empty, and the stage keeps its marker file, so that `is_stage` still returns True.
+    If a file cannot be listed or removed, a warning is logged instead of raising an error. The result may then be
+    empty. The stage keeps its marker file, so that `is_stage` still returns True.
 
     Args:
-        stage: folder of the stage. If it is not a stage, or has a different format, its files stay without a warning.
-        is_dry: whether to remove nothing and only return the files that would be removed.
+        stage: the stage's folder. If it is not a stage, or has a different format, its files are kept without a
+            warning.
+        is_dry: whether to only return the files that would be removed.
     """
     if not is_stage(stage):
         if stage.parent.name == STAGE_FOLDER and not is_dry:
@@ -80,7 +81,7 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
 def _remove(stage: Path, *, is_dry: bool) -> Removal:
     store = open_store(stage)
     known = known_in(store)
-    # The marker is removed last, so that a partly removed stage is still recognised.
+    # The marker is removed last, so that a partly removed stage is still recognized.
     removal = clear(store, lambda name: name != MARKER and known(name), is_dry=is_dry)
     removal.left = [path for path in removal.left if path != stage / MARKER]
     if not is_dry and not removal.left:
@@ -94,7 +95,7 @@ def _remove(stage: Path, *, is_dry: bool) -> Removal:
 
 
 def _warn_of_rest(stage: Path, problem: str) -> None:
-    """Log a warning that a stage could not be removed, with the problem and the files that are left."""
+    """Log a warning that a stage could not be removed, with the problem and the remaining files."""
     store = open_store(stage)
     found = "files that cannot be listed"
     with suppress(OSError):

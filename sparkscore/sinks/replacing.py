@@ -1,9 +1,10 @@
 """Replace the rows in a folder of Parquet files without losing rows if the driver crashes (driver).
 
-First, the old files are moved into the folder ``_replaced_by_<run>``, which readers ignore. This folder also contains a
-journal. Then the new rows are made visible. At the end, the old files that sparkscore wrote are removed. After a crash,
-the next run or ``sparkscore clean`` finds the journal. If the new rows are visible, the old files that sparkscore wrote
-are removed. Otherwise, the old files are moved back.
+First, the old files are moved to the folder ``_replaced_by_<run>``, which readers ignore and which also contains a
+journal. Then the new rows are made visible. Finally, the old files that sparkscore wrote are removed.
+
+After a crash, the next run or ``sparkscore clean`` finds the journal. If the new rows are visible, the old files that
+sparkscore wrote are removed. Otherwise, the old files are moved back.
 """
 
 from __future__ import annotations
@@ -34,16 +35,17 @@ _EARLIER_LITTER: Final = re.compile(r"\._journal\.json\.[0-9]+")
 
 
 def list_files(folder: Path, partitions: Mapping[str, str]) -> None:
-    """Write the list of a run's Parquet files into the run's folder before the folder is published.
+    """Write the list of a run's Parquet files to the run's folder before it is published.
 
-    The list contains the names and sizes of the files. It also has the types of the partition columns, because the name
-    of a folder such as ``day=7`` does not show whether the value is a number or a string. If the list cannot be
-    written, for example because the disk is full, a warning is logged and publishing continues. Later runs can then
-    replace these files only with ``output.replace: foreign``.
+    The list contains file names, file sizes and the types of the partition columns. These types are needed because a
+    folder name such as ``day=7`` does not show whether the value is a number or a string.
+
+    If the list cannot be written, for example because the disk is full, a warning is logged and publishing continues.
+    Later runs can then replace the files only with ``output.replace: foreign``.
 
     Args:
         folder: the folder that will be published.
-        partitions: the types of the partition columns, by name.
+        partitions: types of the partition columns, keyed by name.
     """
     store = open_store(folder)
     files = {name: size for name, size in _files_below(store) if name.endswith(".parquet")}
@@ -71,10 +73,9 @@ def is_of_a_run(folder: Path) -> bool:
 
 
 def partition_types(folder: Path) -> dict[str, str]:
-    """Return the types of a run's partition columns by name. They are read from the list of files in the run's folder.
+    """Return the types of a run's partition columns, keyed by name, from the list of files in the run's folder.
 
-    The dictionary is empty if the folder has no list, if the list cannot be read, or if an earlier version of
-    sparkscore wrote the list.
+    Return an empty dictionary if there is no readable list, or if an earlier version of sparkscore wrote it.
     """
     found = (_read(open_store(folder), FILES) or {}).get("partitions")
     return {str(name): str(type_name) for name, type_name in found.items()} if isinstance(found, dict) else {}
@@ -95,7 +96,7 @@ def _read(store: Store, name: str) -> dict[str, Any] | None:
 
 
 def replace_entries(target: Path, entries: list[str], shown: Path, lock: Path, show: Callable[[], None]) -> Path | None:
-    """Move old files into another folder, make the new rows visible, and remove the old files that sparkscore wrote.
+    """Move old files to another folder, make the new rows visible, and remove the old files that sparkscore wrote.
 
     Args:
         target: folder of the table.
@@ -105,12 +106,12 @@ def replace_entries(target: Path, entries: list[str], shown: Path, lock: Path, s
         show: function that makes the run's folder visible atomically.
 
     Returns:
-        the folder with the old files that sparkscore did not write or that were changed, or None if there are no such
-        files.
+        the folder that contains old files that have changed or that sparkscore did not write, or None if there are
+        none.
 
     Raises:
-        OSError: a file could not be moved or removed. Unless the new rows are visible, the old files are moved back.
-            If that fails too, `recover` moves them back later.
+        OSError: a file could not be moved or removed. Unless the new rows are visible, the old files are moved back. If
+            that fails too, `recover` moves them back later.
     """
     store = open_store(target)
     aside = _new_aside(store, shown.name.partition("=")[2])
@@ -141,16 +142,16 @@ def _asides(store: Store) -> list[str]:
 
 
 def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> list[Path]:
-    """Complete or undo the replacements of rows that drivers began before they died.
+    """Complete or undo any replacements of rows that were begun by drivers that have died.
 
     Args:
         target: folder of the table.
-        own: name of the folder of the run that calls this function. A replacement that an earlier execution of this
-            run began is completed or undone, too.
-        is_dry: whether to change nothing and only return the folders.
+        own: folder name of the calling run. A replacement that an earlier execution of this run began is completed or
+            undone as well.
+        is_dry: whether to only return the folders, without changing anything.
 
     Returns:
-        the folders with the old files of these replacements. If nothing is left in a folder, it no longer exists.
+        the folders for the old files of these replacements. Folders that became empty have been removed.
 
     Raises:
         OSError: files cannot be read, moved or removed.
@@ -174,11 +175,11 @@ def _is_litter(name: str) -> bool:
 
 
 def state_after_error(target: Path, own: str) -> str:
-    """Return a sentence for the error of a run that could not replace rows. The sentence says where the old rows are.
+    """Return a sentence that says where the old rows are, for the error of a run that could not replace them.
 
     Args:
         target: folder of the table.
-        own: name of the folder of the run.
+        own: name of the run's folder.
     """
     store = open_store(target)
     with suppress(OSError):
@@ -192,7 +193,7 @@ def refuse_rival(target: Path, own: str) -> None:
 
     Args:
         target: folder of the table.
-        own: name of the folder of the run that calls this function.
+        own: folder name of the calling run.
 
     Raises:
         SinkConflictError: another run is replacing rows.
@@ -211,9 +212,9 @@ def refuse_rival(target: Path, own: str) -> None:
 
 
 def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
-    """Return the journal in a folder of old files, or None if the folder has no valid journal.
+    """Return the journal in a folder of old files, or None if there is no valid journal.
 
-    A valid journal is complete, and contains the run id that is in the name of the folder.
+    A valid journal is complete, and contains the run id from the folder's name.
 
     Args:
         store: the store of the table's folder.
@@ -232,14 +233,14 @@ def _settle(store: Store, aside: str) -> Path | None:
     """Complete or undo a replacement of rows.
 
     If the new rows are visible, the old files that sparkscore wrote are removed. Otherwise, the old files are moved
-    back, unless there are new files with their names. A warning lists the files that stay in the folder.
+    back, unless their names are taken by new files. A warning lists the files that remain in the folder.
 
     Args:
         store: the store of the table's folder.
         aside: name of the folder of old files.
 
     Returns:
-        the folder of old files if it still has files, or None if it was removed.
+        the folder of old files if it still contains files, or None if it was removed.
     """
     journal = _journal_in(store, aside)
     inside = [(entry.name, entry.name.rpartition("/")[2]) for entry in store.entries(aside)]
@@ -260,9 +261,9 @@ def _settle(store: Store, aside: str) -> Path | None:
 
 
 def _remove_run(store: Store, folder: str) -> None:
-    """Remove the files that the list in a run's folder contains, and then the folder if it is empty.
+    """Remove a run's files, as given in its folder's list, and then the folder if it is empty.
 
-    Files whose sizes differ from the list are kept. If the folder has no list, nothing is removed.
+    Files whose sizes differ from the list are kept. If there is no list, nothing is removed.
 
     Args:
         store: the store of the table's folder.

@@ -25,9 +25,9 @@ class RowRule:
     """A rule that each row of a Delta table must follow.
 
     Attributes:
-        name: description of the rule for messages.
-        condition: Spark SQL expression that must be true for each row. A row for which it is NULL breaks the rule.
-        change: the end of an ``ALTER TABLE`` statement that removes the rule, such as ``DROP CONSTRAINT positive``, or
+        name: description of the rule, for messages.
+        condition: Spark SQL expression that must be true for each row. NULL breaks the rule.
+        change: end of the ``ALTER TABLE`` statement that removes the rule, for example ``DROP CONSTRAINT positive``, or
             an empty string if there is no such statement.
     """
 
@@ -37,10 +37,10 @@ class RowRule:
 
 
 def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]) -> list[RowRule]:
-    """Return the rules that a Delta table has for its rows, from the columns and properties of the table.
+    """Return a Delta table's rules for rows, given the table's columns and properties.
 
     Args:
-        columns: the columns of the table, as `read_columns` returns them.
+        columns: the table's columns, as returned by `read_columns`.
         properties: the table's properties, which include the CHECK constraints.
     """
     rules = [
@@ -52,7 +52,7 @@ def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]
 
 
 def evaluated_rules(rules: Sequence[RowRule], unknown: Collection[str]) -> list[RowRule]:
-    """Return the rules that can already be evaluated, because their conditions name no unknown column.
+    """Return the rules that can already be evaluated, because their conditions refer to no unknown column.
 
     Args:
         rules: the table's rules.
@@ -71,7 +71,7 @@ def broken_rules(rows: DataFrame, rules: Sequence[RowRule]) -> list[tuple[RowRul
 
 
 def is_valid(rows: DataFrame, rule: RowRule) -> bool:
-    """Return whether Spark can evaluate a rule for the columns of a DataFrame. No row is read."""
+    """Return whether Spark can evaluate a rule on a DataFrame's columns. No rows are read."""
     try:
         return bool(rows.where(rule.condition).columns)
     except SPARK_ERRORS:

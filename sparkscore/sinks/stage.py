@@ -50,7 +50,7 @@ class Stage(StageFolder):
         self._lock = lock
 
     def check_still_ours(self) -> None:
-        """Check, before anything is published, that this driver still holds the lock of the run.
+        """Check, before publishing, that this driver still holds the run's lock.
 
         Raises:
             SinkConflictError: the lock was removed, or another driver has taken it.
@@ -62,22 +62,22 @@ class Stage(StageFolder):
 def staged_in(
     target: Target, parent: str | None, identity: str, *, is_moved: bool, run_folder: Path | None = None
 ) -> Iterator[Stage]:
-    """Open the run's stage for the body of a ``with`` statement, and then remove it unless it may be needed again.
+    """Open the run's stage within a ``with`` block, and then remove it unless it may be needed again.
 
-    If an earlier execution of the run has left a stage, that stage is opened. A stage may be needed again to publish or
-    discard the rows of a held run, or to resume the run; see `keeps_stage`.
+    If an earlier execution of the run left a stage, it is reopened. A stage may be needed again to publish or discard a
+    held run, or to resume the run; see `keeps_stage`.
 
     Args:
-        target: the output. By default, the stage is in the output's folder ``_sparkscore``, which readers ignore.
-        parent: folder for stages that is used instead of the default, or None.
-        identity: the digests of input, script, model and configuration. A stage with different digests is not opened,
+        target: the output. By default, the stage is in the output's ``_sparkscore`` folder, which readers ignore.
+        parent: folder for stages to use instead of the default, or None.
+        identity: digests of the input, script, model and configuration. A stage with different digests is not opened,
             so its rows are not reused.
         is_moved: whether publishing links and renames the staged files, which is possible only within one file system.
-        run_folder: the run's folder in the runs folder. It has the record that says whether the run is held.
+        run_folder: the run's folder in the runs folder, whose record says whether the run is held.
 
     Raises:
         ConfigError: another driver is working on this run, the stage belongs to a different request or has rows but no
-            digests, the stage overlaps an output, or its path has files that sparkscore did not create.
+            digests, the stage overlaps an output, or its path contains files that sparkscore did not create.
         SinkError: the stage's folder cannot be created, or is on a different file system than the output.
         LineageError: the lock cannot be written, or another version of sparkscore wrote the stage in a different
             format.
@@ -110,30 +110,30 @@ def staged_in(
 
 
 def stage_of(target: Target, parent: str | None) -> RunStage:
-    """Return the stage of a run, without opening or creating it.
+    """Return a run's stage, without opening or creating it.
 
     Args:
         target: the output.
-        parent: the folder that contains the stages; the folder ``_sparkscore`` of the output if None.
+        parent: the folder that contains the stages, or None for the output's ``_sparkscore`` folder.
     """
     return StageFolder(_holder(target, parent) / target.run_id)
 
 
 def stage_at(location: str) -> RunStage:
-    """Return the stage at the path that a run record contains, without opening or creating it."""
+    """Return the stage at a path from a run record, without opening or creating it."""
     return StageFolder(Path(location))
 
 
 def note_first_commit(stage: RunStage, target: Target) -> None:
     """Note in the stage that this run is about to create a new table.
 
-    If the commit fails, it may leave files at the output. The note shows that such files may be from this run.
+    If the commit fails, it may leave files at the output. The note shows that these may be from this run.
     """
     open_store(stage.location).put(f"{FIRST_COMMIT}{target.part}", _named(target.path))
 
 
 def first_commit_began(stage: RunStage, target: Target) -> bool:
-    """Return whether the stage has a readable note that this run has begun to create a new table at the output."""
+    """Return whether the stage contains a readable note that this run began to create a new table at the output."""
     try:
         name = f"{FIRST_COMMIT}{target.part}"
         return is_stage(Path(stage.location)) and open_store(stage.location).read(name) == _named(target.path)
@@ -147,10 +147,10 @@ def _named(path: Path) -> bytes:
 
 
 def remove_stage(target: Target, parent: str | None) -> None:
-    """Remove the stage and the lock of a run that was published or discarded.
+    """Remove the stage and lock of a run that was published or discarded.
 
-    Callers must make sure that no driver is working on the run. Files that sparkscore did not create stay. If the
-    folder that contained the stage has the name ``_sparkscore`` and is empty, it is removed too.
+    Callers must make sure that no driver is working on the run. Files that sparkscore did not create are kept. The
+    folder that contained the stage is removed as well if it is empty and named ``_sparkscore``.
     """
     holder = _holder(target, parent)
     remove_stage_folder(holder / target.run_id)
@@ -162,7 +162,8 @@ def remove_stage(target: Target, parent: str | None) -> None:
 def _remove_unless_in_use(stage: Path) -> None:
     """Remove the stage of a run whose lock this driver lost, unless another driver still needs the stage.
 
-    The stage stays if the run is held, or if the lock cannot be acquired, for example because another driver has it.
+    The stage is kept if the run is held, or if the lock cannot be acquired, for example because another driver holds
+    it.
     """
     with suppress(ConfigError, LineageError), RunLock(stage.with_name(lock_of(stage.name)), stage.name):
         if not is_held_in(stage):
@@ -171,10 +172,10 @@ def _remove_unless_in_use(stage: Path) -> None:
 
 
 def _mark_if_made_again(stage: Path) -> None:
-    """Write the marker file into a stage that has none, so that `remove_stage_folder` can remove the stage.
+    """Add the marker file to a stage that has none, so that `remove_stage_folder` can remove the stage.
 
-    A stage has no marker if tasks still wrote to it after another driver removed it. If the folder has files that
-    sparkscore did not create, no marker is written.
+    A stage has no marker if tasks still wrote to it after another driver removed it. No marker is added if the folder
+    contains files that sparkscore did not create.
     """
     # Tasks of this driver may have written into the stage after another driver removed it.
     store = open_store(stage)
@@ -190,7 +191,7 @@ def _holder(target: Target, parent: str | None) -> Path:
 def remove_holders(holder: Path, *made_by_us: Path) -> None:
     """Remove the folder that contains stages, and the folders that this run created, if they are empty.
 
-    The folder that contains stages is removed only if this run created it, or if its name is ``_sparkscore``.
+    The folder that contains stages is removed only if this run created it, or if it is named ``_sparkscore``.
     """
     for folder in (holder, *made_by_us):
         if folder in made_by_us or folder.name == STAGE_FOLDER:
@@ -201,10 +202,10 @@ def remove_holders(holder: Path, *made_by_us: Path) -> None:
 def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> bool:
     """Open the stage of an earlier execution of the run and return True, or create the stage and return False.
 
-    A stage without the file ``identity`` is created again if it has no chunks and its run is not held.
+    A stage without an ``identity`` file is recreated if it has no chunks and its run is not held.
 
     Raises:
-        ConfigError: the stage belongs to a different request, has rows but no file ``identity``, or has files that
+        ConfigError: the stage belongs to a different request, has rows but no ``identity`` file, or contains files that
             sparkscore did not create.
         LineageError: another version of sparkscore wrote the stage in a different format.
         SinkError: the folder cannot be created.
@@ -235,9 +236,9 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
 
 
 def _refuse_without_identity(stage: Path, run_id: str) -> None:
-    """Raise an error if a stage that has no file ``identity`` has chunks or belongs to a held run.
+    """Raise an error if a stage without an ``identity`` file has chunks or belongs to a held run.
 
-    Without this file, it is not known which request the staged rows belong to.
+    Without this file, it is unknown which request the staged rows belong to.
     """
     is_held = is_held_in(stage)
     if not is_held and not StageFolder(stage).count_chunks():
@@ -254,13 +255,13 @@ def _refuse_without_identity(stage: Path, run_id: str) -> None:
 
 
 def is_held_in(stage: Path) -> bool:
-    """Return whether the run of a stage is held.
+    """Return whether a stage's run is held.
 
-    This is read from the run record, or from a file that earlier versions of sparkscore wrote into the stage. If the
-    stage has neither that file nor the path of the run's folder, the result is False.
+    This is read from the run record, or from a file that earlier versions of sparkscore wrote to the stage. Return
+    False if the stage has neither that file nor the path of the run's folder.
 
     If the stage has a different format, or if the runs folder does not exist, for example because it is on another
-    host, it is not known whether the run is held. The result is then True, so that no rows are lost.
+    host, it is unknown whether the run is held. In that case, return True, so that no rows are lost.
     """
     if is_other_format(found := format_of(stage)):
         logger.warning(
@@ -289,7 +290,7 @@ def is_held_in(stage: Path) -> bool:
 
 
 def _refuse_foreign(stage: Path, run_id: str) -> None:
-    """Raise an error if the stage's path has a file, a link, or a folder with files that is not a stage."""
+    """Raise an error if the stage's path is taken by a file, a link, or a non-empty folder that is not a stage."""
     if open_store(stage).find() is None or is_stage(stage) or is_empty(stage):
         return
     raise ConfigError(

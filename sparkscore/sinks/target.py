@@ -23,17 +23,17 @@ ASIDE = "_replaced_by_"
 
 @dataclass(frozen=True)
 class Target:
-    """The location and the settings of an output.
+    """The location and settings of an output.
 
     Attributes:
         path: folder of the table.
         mode: ``append``, ``overwrite`` or ``error``.
         partition_by: names of the partition columns.
         run_id: id of the run that writes to the output.
-        run_id_column: name of the column that contains the run id.
-        part: the part of the run's result that is written, ``predictions`` or ``quarantine``.
-        replaces_foreign: whether ``overwrite`` in a folder of Parquet files may replace files that sparkscore did not
-            write. They are moved into another folder.
+        run_id_column: name of the run id column.
+        part: which part of the run's result is written, ``predictions`` or ``quarantine``.
+        replaces_foreign: whether ``overwrite`` may replace files in a folder of Parquet files that sparkscore did not
+            write. They are moved to another folder.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class Target:
     def entries(self) -> list[str]:
         """Return the names of the files and folders in the output, except the folders for stages and replaced files.
 
-        If the path of the output is that of a file, the list has only its name.
+        If the output's path is that of a file, only the file's name is returned.
         """
         if not self.path.is_dir():
             return [self.path.name] if self.path.exists() else []
@@ -57,7 +57,7 @@ class Target:
 
 @dataclass(frozen=True)
 class StagedResult:
-    """The staged rows of a run that will be published.
+    """A run's staged rows that will be published.
 
     Attributes:
         stage: the run's stage.
@@ -84,14 +84,14 @@ class StagedResult:
 
 @dataclass(frozen=True)
 class Published:
-    """The version and the number of rows that a run published.
+    """The version and number of rows that a run published.
 
     Attributes:
-        version: the version of the Delta table, or the name of the run's folder, or None if publishing is not complete.
+        version: version of the Delta table, or name of the run's folder, or None if publishing is not complete.
         rows: number of rows, or None if publishing is not complete.
         schema: the columns.
-        moved_to: folder with the old files that this run moved away and did not remove, for example because sparkscore
-            did not write them. None if there are no such files, or if they are not known.
+        moved_to: folder with old files that this run moved away but did not remove, for example because sparkscore did
+            not write them. None if there are none, or if unknown.
     """
 
     version: int | str | None
@@ -102,10 +102,9 @@ class Published:
 
 @contextmanager
 def nothing_published(run_id: str) -> Iterator[None]:
-    """Extend the message of a `SinkError` that the body of the ``with`` statement raises.
+    """Extend the message of any `SinkError` raised in the ``with`` block, which contains checks that run after scoring.
 
-    The message then says that the scored rows are staged but not published, and how to publish or discard them. The
-    body contains checks that run after scoring.
+    The message then says that the scored rows are staged but not published, and how to publish or discard them.
     """
     try:
         yield
@@ -121,11 +120,11 @@ def nothing_published(run_id: str) -> Iterator[None]:
 def check_writable(target: Target, *folders: Path) -> None:
     """Check, before scoring, that the user may write to the output and that its file system is not full.
 
-    If the output does not exist yet, the nearest existing folder above it is checked.
+    If the output does not exist yet, its nearest existing parent folder is checked.
 
     Args:
         target: the output.
-        folders: more folders in which publishing creates files. Folders that do not exist are not checked.
+        folders: additional folders in which publishing creates files. Folders that do not exist are not checked.
 
     Raises:
         SinkError: the user cannot write to a folder, or the file system is full.
@@ -166,7 +165,7 @@ def how_to_publish(target: Target) -> str:
 
 
 def output_exists(target: Target, found: str) -> SinkConflictError:
-    """Return the error for an output that exists although the mode is ``error``.
+    """Return the error for an output that already exists in ``error`` mode.
 
     Args:
         target: the output.
@@ -182,9 +181,9 @@ def output_exists(target: Target, found: str) -> SinkConflictError:
 
 
 def run_exists(target: Target) -> SinkConflictError:
-    """Return the error for an output that already has rows with this run id.
+    """Return the error for an output that already contains rows with this run id.
 
-    The message says that the runs folder has no complete record of the run that wrote these rows.
+    The message says that the runs folder has no complete record of the run that wrote them.
     """
     return SinkConflictError(
         code=ErrorCode.RUN_PUBLISHED,
@@ -196,11 +195,11 @@ def run_exists(target: Target) -> SinkConflictError:
 
 
 def refuse_binary_partitions(target: Target, schema: StructType) -> None:
-    """Raise an error if a partition column is binary, because names of folders cannot store all bytes.
+    """Raise an error if a partition column is binary, because folder names cannot contain arbitrary bytes.
 
     Args:
         target: the output with the partition columns.
-        schema: the columns of the result.
+        schema: the result columns.
 
     Raises:
         SinkSchemaError: a partition column is binary.
@@ -219,13 +218,13 @@ def refuse_binary_partitions(target: Target, schema: StructType) -> None:
 def check_same_columns(
     target: Target, existing: Mapping[str, str], ours: Mapping[str, str], origins: Origins = NO_ORIGINS
 ) -> None:
-    """Check that the result has the same columns as an existing table, with the same types, in any order.
+    """Check that the result has the same columns and types as an existing table, in any order.
 
     Args:
         target: the output.
-        existing: the types of the table's columns, by name.
-        ours: the types of the result's columns, by name.
-        origins: the names of the columns before they were renamed, for the advice in the error.
+        existing: types of the table's columns, keyed by name.
+        ours: types of the result columns, keyed by name.
+        origins: the column names before renaming, for the advice in the error.
 
     Raises:
         SinkSchemaError: the columns or types differ. The message lists up to five differences.
@@ -262,8 +261,8 @@ def check_same_partitioning(target: Target, existing: Sequence[str]) -> None:
     """Check that an existing table has the same partition columns as the deployment, in the same order.
 
     Args:
-        target: the output with the partition columns of the deployment.
-        existing: the partition columns of the table.
+        target: the output, with the deployment's partition columns.
+        existing: partition columns of the table.
 
     Raises:
         SinkSchemaError: the partition columns or their order differ.

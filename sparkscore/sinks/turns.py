@@ -1,6 +1,6 @@
-"""Lock a folder of Parquet files, so that only one run at a time checks and changes the folder (driver).
+"""Lock a folder of Parquet files, so that only one run at a time checks and changes it (driver).
 
-Delta tables do not need this lock, because Delta detects conflicts between commits.
+Delta tables do not need this lock, because Delta detects conflicting commits.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _PAUSE_S: Final = 0.2
 
 @contextmanager
 def turn_at(target: Target) -> Iterator[Callable[[], None]]:
-    """Hold the lock of an output in the body of a ``with`` statement, so that no other run publishes to the output.
+    """Hold an output's lock within a ``with`` block, so that no other run publishes to the output.
 
-    If another run holds the lock, this function waits up to `WAIT_S` seconds.
+    If another run holds the lock, wait up to `WAIT_S` seconds.
 
     Yields:
         a function that raises an error if this run no longer holds the lock. Call it directly before the rename that
-        publishes: a process that was suspended may have lost the lock.
+        publishes, because a process that was suspended may have lost the lock.
 
     Raises:
         SinkError: the lock cannot be acquired in time, or the lock file cannot be written.
@@ -66,9 +66,9 @@ def turn_at(target: Target) -> Iterator[Callable[[], None]]:
 
 
 def forget_dead_turn(target: Target) -> None:
-    """Remove the lock of an output if the driver that held it died, and then the lock's folder if it is empty.
+    """Remove an output's lock if the driver that held it died, and then the lock's folder if it is empty.
 
-    The lock of a live driver stays.
+    The lock of a live driver is kept.
     """
     holder = target.path / STAGE_FOLDER
     if open_store(holder).find(TARGET_LOCK) is not None:
