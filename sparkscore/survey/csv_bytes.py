@@ -1,7 +1,7 @@
-"""Find quotes and line ends in CSV files that Spark's parser would misread without an error (driver and worker).
+"""Find quotes and line endings in CSV files that Spark's parser would silently misread (driver and worker).
 
 For example, if a quote is not closed, Spark's CSV parser may read the rest of the file as one value. By default, the
-parser also assumes that all lines of a file end like the first line.
+parser also assumes that all lines of a file end like the first one.
 Source: observed with univocity-parsers 2.9.1 and the settings of Spark 4.2.
 """
 
@@ -33,17 +33,17 @@ _NAMES_OF_ENDS: Final = {"\n": "LF", "\r": "CR", "\r\n": "CR LF"}
 
 @dataclass(frozen=True)
 class Dialect:
-    """The encoding and the syntax of a CSV file.
+    """The encoding and syntax of a CSV file.
 
     Attributes:
         encoding: Python's name of the encoding.
         sep: the separator between values.
         quote: the quote character, or an empty string if values are not quoted.
-        escape: the character that escapes a quote inside a quoted value. If it is the quote character itself, a quote
-            is escaped by doubling it. An empty string if quotes cannot be escaped.
+        escape: the character that escapes a quote inside a quoted value, or an empty string if quotes cannot be
+            escaped. If it is the quote character itself, quotes are escaped by doubling them.
         comment: the character that starts a comment line, or an empty string if there are no comments.
-        reads_lines: whether every line end ends a row, even inside quotes (Spark's ``multiLine: false``).
-        line_end: the line end that the user sets with Spark's ``lineSep``, or an empty string if the user sets none.
+        reads_lines: whether every line ending ends a row, even inside quotes (Spark's ``multiLine: false``).
+        line_end: the line ending set with Spark's ``lineSep``, or an empty string if it is not set.
         skips_leading: whether whitespace before a value is ignored (Spark's ``ignoreLeadingWhiteSpace``).
         skips_trailing: whether whitespace after a value is ignored (Spark's ``ignoreTrailingWhiteSpace``).
     """
@@ -59,7 +59,7 @@ class Dialect:
     skips_trailing: bool = False
 
     def is_comment(self, start: str) -> bool:
-        """Return whether a line that begins with the string ``start`` is a comment."""
+        """Return whether a line is a comment, given its first characters (``start``)."""
         return bool(self.comment) and start.startswith(self.comment)
 
     @property
@@ -74,7 +74,7 @@ class FileFault:
 
     Attributes:
         reason: the category of the fault, for example ``bytes`` or ``line ends``.
-        detail: a phrase for the error message. It contains the line of the fault, if the line is known.
+        detail: a phrase for the error message. It contains the line of the fault, if known.
     """
 
     reason: FaultReason
@@ -86,9 +86,11 @@ def check_and_read(
 ) -> tuple[FileFault | None, T | None]:
     """Find a fault in a CSV file, and let a function read the text in the same pass.
 
-    Quotes and line ends are not checked if the dialect has no quote character, or if ``dialect.reads_lines`` is true
-    and ``dialect.line_end`` is set to something other than LF, CR and CR LF. If the dialect allows it, a quick check of
-    the text is tried first. If this check fails, the file is read again for a slower check.
+    A quick check is tried first, if the dialect allows it. If this check fails, the file is read again for a slower
+    one.
+
+    Quotes and line endings are not checked if the dialect has no quote character. They are not checked either if
+    ``dialect.reads_lines`` is true and ``dialect.line_end`` is set to something other than LF, CR and CR LF.
 
     Args:
         path: the path of the file.
@@ -97,7 +99,7 @@ def check_and_read(
 
     Returns:
         the fault, and the result of ``read``. The fault is None if none is found, or if the operating system cannot
-        read the file. The result is None if the quick check was not done or has failed.
+        read the file. The result is None unless the quick check has passed.
     """
     try:
         blocks = decoded_blocks(path, dialect.encoding)
@@ -127,7 +129,7 @@ def _read_all(blocks: Iterator[str]) -> None:
 
 
 class _QuickCheck:
-    """A fast check of the quotes and line ends of a CSV file. It may fail for a correct file."""
+    """A fast check of the quotes and line endings of a CSV file. It may fail for a correct file."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -140,7 +142,7 @@ class _QuickCheck:
         self._has_failed, self._is_complete = False, False
 
     def has_passed(self) -> bool:
-        """Return whether the whole text was read and has no misplaced quotes or line ends."""
+        """Return whether the whole text was read and has no misplaced quotes or line endings."""
         if not self._is_complete or self._has_failed or self._is_inside:
             return False
         feeds, returns, both = self._counts
@@ -167,7 +169,7 @@ class _QuickCheck:
                 yield block
 
     def _is_right(self, data: bytes) -> bool:
-        """Return whether a part of the file has no misplaced quote or line end.
+        """Return whether a part of the file has no misplaced quote or line ending.
 
         Args:
             data: the part, with one more byte before and after it.
@@ -197,9 +199,9 @@ def _and_end(blocks: Iterable[str]) -> Iterator[str | None]:
 
 
 def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect, *, is_inside: bool) -> bool:
-    """Return whether a part of a file has a line end inside quotes that Spark may misread.
+    """Return whether part of a file has a line ending inside quotes that Spark may misread.
 
-    Spark may misread a carriage return inside quotes. If ``dialect.reads_lines`` is true, it also misreads a line feed.
+    Inside quotes, Spark may misread a carriage return and, if ``dialect.reads_lines`` is true, a line feed.
 
     Args:
         data: the part of the file, with one more byte before and after it.
@@ -220,13 +222,12 @@ def _without_escapes(block: str | None, held: str, dialect: Dialect) -> tuple[st
 
     Args:
         block: the next block of the text, or None at the end of the text.
-        held: the value of ``held`` that the call for the previous block returned, or an empty string for the first
-            block.
+        held: the ``held`` that the call for the previous block returned, or an empty string for the first block.
         dialect: a dialect whose escape character is not the quote character.
 
     Returns:
-        the block after the replacement, and ``held`` for the next block. This is the escape character at the end of
-        the block if it escapes the first character of the next block, or else an empty string.
+        the block after the replacement, and ``held`` for the next block: the block's last character if this escapes the
+        first character of the next block, or else an empty string.
     """
     escape = dialect.escape
     letter = next(each for each in "abcd" if each not in {dialect.sep, dialect.quote, escape})
@@ -238,7 +239,7 @@ def _without_escapes(block: str | None, held: str, dialect: Dialect) -> tuple[st
 def tokens_of(dialect: Dialect) -> re.Pattern[str]:
     """Return the regular expression that splits the text of a CSV file into tokens.
 
-    A token is a line end, a separator, a quote, an escape character, or a piece of the text between these.
+    A token is a line ending, a separator, a quote, an escape character, or a piece of the text between these.
     """
     characters = sorted({dialect.sep, dialect.quote, dialect.escape} - {""}, key=len, reverse=True)
     either = "|".join(map(re.escape, ("\r\n", "\r", "\n", *characters)))
@@ -263,7 +264,7 @@ class Walk:
         self._saw_backslash = False
 
     def find(self, blocks: Iterable[str]) -> FileFault | None:
-        """Return the first fault in the text of a file, which is passed in blocks, or None if there is no fault."""
+        """Return the first fault in the text of a file, given in blocks, or None if there is no fault."""
         text = ""
         for block in _and_end(blocks):
             text += block or ""
@@ -335,9 +336,10 @@ class Walk:
     def _after_quotes(self, token: str) -> FileFault | None:
         """Process a token that follows a quote in a quoted value, and return a fault or None.
 
-        If the token is a separator or a line end, the quote was the end of the value. If the token is a second quote
-        directly after the first, and quotes are escaped by doubling them, the value continues. Spaces and control
-        characters are skipped. Any other token is a fault.
+        - A separator or a line ending means that the quote was the end of the value.
+        - A second quote, directly after the first, continues the value if quotes are escaped by doubling them.
+        - Spaces and control characters are skipped.
+        - Any other token is a fault.
         """
         if token == self._dialect.sep or token in LINE_ENDS:
             self._state = "start"

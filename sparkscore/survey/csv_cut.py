@@ -1,7 +1,7 @@
-"""Parse CSV files with PyArrow where it finds the same values as Spark's parser (driver and worker).
+"""Parse CSV files with PyArrow if it finds the same values as Spark's parser (driver and worker).
 
-PyArrow is faster. It finds the same values if each quote encloses a value or is doubled inside a quoted value, all line
-ends are alike, and the file has no comments and no other escape characters. Spark must parse all other files.
+PyArrow is faster. It finds the same values if all quotes enclose values or are doubled inside quoted values, all line
+endings are alike, and the file has no comments and no other escape characters. Spark must parse all other files.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _MARK_IN_LATIN: Final = codecs.BOM_UTF8.decode("latin-1")
 
 
 class NotCutError(Exception):
-    """Raised if PyArrow cannot parse a file, or may find different values from those of Spark's parser."""
+    """Raised if PyArrow cannot parse a file, or may find different values from Spark's parser."""
 
 
 def can_cut(dialect: Dialect, width: int) -> bool:
-    """Return whether `cut` finds the same values as Spark's parser, or raises an error, in files of this syntax.
+    """Return whether `cut` finds the same values as Spark's parser, or else raises an error, in files of this syntax.
 
     The files must also pass the quick check of `check_and_read`.
 
@@ -53,14 +53,13 @@ def cut(
 ) -> Iterator[pa.RecordBatch]:
     """Parse the text of a CSV file, and yield its rows in batches.
 
-    The values are strings. NULL stands for an empty value, and for a value that is equal to ``null_value``. If
-    ``null_value`` is not empty, an empty value in quotes is an empty string. The columns are named by their positions,
-    from ``0``.
+    All values are strings. Empty values and values equal to ``null_value`` become NULL. However, if ``null_value`` is
+    not empty, an empty value in quotes is an empty string. The columns are named by their positions, from ``0``.
 
     Args:
         blocks: the text.
         dialect: the syntax of the file, for which `can_cut` returned True.
-        header: the values of the first record, which is left out of the rows; or None if the file has no header.
+        header: the values of the first record, which is not yielded; or None if the file has no header.
         width: the number of columns.
         null_value: a string that stands for NULL, or an empty string if there is none.
 
@@ -103,12 +102,12 @@ def _cut_piece(piece: bytes, dialect: Dialect, width: int, null_value: str) -> p
 
 
 def _pieces(blocks: Iterator[str], dialect: Dialect) -> Iterator[bytes]:
-    """Encode a text in UTF-8, and yield it in pieces. Each piece ends at the end of a record.
+    """Encode a text in UTF-8, and yield it in pieces that end at the end of a record.
 
     Raises:
-        NotCutError: the text has a comment character, an escape character other than the quote, a null character, or a
-            byte order mark, which PyArrow may not treat as Spark's parser does. Or a record is so long that its quote
-            may never be closed.
+        NotCutError: the text contains something that PyArrow may not treat as Spark's parser does: a comment character,
+            an escape character other than the quote, a null character, or a byte order mark. Or a record is so long
+            that its quote may never be closed.
     """
     special = {"\0", dialect.comment, dialect.escape} - {"", dialect.quote}
     parts: list[bytes] = []
@@ -134,14 +133,14 @@ def _pieces(blocks: Iterator[str], dialect: Dialect) -> Iterator[bytes]:
 
 
 def _without_mark(piece: bytes) -> bytes:
-    """Return a piece of a text, or raise an error if it begins with a byte order mark, which PyArrow would drop."""
+    """Return a piece of text, or raise an error if it begins with a byte order mark, which PyArrow would drop."""
     if piece.startswith(codecs.BOM_UTF8):
         raise NotCutError
     return piece
 
 
 def _last_end(text: bytes, quote: str) -> int:
-    """Return the index after the last line end outside quotes, or 0 if there is none.
+    """Return the index after the last line ending outside quotes, or 0 if there is none.
 
     The text must begin outside quotes. Quotes inside values must be doubled.
     """

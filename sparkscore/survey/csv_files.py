@@ -30,9 +30,9 @@ class CutSpec:
     """How to parse CSV files with PyArrow and summarize their columns.
 
     Attributes:
-        survey: the types of the columns. The partition columns come after the columns in the files.
-        has_header: whether the first record of each file contains the names of the columns.
-        null_value: a string that stands for NULL, or an empty string.
+        survey: the types of the columns in the files, followed by those of the partition columns.
+        has_header: whether the first record of each file contains the column names.
+        null_value: a string that stands for NULL, or an empty string if there is none.
     """
 
     survey: SurveySpec
@@ -42,13 +42,13 @@ class CutSpec:
 
 @dataclass(frozen=True)
 class FilesSurvey:
-    """The result of `survey_files`: the first fault, the different headers, and summaries of the columns.
+    """The result of `survey_files`: the first fault, the distinct headers, and summaries of the columns.
 
     Attributes:
-        fault: the path of a file with a fault, and the fault; or None if no fault was found. If several files have a
-            fault, the path is the first of their paths in sorted order.
-        headers: the path of a file for each different header. A header is a tuple of the values in the first record of
-            a file. If several files have the same header, the path is the first of their paths in sorted order.
+        fault: the path of a file and its fault, or None if no fault was found. If several files have a fault, this is
+            the one whose path comes first in sorted order.
+        headers: maps each distinct header, a tuple of the values in a file's first record, to the path of a file. If
+            several files have the same header, this is the path that comes first in sorted order.
         columns: a summary of each column. None if there is a fault, if Spark has to parse a file, or if no summary was
             requested.
     """
@@ -59,15 +59,15 @@ class FilesSurvey:
 
 
 def survey_files(files: Mapping[str, KeyValues], dialect: Dialect, spec: CutSpec | None = None) -> FilesSurvey:
-    """Check CSV files for faults, collect their headers and summarize their columns.
+    """Check CSV files for faults, collect their headers, and summarize their columns.
 
-    The files are read in the sorted order of their paths. Reading stops at the first file with a fault. The header of
-    this file is not in the result.
+    The files are read in sorted order of their paths, until the first file with a fault. That file's header is not in
+    the result.
 
     Args:
         files: the path of each file, with the values of its partition columns.
         dialect: the syntax of the files.
-        spec: how to summarize the columns, or None if the summary is not needed.
+        spec: how to summarize the columns, or None if no summary is needed.
     """
     headers: dict[tuple[str, ...], str] = {}
     values = None if spec is None else _Values(spec, dialect)
@@ -89,7 +89,7 @@ def _nothing(_: Iterator[str]) -> bool:
 
 
 class _Values:
-    """Parses CSV files with PyArrow, and summarizes their columns."""
+    """Parses CSV files with PyArrow and summarizes their columns."""
 
     def __init__(self, spec: CutSpec, dialect: Dialect) -> None:
         self._spec, self._dialect = spec, dialect
@@ -145,7 +145,7 @@ def survey_files_as_json(share: tuple[dict[str, KeyValues], Dialect, CutSpec | N
 
 
 def read_survey(text: str) -> FilesSurvey:
-    """Create a `FilesSurvey` from the JSON that `survey_files_as_json` returned."""
+    """Create a `FilesSurvey` from the JSON returned by `survey_files_as_json`."""
     plain = json.loads(text)
     fault = plain["fault"] and (plain["fault"][0], FileFault(plain["fault"][1], plain["fault"][2]))
     columns = None if plain["columns"] is None else [from_plain(column) for column in plain["columns"]]
@@ -153,10 +153,10 @@ def read_survey(text: str) -> FilesSurvey:
 
 
 def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
-    """Merge the results of `survey_files` for several groups of files into one result.
+    """Merge the results of `survey_files` for several groups of files.
 
-    If several groups have a fault, the result contains the fault whose path comes first in sorted order. If several
-    groups have the same header, the result contains the path that comes first.
+    If several groups have a fault, the one whose path comes first in sorted order is kept. The same applies if several
+    groups have the same header.
     """
     faults, headers, columns = [], dict[tuple[str, ...], str](), []
     for part in parts:

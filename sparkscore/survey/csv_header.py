@@ -11,7 +11,7 @@ from sparkscore.survey.text_bytes import WrongBytesError, decoded_blocks
 
 
 def first_record(path: str, dialect: Dialect) -> tuple[str, ...] | None:
-    """Return the values of the first record of a CSV file.
+    """Return the values of a CSV file's first record.
 
     The result is None if the file has no record, or if it cannot be read or decoded.
     """
@@ -25,10 +25,7 @@ def first_record(path: str, dialect: Dialect) -> tuple[str, ...] | None:
 
 
 def _tokens(path: str, dialect: Dialect) -> Iterator[str]:
-    """Yield the tokens of a CSV file, starting with its first record.
-
-    Comments and empty lines before the first record are skipped.
-    """
+    """Yield the tokens of a CSV file, skipping comments and empty lines before its first record."""
     expression, text, is_begun, is_comment = tokens_of(dialect), "", False, False
     for block in decoded_blocks(path, dialect.encoding):
         text += block
@@ -61,8 +58,8 @@ def _fields(tokens: Iterator[str], dialect: Dialect) -> Iterator[str]:
 def _quoted(tokens: Iterator[str], dialect: Dialect) -> tuple[str, str]:
     """Read the rest of a quoted value after its opening quote, and return the value and the token that ends it.
 
-    The token is a separator, a line end, or an empty string at the end of the file. Text between the closing quote and
-    the token is ignored.
+    The token is a separator, a line ending, or an empty string at the end of the file. Text between the closing quote
+    and this token is ignored.
     """
     value = ""
     for token in tokens:

@@ -1,6 +1,6 @@
 """Find the first row of a CSV file that has more or fewer values than the input has columns (driver).
 
-In mode ``FAILFAST``, Spark raises an error for such a row, but the error does not contain the line of the row.
+In ``FAILFAST`` mode, Spark raises an error for such a row, but the error does not contain its line number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sparkscore.survey.text_bytes import WrongBytesError, decoded_blocks
 
 @dataclass(frozen=True)
 class UnevenRow:
-    """A row of a CSV file with a wrong number of values.
+    """A row of a CSV file with the wrong number of values.
 
     Attributes:
         line: the number of the line on which the row begins, counted from 1.
@@ -28,8 +28,8 @@ class UnevenRow:
 def find_uneven_row(path: str, dialect: Dialect, width: int) -> UnevenRow | None:
     """Return the first row of a CSV file whose number of values is not ``width``.
 
-    The result is None if there is no such row, or if the file cannot be read or decoded. The file must have no fault
-    that `check_and_read` reports, because the search ends at a fault.
+    The result is None if there is no such row, or if the file cannot be read or decoded. The search ends at the first
+    fault that `check_and_read` would report, so the file must have none.
     """
     walk = _CountingWalk(dialect, width)
     try:
@@ -40,10 +40,10 @@ def find_uneven_row(path: str, dialect: Dialect, width: int) -> UnevenRow | None
 
 
 class _CountingWalk(Walk):
-    """A `Walk` that counts the values of each row, and stops after the first row with a wrong number of values.
+    """A `Walk` that counts the values of each row, and stops after the first row with the wrong number of values.
 
     Attributes:
-        uneven: the row with a wrong number of values, or None if no such row has ended so far.
+        uneven: the row with the wrong number of values, or None if no such row has ended so far.
     """
 
     def __init__(self, dialect: Dialect, width: int) -> None:
@@ -65,9 +65,9 @@ class _CountingWalk(Walk):
         return fault
 
     def last_row(self) -> UnevenRow | None:
-        """Return the row that was read last if its number of values is wrong, or None if the number is right.
+        """Return the last row that was read if its number of values is wrong, or None if the number is right.
 
-        Empty lines and comments are not rows; for these, the result is None.
+        The result is also None for empty lines and comments, which are not rows.
         """
         is_comment = self._state == "comment"
         is_even = self._is_empty or is_comment or self._values == self._width

@@ -30,11 +30,11 @@ class ColumnSurvey:
     """A summary of the values in one column of CSV files.
 
     Attributes:
-        seen: flags for the types that the strings of the column look like. No flags if the column has a type in
-            `SurveySpec`.
+        seen: flags for the types that the column's strings look like. Empty if `SurveySpec` gives the column's type.
         nulls: the number of NULLs.
         misfits: the number of values that do not fit the type in `SurveySpec`.
-        file: the first path, in sorted order, of a file with a value that does not fit; or an empty string.
+        file: the path of a file with a value that does not fit, or an empty string if there is none. If several files
+            have such a value, this is the path that comes first in sorted order.
     """
 
     seen: Seen = field(default_factory=lambda: Seen(0))
@@ -45,10 +45,10 @@ class ColumnSurvey:
 
 @dataclass(frozen=True)
 class SurveySpec:
-    """What a `Surveyor` must know about the columns. It is sent to the Spark tasks.
+    """The column types and options that a `Surveyor` needs. They are sent to the Spark tasks.
 
     Attributes:
-        types: Spark's name of the type of each column, or an empty string if the type is to be inferred.
+        types: Spark's name of each column's type, or an empty string to infer the type.
         special: the strings that the user sets for NaN and infinity.
         zone: the time zone for timestamps without a time zone.
     """
@@ -75,7 +75,7 @@ class Surveyor:
 
         Args:
             columns: the strings of each column.
-            file_of: a function that maps the index of a row in the batch to the path of the row's file.
+            file_of: a function that maps a row's index in the batch to the path of the row's file.
         """
         self._found = [
             self._add(found, texts, spark_type, file_of)
@@ -97,9 +97,9 @@ class Surveyor:
 
 
 def survey(batches: Iterator[pa.RecordBatch], spec: SurveySpec) -> Iterator[pa.RecordBatch]:
-    """Read all record batches of a task, then yield one record batch in which each row is the summary of a column.
+    """Read all record batches of a task, then yield one record batch with a row for each column's summary.
 
-    The record batches of the task have the columns of ``spec``, followed by a column with the file of each row.
+    The task's record batches have the columns of ``spec``, followed by a column with the file of each row.
     """
     surveyor = Surveyor(spec)
     for batch in map(settle_types, batches):
@@ -115,12 +115,12 @@ def _path_in(files: pa.Array, index: int) -> str:
 
 
 def as_plain(found: ColumnSurvey) -> dict[str, Any]:
-    """Return the summary of a column as a dictionary that JSON and Arrow can hold."""
+    """Return the summary of a column as a dictionary for JSON or Arrow."""
     return {"seen": int(found.seen), "nulls": found.nulls, "misfits": found.misfits, "file": found.file}
 
 
 def from_plain(plain: Mapping[str, Any]) -> ColumnSurvey:
-    """Create a `ColumnSurvey` from a dictionary that `as_plain` returned; other keys are ignored."""
+    """Create a `ColumnSurvey` from a dictionary returned by `as_plain`. Other keys are ignored."""
     return ColumnSurvey(Seen(plain["seen"]), plain["nulls"], plain["misfits"], plain["file"])
 
 

@@ -1,8 +1,8 @@
 """Check whether strings fit a declared type, so that converting them does not change their values (driver and worker).
 
-A value may be written in several ways: the string ``007`` is 7 as a bigint. But a string does not fit if the conversion
-would truncate its value, round an integer or a decimal, or move a local time that the time zone skips when clocks are
-set forward. Only ``float`` and ``double`` may round fractions, and numbers that are written with an exponent.
+A value may be written in several ways: the string ``007`` is 7 as a bigint. But a string does not fit if its conversion
+would truncate it, round an integer or a decimal, or move a local time that clocks skip when they are set forward. Only
+``float`` and ``double`` may round: fractions, and numbers written with an exponent.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _TEXT_TYPES: Final = frozenset({"string", "binary"})
 
 
 def is_of_texts(spark_type: str) -> bool:
-    """Return whether sparkscore can convert strings to a type, given by its name in Spark, such as ``bigint``."""
+    """Return whether sparkscore can convert strings to a type, given its name in Spark, such as ``bigint``."""
     is_plain = spark_type in {*_TEXT_TYPES, *_BITS, *_SEEN, *_SAFE_NUMBERS}
     return is_plain or any(form.fullmatch(spark_type) for form in (_DECIMAL, _VARCHAR))
 
@@ -73,7 +73,7 @@ def find_misfits(
     Spaces and tabs around a value are ignored, except for the type ``varchar``.
 
     Args:
-        texts: the strings; a NULL fits every type.
+        texts: the strings. NULL fits every type.
         spark_type: Spark's name of the type, for which `is_of_texts` returns True.
         special: more strings that fit the type, such as those that the user sets for NaN.
         zone: the time zone for timestamps without a time zone.
@@ -95,7 +95,7 @@ def find_misfits(
 def _all_fit(texts: pa.Array, spark_type: str) -> bool:
     """Return whether a quick check shows that all strings fit a type.
 
-    If it returns False, all strings may still fit: each string must then be checked separately.
+    If the result is False, all strings may still fit; each must then be checked separately.
     """
     if _VARCHAR.fullmatch(spark_type):
         return False
@@ -137,9 +137,10 @@ def _holds(spark_type: str) -> _Holds:
 
 
 def _integer(digits: str) -> int:
-    """Convert a string of digits, with or without a sign. Integers beyond the range of a double become 10**400.
+    """Convert a string of digits, with or without a sign, to an integer.
 
-    Python's ``int`` raises an error for more than 4,300 digits.
+    A number with more than 400 digits becomes 10**400 or -10**400, which is beyond the range of a double. Python's
+    ``int`` raises an error for more than 4,300 digits.
     """
     significant = digits.lstrip("+-").lstrip("0") or "0"
     value = int(significant) if len(significant) <= _MOST_DIGITS else 10**_MOST_DIGITS
@@ -149,8 +150,9 @@ def _integer(digits: str) -> int:
 def _is_floating(text: str, rounded: Callable[[str], float]) -> bool:
     """Return whether a string fits a floating-point type.
 
-    NaN and infinity fit. An integer without an exponent, such as ``7`` or ``7.00``, fits if the type holds it exactly.
-    Any other number may be rounded; it fits unless it becomes infinite, or becomes zero although it is not zero.
+    - NaN and infinity fit.
+    - An integer without an exponent, such as ``7`` or ``7.00``, fits if the type holds it exactly.
+    - Any other number fits unless it overflows to infinity or underflows to zero. It may be rounded.
 
     Args:
         text: the string.
@@ -184,9 +186,9 @@ def _is_day(found: re.Match[str] | None) -> bool:
 
 
 def _holds_in(zone: str) -> _Holds:
-    """Return the function that checks whether a string fits the type ``timestamp``.
+    """Return a function that checks whether a string fits the type ``timestamp``.
 
-    A timestamp without a time zone is a local time in ``zone``. It does not fit if the clocks of this zone skip it when
+    A timestamp without a time zone is a local time in ``zone``. It does not fit if clocks in this zone skip it when
     they are set forward.
     """
     is_time = _holds("timestamp")
@@ -199,7 +201,7 @@ def _exists(found: re.Match[str] | None, zone: str) -> bool:
 
 
 def local_time(parts: Iterable[str | None]) -> dt.datetime:
-    """Return a datetime from the strings of its year, month, day, hour, minute and second; None counts as 0.
+    """Return a datetime from the strings of its year, month, day, hour, minute and second. None counts as 0.
 
     Raises:
         ValueError: there is no such date or time of day.
@@ -209,10 +211,10 @@ def local_time(parts: Iterable[str | None]) -> dt.datetime:
 
 
 def exists_in_zone(local: dt.datetime, zone: str) -> bool:
-    """Return whether a local time exists in a time zone: clocks skip some local times when they are set forward.
+    """Return whether a local time exists in a time zone. Clocks skip some local times when they are set forward.
 
-    The result is also True for an offset such as ``+02:00`` or an unknown time zone, and for the first and the last day
-    of the calendar.
+    The result is also True if the time zone is unknown or is an offset such as ``+02:00``, and for the first and last
+    day of the calendar.
     """
     clocks = _zone_info(zone)
     if clocks is None or not dt.date.min < local.date() < dt.date.max:

@@ -37,10 +37,10 @@ class FieldSurvey:
 
     Attributes:
         types: for each type of value (a constant of this module), a list of three integers: the position of the first
-            value of the type (two integers) and the number of values of the type.
+            value (two integers) and the number of values.
         misfits: for each reason why values do not fit the declared type, the position of the first such value.
-        fields: the summaries of the fields inside the values that are objects, by field name.
-        element: the summary of the elements of the values that are arrays, or None if no value is an array.
+        fields: if values are objects, the summaries of their fields, by name.
+        element: if values are arrays, the summary of their elements. None if no value is an array.
     """
 
     __slots__ = ("element", "fields", "misfits", "types")
@@ -74,7 +74,7 @@ class FieldSurvey:
                 self.element.add(inner, position)
 
     def field(self, name: str) -> FieldSurvey:
-        """Return the summary for the field with this name; create the summary if no object had this field before."""
+        """Return the summary of the field with this name. Create it if no object had this field before."""
         found = self.fields.get(name)
         if found is None:
             found = self.fields[name] = FieldSurvey()
@@ -83,16 +83,16 @@ class FieldSurvey:
     def add_misfit(self, misfit: str, position: Position) -> None:
         """Note the position of a value that does not fit the declared type.
 
-        Only the first position is kept for each reason.
+        Only the first position for each reason is kept.
 
         Args:
-            misfit: a phrase that gives the reason.
+            misfit: a phrase for the reason.
             position: the position of the value.
         """
         self.misfits.setdefault(misfit, position)
 
     def merge(self, other: FieldSurvey) -> None:
-        """Add the summary of the same field in another part of the input to this summary."""
+        """Add the summary of the same field in another part of the input to this one."""
         for json_type, found in other.types.items():
             mine = self.types.setdefault(json_type, [*found[:2], 0])
             mine[:2] = min(mine[:2], found[:2])
@@ -116,7 +116,7 @@ class FieldSurvey:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> FieldSurvey:
-        """Create a summary from the dictionary that `to_dict` returned."""
+        """Create a summary from a dictionary returned by `to_dict`."""
         survey = cls()
         survey.types = dict(plain["types"])
         survey.misfits = {misfit: (position[0], position[1]) for misfit, position in plain["misfits"].items()}

@@ -1,9 +1,9 @@
 """Check whether JSON values stay the same when Spark reads them as a declared type (driver and worker).
 
-In mode ``FAILFAST``, Spark's reader raises an error for some values that do not fit, but without their line. Other
-values are changed without an error: Spark rounds numbers for ``decimal``, reads a number for ``timestamp`` as seconds,
-reads ``200`` for ``tinyint`` as -56, and drops the time of day from a string for ``date``. Numbers may be rounded only
-for ``double`` and ``float``.
+In ``FAILFAST`` mode, Spark's reader raises an error for some values that do not fit, but without their line number. It
+silently changes others: it rounds numbers for ``decimal``, reads a number for ``timestamp`` as seconds, reads ``200``
+for ``tinyint`` as -56, and drops the time of day from a string for ``date``. Rounding is allowed only for ``double``
+and ``float``.
 """
 
 from __future__ import annotations
@@ -45,10 +45,9 @@ class Formats:
     """The options for dates and times in JSON files.
 
     Attributes:
-        has_date: whether ``dateFormat`` is set. Spark then parses dates, and only their JSON type (string) is checked
-            here.
-        has_time: whether ``timestampFormat`` is set. Spark then parses the columns declared ``timestamp``, and only
-            their JSON type (string) is checked here.
+        has_date: whether ``dateFormat`` is set. If so, Spark parses dates, and this module only checks that they are
+            strings.
+        has_time: the same for ``timestampFormat`` and columns declared ``timestamp``.
         has_local_time: the same for ``timestampNTZFormat`` and columns declared ``timestamp_ntz``.
         zone: the time zone for timestamps without a time zone.
     """
@@ -60,10 +59,10 @@ class Formats:
 
 
 def check_of(arrow_type: pa.DataType, formats: Formats) -> Check:
-    """Return the function that checks values of a declared type.
+    """Return a function that checks whether values fit a declared type.
 
-    The function returns a phrase if a value does not fit, such as ``a number with a fraction``, or else an empty
-    string. A null fits every type, and every value fits a type that is not checked, such as ``string``.
+    For a value that does not fit, the function returns a phrase such as ``a number with a fraction``; otherwise, it
+    returns an empty string. A null fits every type. Some types, such as ``string``, are not checked.
     """
     inner = _check_for(arrow_type, formats)
     return lambda value: "" if value is None else inner(value)
@@ -103,7 +102,7 @@ def _check_text(value: Any) -> str:
 
 
 def _name_of_type(value: Any) -> str:
-    """Return the JSON type of a value that is not null, as a phrase for error messages, such as ``an integer``."""
+    """Return a phrase for the JSON type of a value that is not null, such as ``an integer``."""
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int):
@@ -141,7 +140,7 @@ def has_integers(arrow_type: pa.DataType) -> bool:
 
 
 def has_reals(value: Any) -> bool:
-    """Return whether a JSON value is a number with a decimal point or an exponent, or contains such a number."""
+    """Return whether a JSON value is or contains a number with a decimal point or an exponent."""
     if isinstance(value, (list, dict)):
         return any(map(has_reals, value.values() if isinstance(value, dict) else value))
     return isinstance(value, Number)
@@ -213,7 +212,7 @@ def _check_date(value: Any) -> str:
 
 
 def _time_check(zone: str) -> Check:
-    """Return the function that checks whether a JSON value fits a timestamp type.
+    """Return a function that checks whether a JSON value fits a timestamp type.
 
     Only a string with a timestamp or date fits.
 
@@ -240,8 +239,8 @@ def _time_check(zone: str) -> Check:
 def _exists(found: re.Match[str], zone: str) -> bool:
     """Return whether the local time in a string exists in its time zone.
 
-    Clocks skip some local times when they are set forward. The result is also False if the time zone in the string is
-    unknown, or if it is an offset of 18 hours or more.
+    Clocks skip some local times when they are set forward. The result is also False if the string contains an unknown
+    time zone, or if the offset is 18 hours or more.
 
     Args:
         found: the match of `_TIME` with the string.

@@ -12,7 +12,7 @@ _FORM: Final = re.compile(r"-?(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d+))?")
 
 
 def is_beyond_double(text: str) -> bool:
-    """Return whether a number becomes infinite as a double, or becomes zero although it is not zero.
+    """Return whether a number overflows to infinity or underflows to zero as a double.
 
     >>> [is_beyond_double(text) for text in ("1e308", "1e400", "1e-400", "0e-400")]
     [False, True, True, False]
@@ -22,7 +22,7 @@ def is_beyond_double(text: str) -> bool:
 
 
 def has_lost_digits(text: str) -> bool:
-    """Return whether a number has more than 17 significant digits, and a double would change some of its digits.
+    """Return whether a number has more than 17 significant digits and a double would change some of them.
 
     >>> [has_lost_digits(text) for text in ("0.1", "0.1234567890123456789", "0.10000000000000000555")]
     [False, True, False]

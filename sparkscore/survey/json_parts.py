@@ -26,7 +26,7 @@ class Part:
         number: the number of the part, counted from 0 over all files.
         path: the path of the file.
         start: the offset of the first byte of the part.
-        end: the offset of the first byte after the part, or None if the part ends with the file.
+        end: the offset of the first byte after the part, or None for the end of the file.
     """
 
     number: int
@@ -42,11 +42,11 @@ class Share:
     Attributes:
         parts: the parts to read.
         form: the syntax of the files.
-        declared: the type of each declared column, with None as the type if the values of the column are not checked.
-            The attribute itself is None if no columns are declared.
+        declared: the type of each declared column, or None for a column whose values are not checked. The attribute
+            itself is None if no columns are declared.
         formats: the options for dates and times.
-        drops_bad: whether lines that are not JSON objects are skipped, because the option 'mode' has a value other than
-            FAILFAST. Other problems, such as a field that occurs twice, still end the survey.
+        drops_bad: whether lines that are not JSON objects are skipped, because 'mode' has a value other than FAILFAST.
+            Other problems, such as a field that occurs twice, still end the survey.
     """
 
     parts: tuple[Part, ...]
@@ -61,14 +61,13 @@ class Found:
     """The result of a survey of some parts of JSON files.
 
     Attributes:
-        columns: for each column that occurs in the records, the summary of its values.
+        columns: a summary of the values of each column that occurs in the records.
         rows: the number of records that were read.
-        lines: for each part that was read, the number of lines that were read in it, or 1 if the file is one JSON
-            value.
+        lines: the number of lines that were read in each part, or 1 if the file is one JSON value.
         problem: the first text that is not a record, or the first file that cannot be read: its position, a reason (a
             `RecordError.reason` or ``unreadable``) and a detail. None if there is no problem.
-        respelled: the columns that are declared as integers, or as nested types with integers, but in which some
-            numbers are written with a decimal point or an exponent.
+        respelled: the columns declared as integers, or as nested types with integers, in which some numbers are written
+            with a decimal point or an exponent.
     """
 
     columns: dict[str, FieldSurvey] = field(default_factory=dict)
@@ -95,7 +94,7 @@ class Found:
 
     @classmethod
     def from_json(cls, text: str) -> Found:
-        """Create a result from the JSON that `to_json` returned."""
+        """Create a result from the JSON returned by `to_json`."""
         plain = json.loads(text)
         problem = plain["problem"]
         return cls(
@@ -124,7 +123,7 @@ class _Declared:
 
     Attributes:
         checks: for each column whose values are checked, the function that checks a value.
-        integers: the columns that are declared as integers, or as nested types with integers.
+        integers: the columns declared as integers, or as nested types with integers.
     """
 
     checks: Mapping[str, Check]
@@ -169,10 +168,10 @@ def _add_record(record: dict[str, Any], position: Position, declared: _Declared 
 
 
 class _Records:
-    """An iterable over the records of a part of a JSON file, each with the number of its line.
+    """An iterable over the records in part of a JSON file, each with its line number.
 
     Attributes:
-        line: the number of the line that was read last, counted from 1 at the start of the part, or 0 before the first
+        line: the number of the last line that was read, counted from 1 at the start of the part; 0 before the first
             line. It stays 1 if the whole file is one JSON value.
     """
 

@@ -1,7 +1,7 @@
 """Parse JSON strictly: keep decimal numbers as they are written, and report the line of an error (driver and worker).
 
-Spark's JSON reader drops some data without an error, even in mode ``FAILFAST``: the second of two records on one line,
-the first of two fields with the same name, and half of a surrogate pair.
+Spark's JSON reader silently drops some data, even in ``FAILFAST`` mode: the second of two records on one line, the
+first of two fields with the same name, and half of a surrogate pair.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ _TOO_DEEP: Final = "fields that are nested too deep"
 
 
 class Number(str):
-    """A number with a decimal point or an exponent, stored as the string from the file."""
+    """A number with a decimal point or an exponent, stored as it is written in the file."""
 
     __slots__ = ()
 
 
 class NotFinite(float):
-    """NaN, Infinity or -Infinity. These values do not belong to JSON, but by default, Spark reads them as numbers."""
+    """NaN, Infinity or -Infinity. These are not valid JSON, but Spark reads them as numbers by default."""
 
     __slots__ = ()
 
 
 class RecordError(Exception):
-    """Raised for text that is not a valid record. The error contains no data of the record except the name of a field.
+    """Raised for text that is not a valid record. The error contains none of the record's data, except a field name.
 
     Attributes:
         reason: the category of the error: ``encoding`` (the bytes cannot be decoded), ``json`` (the text is not JSON),
             ``spans`` (the record does not end on its line), ``behind`` (more text follows the record), ``doubled`` (a
             field occurs twice), ``surrogate`` (half of a surrogate pair) or ``object`` (the value is not an object).
-        detail: a phrase for the error message; it may be empty.
+        detail: a phrase for the error message, which may be empty.
         line: the line of the error, or of the start of the record, within the text, counted from 0.
     """
 
@@ -53,8 +53,8 @@ class JsonForm:
     Attributes:
         encoding: Python's name of the encoding.
         separator: the bytes that end a line, or None if a line may end with LF, CR or CR LF.
-        is_multiline: whether a file is one JSON value (an array of records, or one record) instead of a record per
-            line.
+        is_multiline: whether a file is one JSON value (an array of records, or a single record) instead of one record
+            per line.
         is_lenient: whether strings may contain control characters that are not escaped.
     """
 
@@ -64,10 +64,10 @@ class JsonForm:
     is_lenient: bool = False
 
     def decoder(self) -> json.JSONDecoder:
-        """Return a JSON decoder that finds repeated fields and keeps decimal numbers as they are written.
+        """Return a JSON decoder that rejects repeated fields and keeps decimal numbers as they are written.
 
-        It raises a `RecordError` for a field that occurs twice in an object. Numbers with a decimal point or an
-        exponent become `Number`; NaN and infinity become `NotFinite`.
+        The decoder raises a `RecordError` for a field that occurs twice in an object. It returns numbers with a decimal
+        point or an exponent as `Number`, and NaN and infinity as `NotFinite`.
         """
         return json.JSONDecoder(
             object_pairs_hook=_record, parse_float=Number, parse_constant=NotFinite, strict=not self.is_lenient
@@ -75,7 +75,7 @@ class JsonForm:
 
 
 def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
-    """Decode bytes of a JSON file, and return the text without the byte order mark of the file.
+    """Decode bytes of a JSON file, and return the text without the file's byte order mark.
 
     Args:
         content: the bytes.
@@ -83,8 +83,8 @@ def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
         is_first: whether the bytes are the start of the file, where a byte order mark may be.
 
     Raises:
-        RecordError: reason ``encoding``: the bytes are not text in that encoding, or look like text in another encoding
-            or like a file in another format.
+        RecordError: reason ``encoding``: the bytes are not valid in that encoding, or look like another encoding or
+            another file format.
     """
     name = codecs.lookup(encoding).name
     if is_first and (other_format := find_other_format(content, name)):
@@ -115,7 +115,7 @@ def records_of_line(text: str, decoder: json.JSONDecoder) -> list[dict[str, Any]
 
 
 def records_of_file(text: str, decoder: json.JSONDecoder) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the records of a file that is one JSON value, each with the number of the line on which the record begins.
+    """Yield the records of a file that is one JSON value, each with the number of the line on which it begins.
 
     The value is one object, or an array of objects. A blank file has no records.
 

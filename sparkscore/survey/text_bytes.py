@@ -1,4 +1,4 @@
-"""Open and decode text files, and describe bytes that are not text in the expected encoding (driver and worker)."""
+"""Open and decode text files, and describe bytes that are not valid in the expected encoding (driver and worker)."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ NOT_READ_HERE: Final = (".lz4", ".snappy")
 
 
 def is_compressed(path: str) -> bool:
-    """Return whether `open_bytes` decompresses the file with this path. Only the ending of the path is checked."""
+    """Return whether `open_bytes` decompresses the file with this path. Only the path's extension is checked."""
     return path.endswith(tuple(_OPENERS))
 
 
@@ -103,10 +103,10 @@ def open_bytes(path: str) -> IO[bytes]:
 
 
 def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
-    """Yield the text of a file block by block, without a byte order mark; the last block is empty.
+    """Yield the text of a file block by block, without a byte order mark. The last block is empty.
 
     Args:
-        path: the path of the file, which is decompressed if its name has the ending of a compressed format.
+        path: the path of the file, which is decompressed if it has the extension of a compressed format.
         encoding: a name of the encoding that Python knows.
 
     Raises:
@@ -138,10 +138,9 @@ def _decoder(start: bytes, encoding: str) -> codecs.IncrementalDecoder:
 
 
 def find_other_format(start: bytes, encoding: str) -> str | None:
-    """Look at the first bytes of a file for signs of an unexpected format or encoding.
+    """Return a phrase for a file's format or encoding if it seems to differ from the expected one, or else None.
 
-    The result is a phrase that describes the format or encoding, for example ``a Parquet file``. It is None if there is
-    no such sign. `FIXES` contains the advice for each phrase.
+    The phrase is, for example, ``a Parquet file``. `FIXES` contains advice for each phrase.
 
     Args:
         start: the first bytes of the file, for example its first block or line.
@@ -164,8 +163,7 @@ def _wide_by_mark(start: bytes) -> str:
 def _wide_by_zeros(start: bytes, encoding: str) -> str:
     """Return the UTF-16 encoding that the positions of zero bytes suggest, or an empty string.
 
-    An ASCII character in UTF-16 has one zero byte, and most text files have ASCII characters, for example at their line
-    ends.
+    An ASCII character in UTF-16 has one zero byte, and most text files have ASCII characters, such as line endings.
     """
     little, big = (start[first:_START_BYTES:2].count(0) for first in (1, 0))
     if encoding.startswith("utf-16"):
@@ -176,8 +174,8 @@ def _wide_by_zeros(start: bytes, encoding: str) -> str:
 def find_control_character(text: str) -> tuple[int, str] | None:
     """Return the index of the first C1 control character (U+0080 to U+009F) in a text, and a phrase for error messages.
 
-    The result is None if there is no such character. In a text that was decoded as ISO-8859-1, these characters suggest
-    that the text was written in windows-1252.
+    The result is None if there is no such character. In a text decoded as ISO-8859-1, these characters suggest that it
+    was written in windows-1252.
     """
     found = None if text.isascii() else _CONTROLS.search(text)
     return None if found is None else (found.start(), _CONTROL)

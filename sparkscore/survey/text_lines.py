@@ -1,4 +1,4 @@
-"""Read the lines of a text file, or of a part of it, and split them as Spark's readers do (driver and worker)."""
+"""Read the lines of a text file, or of part of it, and split them as Spark's readers do (driver and worker)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BLOCK: Final = 1 << 20
 
 
 def read_lines(path: str, start: int, end: int | None, separator: bytes | None) -> Iterator[bytes]:
-    r"""Yield the lines that begin in a part of a file, each with its line end, if it has one.
+    r"""Yield the lines that begin in a part of a file, including their line endings.
 
     Args:
         path: the path of the file.

@@ -1,6 +1,6 @@
 """Infer the type of a column of CSV files from its strings (driver and worker).
 
-The rules for each type are in docs/inputs.md. `look_at` returns flags for some strings of a column. They can be merged
+The rules for each type are in docs/inputs.md. `look_at` returns flags for some strings of a column, which can be merged
 with the flags of other batches, files and tasks in any order. `type_of` then returns the type.
 """
 
@@ -68,12 +68,12 @@ _INT64_DIGITS: Final = 19
 
 
 def look_at(texts: pa.Array, before: Seen) -> Seen:
-    """Return the flags in ``before``, together with those of more strings of the column.
+    """Return the flags in ``before``, combined with the flags of more strings of the column.
 
-    If ``before`` contains `Seen.TEXT`, the strings are not read: the type of the column is ``string`` in any case.
+    If ``before`` contains `Seen.TEXT`, the strings are not read, because the column's type is ``string`` in any case.
 
     Args:
-        texts: the next strings of the column; NULLs are ignored.
+        texts: the next strings of the column. NULLs are ignored.
         before: the flags of the strings that were read before.
     """
     if Seen.TEXT in before or texts.null_count == len(texts):
@@ -95,8 +95,8 @@ def look_at(texts: pa.Array, before: Seen) -> Seen:
 def type_of(seen: Seen) -> str:
     """Return Spark's name of the inferred type of a column.
 
-    Integers together with decimals are ``double``, unless a double cannot hold one of the integers exactly. The type is
-    ``string`` for any other mix of types, and for a column without flags, which has no values or only NULLs.
+    A mix of integers and decimals is ``double``, unless a double cannot hold one of the integers exactly. Any other mix
+    of types is ``string``. So is a column without flags, which has no values or only NULLs.
 
     Args:
         seen: the flags of the column.
@@ -140,8 +140,8 @@ def _matches(texts: pa.Array, expression: str) -> _Flags:
 def _keep_if(is_match: _Flags, texts: pa.Array, holds: Callable[[str], bool]) -> None:
     """Set ``is_match`` to False for the strings for which ``holds`` returns False.
 
-    Only strings for which ``is_match`` is True are checked: ``2024-02-31``, for example, looks like a date, but is not
-    one.
+    Only strings whose ``is_match`` is True are checked. For example, ``2024-02-31`` matches the pattern of dates but is
+    not a date.
     """
     for index in np.flatnonzero(is_match):
         is_match[index] = holds(texts[int(index)].as_py())
@@ -167,9 +167,11 @@ def _match_decimals(texts: pa.Array) -> tuple[_Flags, Seen]:
 def _is_double(text: str) -> bool:
     """Return whether a number that matches ``_DECIMAL`` may be converted to a double.
 
-    The number may have at most 17 digits; leading zeros and the exponent are not counted. It must not be so large that
-    it becomes infinite, or so small that it becomes zero. If it is written as a whole number without an exponent, as in
-    ``3.0``, the double must be equal to it.
+    All of the following must hold:
+
+    - It has at most 17 digits, not counting leading zeros and the exponent.
+    - It does not overflow to infinity or underflow to zero.
+    - If it is a whole number without an exponent, such as ``3.0``, the double is equal to it.
     """
     mantissa = re.split("[eE]", text)[0]
     digits = len(re.sub(r"^-?[0.]*|\.", "", mantissa))
