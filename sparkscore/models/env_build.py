@@ -67,7 +67,7 @@ def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None =
 
 
 def _missing_own(requirements: Sequence[str]) -> list[str]:
-    """Return requirements for the packages that sparkscore needs on the workers and that are not yet listed.
+    """Return requirements for the packages that sparkscore needs on the workers but that are not listed yet.
 
     Each is pinned to the version that is installed here.
     """
