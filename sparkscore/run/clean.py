@@ -56,13 +56,13 @@ def clean(
 ) -> dict[str, Any]:
     """Remove the stages of stopped runs, and set the state of runs whose driver died to ABORT.
 
-    Overwrites that were interrupted because a driver died are completed or undone. Runs that are running or held are
-    not touched. A run whose driver died after it began to publish keeps its state. A run's finished chunks are removed
-    with its stage. Runs on the driver and does not need Spark.
+    Overwrites left unfinished by a driver that died are completed or undone. Runs that are running or held are not
+    touched. A run whose driver died after it began to publish keeps its state. A run's finished chunks are removed with
+    its stage. Runs on the driver and does not need Spark.
 
     Args:
-        outputs: locations of results. If empty, the outputs of all recorded runs. In either case, stages in the
-            ``output.stage`` folders of recorded deployments are removed as well.
+        outputs: locations of results. If empty, the outputs of all recorded runs are used. In either case, stages in
+            the ``output.stage`` folders of recorded deployments are removed as well.
         runs: the runs folder. If None, ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs``.
         dry_run: whether to change nothing and only report what would be removed, ended or moved back.
 
@@ -119,8 +119,8 @@ def _end_dead(runs: Path, record: RunRecord, *, is_dry: bool) -> bool | None:
     """Set the state of a run to ABORT if its driver died before it began to publish.
 
     Returns:
-        True if the state was set to ABORT, or would be without `is_dry`. False if the driver died after it began to
-        publish, in which case the state is not changed. None if the driver did not die, or if another driver is
+        True if the state was set to ABORT, or would have been without `is_dry`. False if the driver died after it began
+        to publish, in which case the state is not changed. None if the driver did not die, or if another driver is
         resuming the run.
     """
     folder = open_run(runs, record.run_id)

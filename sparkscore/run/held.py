@@ -43,8 +43,8 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
         RunNotFoundError: there is no such run; or, for a run with ``only_failed``, the run in which the items first
             failed no longer has a record.
         ConfigError: the run has no staged rows to publish, the run id is not valid, or another driver is working on the
-            run. For a run with ``only_failed``, also if another run is working on the same failed items, or if such a
-            run's rows were added to the output or removed from it since this run was scored.
+            run. For a run with ``only_failed``, also raised if another run is working on the same failed items, or if
+            rows of another run with ``only_failed`` were added to or removed from the output since this run was scored.
         SinkError: publishing failed, the output cannot be read, or a staged file was changed.
         ScoringError: the Spark job that checks the staged files failed.
         LineageError: a file of the run cannot be written, was changed, or has a format that this version of sparkscore

@@ -88,7 +88,7 @@ def match_model(
     rows: StructType | None,
     order_doubt: str = "",
 ) -> tuple[Feed, ...] | None:
-    """Match the model's inputs with the columns of the input, and log the matches. Starts no Spark job.
+    """Match the model's inputs with the columns of the input, and log the matches. Does not start a Spark job.
 
     Args:
         description: format and signature of the model.
@@ -98,7 +98,7 @@ def match_model(
         order_doubt: why the order of the input's columns is unknown, or an empty string if it is known.
 
     Returns:
-        the model's inputs with the columns for each, or None if the model has no signature.
+        the model's inputs, each with its columns, or None if the model has no signature.
 
     Raises:
         SignatureMismatchError: columns are missing, do not fit, or would be matched by position although their order is
@@ -181,7 +181,7 @@ def no_code_spec(
         description: format and signature of the model.
         section: the deployment's ``model`` section.
         files: the model's files in the stage.
-        feeds: the model's inputs with the columns for each, or None if the model has no signature.
+        feeds: the model's inputs, each with its columns, or None if the model has no signature.
         threads: number of threads that ONNX Runtime may use in a task.
         order_doubt: why the order of the input's columns is unknown, or an empty string if it is known.
     """

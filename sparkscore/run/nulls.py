@@ -36,7 +36,7 @@ def decide_nulls(
     Args:
         prepared: the checked request.
         source: the input.
-        feeds: the model's inputs with the columns for each, or None if there is a script or no signature.
+        feeds: the model's inputs, each with its columns, or None if there is a script or no signature.
         stage: the run's stage.
 
     Returns:
@@ -78,7 +78,7 @@ def declared_not_null(prepared: PreparedRun) -> tuple[str, ...]:
 
 
 def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, columns: StructType) -> list[str]:
-    """Return the names of the integer and boolean columns whose NumPy dtype depends on whether they have a NULL.
+    """Return the names of the integer and boolean columns whose NumPy dtype depends on whether they contain NULLs.
 
     ONNX models, ``pyspark.ml`` models and scripts that get Arrow dtypes have no such columns. For other models, columns
     that the model does not get, or gets with a fixed dtype, are left out.

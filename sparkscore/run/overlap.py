@@ -67,7 +67,7 @@ def _could_match(pattern: Path, output: Path) -> bool:
 
 
 def _rests(start: Path, parts: _Parts, folder: Path) -> Iterator[_Parts]:
-    """Yield the remaining parts of a glob for each way in which its first parts match a folder.
+    """Match a folder against the start of a glob, and yield the remaining parts of the glob for each possible match.
 
     Args:
         start: the folder before the first glob part that has a special character.

@@ -66,8 +66,8 @@ def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
     A number in ``mini_batch_size`` counts files if the deployment has Azure's ``$schema`` and no scoring script.
 
     Raises:
-        ConfigError: the input is a Delta table, and ``mini_batch_size`` is a number without quotes and without a unit;
-            or the items are failed rows of an earlier run, and ``mini_batch_size`` is not set or has no unit.
+        ConfigError: the input is a Delta table, and ``mini_batch_size`` is an unquoted number without a unit; or the
+            items are failed rows of an earlier run, and ``mini_batch_size`` is not set or has no unit.
     """
     if not deployment.is_no_code or snapshot.item_type == "files" or are_files_whole(deployment, snapshot):
         return

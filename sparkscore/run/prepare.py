@@ -187,7 +187,7 @@ def _load(asked: UncheckedRequest) -> Deployment:
     """Return the deployment of a request, with the request's options applied.
 
     If a setting is wrong, the script and the model path are checked as well, so that all problems are reported in one
-    error. For this purpose, a model in MLflow's registry is not looked up.
+    error. A model in MLflow's registry is not looked up.
     """
     file, overrides = asked.file, asked.overrides()
     try:
@@ -335,7 +335,7 @@ def _more(names: Collection[str]) -> str:
 
 
 def _data_folders(deployment: Deployment, folder: RunStore) -> list[Path]:
-    """Return the local paths of the input, the output, the stage setting and the runs folder.
+    """Return the local paths of the input, the output, the ``output.stage`` folder and the runs folder.
 
     Files at these paths are not treated as code, even if they are inside the code folder.
     """

@@ -59,8 +59,7 @@ def publish_manifest(
         sinks: the sink of the predictions and the sink of the quarantine.
         stage: the run's stage.
         recording: the run's record.
-        former: the manifest that an earlier execution of the run wrote and may have published, or None if there is
-            none.
+        former: the manifest that an earlier execution of the run wrote and may have published, or None.
 
     Returns:
         the version, the number of rows and the schema of the published predictions.

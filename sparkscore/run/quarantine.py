@@ -24,7 +24,7 @@ _IDENTITY = ("mini_batch", "position", "source_file", "row")
 
 
 def open_quarantine(spark: SparkSession, deployment: Deployment, run_id: str) -> Sink:
-    """Return the sink of the quarantine: a table next to the output, in the output's format, to which runs append."""
+    """Return a sink that appends to the quarantine table, which is next to the output and has the same format."""
     changed = {"location": quarantine_location(deployment), "mode": "append", "partition_by": ()}
     config = deployment.output.model_copy(update=changed)
     return open_sink(spark, config, run_id, "run_id", part="quarantine")
@@ -68,8 +68,7 @@ def publish_quarantine(
         sink: the sink of the quarantine.
         files: the staged files with the quarantined items.
         stage: the run's stage.
-        former: the manifest that an earlier execution of the run wrote and may have published, or None if there is
-            none.
+        former: the manifest that an earlier execution of the run wrote and may have published, or None.
 
     Returns:
         the run record's entry about the quarantine.

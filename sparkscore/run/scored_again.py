@@ -215,8 +215,7 @@ def _left(
         since: the later runs that published, in the order of publishing.
 
     Raises:
-        LineageError: the number of items in a quarantine table differs from the number that a later run recorded in
-            `since`.
+        LineageError: a quarantine table contains more or fewer items than a run in `since` recorded.
         RunNotFoundError: the record of a run in which the items failed no longer exists.
         SourceError: a quarantine table cannot be read.
     """

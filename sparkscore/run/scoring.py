@@ -64,7 +64,7 @@ class Request:
         prepared: the checked request.
         plan: the plan of the run.
         rows: the input rows, or None if the items are files.
-        feeds: the model's inputs with the columns for each, or None if there is a script or no signature.
+        feeds: the model's inputs, each with its columns, or None if there is a script or no signature.
         dtypes: the rule by which workers choose the dtypes of the pandas DataFrames that the scorer gets.
     """
 
@@ -105,7 +105,7 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
     """Check the types of the input's columns, and match the columns with the model if there is no scoring script.
 
     Returns:
-        the model's inputs with the columns for each, or None if there is a script or no signature.
+        the model's inputs, each with its columns, or None if there is a script or no signature.
 
     Raises:
         SignatureMismatchError: the input does not fit the model; or no failed row is tolerated, and a column is known
@@ -136,8 +136,8 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
 def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     """Decide what the Spark tasks do, and determine the columns of the result.
 
-    If the types of the predictions or the names of the carried columns are unknown, Spark jobs run a probe. If the run
-    is resumed, the plan, the probe's report and the finished work units in the stage are used again.
+    If the types of the predictions or the names of the carried columns are unknown, Spark runs a probe. If the run is
+    resumed, the plan, the probe's report and the finished work units in the stage are used again.
 
     Args:
         request: the checked request with its input.
@@ -215,7 +215,7 @@ def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Toler
 
 
 def _scorer(request: Request, stage: RunStage) -> tuple[DataFrame | None, ScorerSpec]:
-    """Return the rows that the tasks score, and the specification of the scorer. Copy models into the stage.
+    """Return the rows that the tasks score, and the specification of the scorer. Models are copied into the stage.
 
     The rows are None if the tasks read the files of the plan. For a ``pyspark.ml`` model, the rows already include the
     predictions, because Spark itself computes them.

@@ -23,8 +23,8 @@ def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) ->
         stage: the run's stage.
 
     Raises:
-        SinkError: a file differs or is missing. The reports of the chunks to which such files belong are removed, so
-            that resuming the run scores their mini-batches again.
+        SinkError: a file differs or is missing. The reports of the affected chunks are removed, so that a resumed run
+            scores their mini-batches again.
         ScoringError: the Spark job that reads the files failed.
     """
     files = (*manifest.files, *manifest.quarantined)

@@ -45,7 +45,7 @@ class RunState:
 
     @property
     def is_dead(self) -> bool:
-        """Whether the run's driver died, so that the record still says RUNNING.
+        """Whether the run's driver died, leaving the record in the state RUNNING.
 
         This is only correct if the caller holds the run's lock and has not started the run itself.
         """

@@ -84,8 +84,7 @@ class Outputs:
     Attributes:
         predictions: the sink of the predictions.
         quarantine: the sink of the failed items.
-        former: the manifest that an earlier execution of the run wrote and may have published, or None if there is
-            none.
+        former: the manifest that an earlier execution of the run wrote and may have published, or None.
     """
 
     predictions: Sink
@@ -178,7 +177,7 @@ def check_input(active: ActiveRun, source: Source, plan: Plan, outputs: Outputs)
     """Write the input and the plan into the run record, check the input, and match its columns with the model.
 
     Returns:
-        the model's inputs with the columns for each, or None if there is a script or no signature.
+        the model's inputs, each with its columns, or None if there is a script or no signature.
 
     Raises:
         SparkscoreError: for example, the columns do not fit the model, or Spark would read the input's contents
@@ -313,9 +312,9 @@ def hold_result(active: ActiveRun, outputs: Outputs, stage: Stage, manifest: Man
 
 
 def nothing_to_do(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run:
-    """Write the record of a run with ``only_failed`` that has no items to score, and return the run.
+    """Write the record of a run with ``only_failed`` that has nothing to score, and return the run.
 
-    The run has none because other runs have already scored all items that failed in the run given by ``only_failed``.
+    There is nothing to score if other runs have already scored all of the failed items.
     """
     failed, folder, deployment = prepared.failed, prepared.folder, prepared.deployment
     record = new_record(prepared.run_id, prepared.deployment_name, deployment.effective())

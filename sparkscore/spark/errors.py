@@ -73,8 +73,8 @@ def file_behind(error: Exception) -> str:
 def explain_read_error(error: Exception, what: str = "") -> SourceError:
     """Return the sparkscore error for an input that Spark cannot read.
 
-    If Spark does not distinguish two of the column names, the error is a `SourceSchemaError`. Otherwise, the error
-    names the file if Spark's message does.
+    If Spark reports a duplicate column name, the error is a `SourceSchemaError`. Otherwise, the error names the file if
+    Spark's message does.
 
     Args:
         error: the exception that Spark raised.
@@ -184,8 +184,8 @@ def _error_of_a_task(text: str) -> SparkscoreError | None:
 def interrupt_behind(error: BaseException, handled_before: BaseException | None = None) -> BaseException | None:
     """Return the interrupt that led to an exception, or None if there was no interrupt.
 
-    An interrupt is a ``KeyboardInterrupt`` or a ``SystemExit``. It is searched for in the exception itself and in its
-    chain of ``__context__`` exceptions.
+    An interrupt is a ``KeyboardInterrupt`` or a ``SystemExit``. The exception itself and its chain of ``__context__``
+    exceptions are searched.
 
     Args:
         error: the exception that was caught.

@@ -80,8 +80,8 @@ def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
         spec: the scorer and the mini-batch to score with it.
 
     Raises:
-        SparkscoreError: the Spark job failed, for example because the worker process died, or a Spark setting that
-            affects the results cannot be changed in this session.
+        SparkscoreError: the Spark job failed, or a Spark setting that affects the results cannot be changed in this
+            session.
     """
     return read_probe_report(run_in_arrow(spark, spark.range(0, 1, 1, 1), _probe_function(spec), PROBE_SCHEMA))
 
@@ -124,10 +124,10 @@ def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, lim
     Mini-batches of the sample that have a single row come last.
 
     Args:
-        plan: the plan, which has the number of work units.
+        plan: the run's plan.
         stage: the stage. If the items are files, it contains the plan's mini-batches.
         rows: the input rows, or None if the items are files.
-        limit: the size limit of a mini-batch.
+        limit: the maximum size of a mini-batch.
 
     Raises:
         SourceError: Spark could not read the input, or an input value does not fit its column's type.
@@ -150,8 +150,8 @@ def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, lim
 def task_slots(spark: SparkSession) -> int:
     """Estimate how many tasks Spark can run at the same time, based on its settings.
 
-    With a local master, this is the number of Spark's threads. Otherwise it is the number of executors times their
-    cores, or 32 if one of these settings is missing.
+    With a local master, this is the number of Spark's threads. Otherwise it is the number of executors times the cores
+    per executor, or 32 if one of these settings is missing.
     """
     master = _LOCAL_MASTER.match(spark.conf.get("spark.master", "") or "")
     if master:

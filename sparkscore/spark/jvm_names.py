@@ -12,7 +12,7 @@ from sparkscore.location import local_path, spark_path
 
 
 def refuse_colons_in_patterns(locations: Iterable[str]) -> None:
-    """Raise an error if a path contains both a colon and a glob character, because Spark could not read files there.
+    """Raise an error if a path contains both a colon and a glob character, because Spark cannot read such a path.
 
     Args:
         locations: local paths or ``file:`` URIs. Relative paths are made absolute before the check.

@@ -171,8 +171,7 @@ def _cause_in(lines: list[str]) -> str:
     """Return the reason why a JVM ended, from the lines of its log.
 
     This is the last line that begins with ``Exception in thread`` or ``Caused by:``. If there is no such line, the
-    first two lines that are not Java warnings or notes are returned, or ``without a message`` if there are none of
-    these either.
+    first two lines other than Java warnings and notes are returned, or ``without a message`` if there are none.
     """
     causes = [line for line in lines if line.startswith(("Exception in thread", "Caused by:"))]
     if causes:

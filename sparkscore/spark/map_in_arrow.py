@@ -32,7 +32,7 @@ def run_in_arrow(
         work: the DataFrame.
         function: takes the record batches of one partition, and yields record batches.
         schema: the schema of the record batches that the function yields.
-        for_whole_files: whether one task must get all rows of a file.
+        for_whole_files: whether all rows of a file must go to the same task.
 
     Raises:
         SourceError: Spark could not read the input, or an input value does not fit its column's type.

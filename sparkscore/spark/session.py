@@ -46,7 +46,8 @@ def local_session(
 
     After ``stop()``, the next session reuses the first session's JVM, with its jars, memory and log file. If
     ``spark-submit`` started this process, the session uses the JVM of ``spark-submit``. In that case, the
-    ``spark-submit`` settings, such as the master, override all settings of this function except ``conf``.
+    ``spark-submit`` settings, such as the master, override all settings made by this function, except those in
+    ``conf``.
 
     Args:
         master: a Spark master URL. ``local[*,4]`` runs each task up to four times if it fails.

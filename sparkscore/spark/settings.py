@@ -122,8 +122,8 @@ def read_from(spark: SparkSession, file_format: str, options: Mapping[str, str] 
     Args:
         spark: the session.
         file_format: Spark's name for the format.
-        options: more reader options. Except for Delta, they cannot make Spark skip corrupt files, missing files or the
-            checksums of Parquet pages.
+        options: more reader options. For formats other than Delta, they cannot make Spark skip corrupt files, missing
+            files or the checksums of Parquet pages.
     """
     always: Mapping[str, str] = {} if file_format == "delta" else _ALL_FILES
     if file_format == "parquet":
