@@ -91,7 +91,7 @@ def _ways(
         needed: positions of the features that must get a list.
 
     Yields:
-        the position of each list's feature.
+        an assignment: the position of each list's feature.
     """
     if not lists:
         if all(at < start for at in needed):

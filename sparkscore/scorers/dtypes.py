@@ -24,9 +24,9 @@ class Dtypes:
     Attributes:
         are_arrow: whether all columns are Arrow-backed. The other attributes have no effect on Arrow-backed columns,
             which can hold NULLs whatever their type.
-        with_null: names of the integer and boolean columns that may contain NULLs. Here, integer columns become
-            float64 and boolean columns get dtype object. Other integer and boolean columns keep their type and must
-            not contain NULLs.
+        with_null: names of the integer and boolean columns that may contain NULLs. The integer columns among them
+            become float64, and the boolean columns get dtype object. All other integer and boolean columns keep their
+            type and must not contain NULLs.
         nan: whether a NULL in a string or boolean column becomes NaN, as in ``pandas.read_csv``, instead of None.
     """
 

@@ -39,7 +39,7 @@ class EnvironmentSpec:
     Attributes:
         source: the file or model that lists the packages, as named in messages.
         requirements: the packages, as lines of a pip requirements file.
-        python_version: the Python version, or None for any version. Only major and minor version are compared.
+        python_version: the Python version, or None for any version. Only the major and minor versions are compared.
         is_strict: whether the run fails if a package is missing or if the version of a package or of Python differs.
         conda_packages: packages in a conda file that conda, not pip, installs. They are neither compared with the
             installed packages nor installed by `sparkscore env build`.

@@ -102,7 +102,7 @@ def parts_of(value: object, seen: set[int]) -> Iterator[Any]:
     not NumPy arrays.
 
     Args:
-        value: the object to search. Nothing is yielded for other types of objects.
+        value: the object to search. For objects of other types, nothing is yielded.
         seen: the ``id()`` of each object visited so far. This function adds to the set, which prevents infinite
             recursion when objects contain each other.
     """
@@ -131,7 +131,7 @@ def _input_tags(part: Any) -> Any:
     """
     try:
         return part.__sklearn_tags__().input_tags
-    except Exception:  # noqa: BLE001 - a class of the user's own may raise anything here
+    except Exception:  # noqa: BLE001 - a user-defined class may raise anything here
         return None
 
 

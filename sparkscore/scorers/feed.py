@@ -49,10 +49,10 @@ def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
 
 
 def names_of(feeds: Sequence[Feed]) -> list[tuple[str, str]]:
-    """Return (column name, name in the model) pairs for the inputs of a model that get columns.
+    """Return a (column name, input name) pair for each of a model's inputs that is made from columns.
 
-    For an input that gets several columns, the column name is that of the first one. An input without a name is named
-    after its column.
+    If an input is made from several columns, the name of the first is used. An input without a name is named after its
+    column.
     """
     return [(feed.columns[0], feed.name or feed.columns[0]) for feed in feeds if feed.columns]
 
@@ -247,7 +247,7 @@ def _values(array: pa.Array, name: str) -> Tensor:
         name: name of the column, for the error message.
 
     Raises:
-        SignatureMismatchError: an array of another type contains a NULL.
+        SignatureMismatchError: the array contains a NULL and is not a float array.
     """
     if pa.types.is_floating(array.type):
         filled = array.fill_null(pa.scalar(float("nan")).cast(array.type)) if array.null_count else array

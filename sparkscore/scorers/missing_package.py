@@ -1,7 +1,7 @@
 """Tell users how to install a package on the workers when a missing module causes a failure (worker).
 
 A module's name can differ from the name of its package. `importlib.metadata` only knows the modules of installed
-packages, so this module has its own list of well-known ones.
+packages, so this module has its own list of well-known packages.
 """
 
 from __future__ import annotations

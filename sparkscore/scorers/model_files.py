@@ -44,9 +44,9 @@ class ModelFiles:
 
 
 def fetch_model(files: ModelFiles) -> Path:
-    """Return the path of a model in this host's cache, and copy the model there if needed.
+    """Copy a model to this host's cache, unless a valid copy is already there, and return the path of the copy.
 
-    Runs on the worker. The digest of a cached copy is checked on every call. If it is wrong, the copy is replaced.
+    Runs on the worker. An existing copy is valid if its digest is correct, which is checked on every call.
 
     Raises:
         ModelError: the files cannot be read or copied, the digest of a new copy is wrong, or other users have access
@@ -65,7 +65,7 @@ def fetch_model(files: ModelFiles) -> Path:
 
 
 def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
-    """Return the path of a file or folder in this host's cache, and create it if it does not exist yet.
+    """Create a file or folder in this host's cache if it does not exist yet, and return its path.
 
     Unlike `fetch_model`, this function does not check a digest.
 
@@ -137,9 +137,9 @@ def link_files(source: Path, target: Path) -> None:
 def _entry(name: str) -> Iterator[Path]:
     """Lock a cache folder for the duration of the ``with`` block, and yield its path.
 
-    The folder is created if it does not exist. Other processes that need the folder wait until it is unlocked. Its
-    modification time is set to now, so that `_remove_old` knows when the folder was last used. If the block raises no
-    exception, `_remove_old` is called at the end.
+    The folder is created if it does not exist. Other processes that need the folder wait until it is unlocked. The
+    folder's modification time is set to now, so that `_remove_old` knows when the folder was last used. If the block
+    raises no exception, `_remove_old` is called at the end.
 
     Args:
         name: name of the folder, which is a digest.
@@ -175,7 +175,7 @@ def _replace(copy: Path, make: Callable[[Path], object]) -> None:
 
 
 def _cache_folder() -> Path:
-    """Return this user's model cache folder on this host, and create it if it does not exist.
+    """Return the path of this user's model cache on this host, creating the folder if necessary.
 
     The cache is in the first writable folder listed in ``SPARK_LOCAL_DIRS``. If no listed folder is writable, the
     cache is in the system's temporary folder. Only this user has access to the cache.

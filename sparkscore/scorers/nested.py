@@ -18,7 +18,7 @@ from sparkscore.scorers.dtypes import has_two_dtypes
 
 
 def has_null_inside(column: pa.Array | pa.ChunkedArray) -> bool:
-    """Return whether a column of lists, structs or maps contains a NULL in place of an integer or boolean.
+    """Return whether any integer or boolean inside a column of lists, structs or maps is NULL.
 
     For any other column, the result is False.
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def forget_modules(folder: Path) -> None:
-    """Remove the modules that were imported from a folder from ``sys.modules``.
+    """Unload the modules that were imported from a folder, by removing them from ``sys.modules``.
 
     Otherwise, other code that imports a module of the same name would get the one from this folder.
     """

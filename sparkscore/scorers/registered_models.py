@@ -13,7 +13,7 @@ from sparkscore.scorers.model_files import fetch_once
 
 
 def fetch_registered(name: str, version: str | None) -> tuple[Path, str]:
-    """Return the path and version of a registered model, which is downloaded if this host does not have a copy.
+    """Download a registered model, unless this host already has a copy, and return the copy's path and version.
 
     The model comes from the registry that MLflow is configured to use.
 

@@ -187,7 +187,7 @@ class ScriptScorer:
             remove_made(self._models)
 
     def _folder_for_models(self) -> Path:
-        """Return the folder for this scorer's hard links to models, and create it on the first call.
+        """Return the folder for this scorer's hard links to models, creating it on the first call.
 
         The folder is in this host's model cache, because a hard link and its file must be on the same file system.
         """
@@ -201,8 +201,8 @@ class ScriptScorer:
         The main model keeps its file or folder name, because scripts append that name to ``AZUREML_MODEL_DIR``.
 
         Raises:
-            ModelError: a model cannot be copied to this host, its files have changed, or a further model is named like
-                the main model's file or folder.
+            ModelError: a model cannot be copied to this host, its files have changed, or a further model has the same
+                name as the main model's file or folder.
         """
         has_models = self._spec.model is not None or bool(self._spec.models)
         self._model_folder = holder = (self._folder_for_models() if has_models else self._home) / "model"

@@ -75,7 +75,7 @@ def _check_parameters(run: ast.FunctionDef, script: str) -> None:
 
 
 def _check_imported_files(tree: ast.Module, path: Path) -> None:
-    """Raise a `ScoringScriptError` if the script imports a file named like a module that workers load first.
+    """Raise a `ScoringScriptError` if the script imports a file whose name clashes with a module loaded by workers.
 
     Python would use the loaded module instead of the file. See `is_always_taken` for the modules.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from os import O_RDWR, _exit, devnull, fstat, getpid, set_inheritable  # the user's code may replace the module's
+from os import O_RDWR, _exit, devnull, fstat, getpid, set_inheritable  # user code may patch the os module
 from os import open as open_descriptor
 from types import TracebackType
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Give advice on a script's exceptions with a known cause, such as a full disk or a missing file (worker)."""
+"""Give advice on script exceptions that have a known cause, such as a full disk or a missing file (worker)."""
 
 from __future__ import annotations
 

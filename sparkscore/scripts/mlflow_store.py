@@ -51,7 +51,7 @@ def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) ->
 def end_active_run(variables: Mapping[str, str]) -> None:
     """End an MLflow run that a script left active.
 
-    Meanwhile, the script's environment variables are set, because they may specify the MLflow run's store.
+    The script's environment variables are set while the run is ended, because they may specify the tracking store.
 
     Args:
         variables: the script's environment variables.
@@ -75,7 +75,7 @@ def _may_log(code: Path) -> bool:
 
 
 def where_scripts_logged(log_folder: Path) -> list[str]:
-    """Return a message about where to find the MLflow data of scripts, as a list (driver).
+    """Return a list with a message that says where to find MLflow data logged by scripts (driver).
 
     If there is no MLflow database in the folder for the scripts' logs, the list is empty.
     """

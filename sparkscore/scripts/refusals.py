@@ -48,9 +48,9 @@ def other_parameters(script: str, got: str) -> ScoringScriptError:
 
 
 def is_taken(name: str) -> bool:
-    """Return whether a module of the given name was loaded before the first script (worker).
+    """Return whether a module of the given name was loaded before any script could run (worker).
 
-    This includes all modules that this process had loaded when it imported ``refusals``.
+    A module counts if it was already loaded when ``refusals`` was imported.
     """
     return name in _TAKEN
 
