@@ -16,7 +16,7 @@ from sparkscore.survey.text_bytes import open_bytes
 
 Names = tuple[str, ...]
 
-# The first 16 KiB of a file are read, then 1 MiB, then 16 MiB, until they contain the whole first record.
+# The first 16 KiB of a file are read, then up to 1 MiB, then up to 16 MiB, until the first record is complete.
 _PREFIXES: Final = (1 << 14, 1 << 20, 1 << 24)
 
 

@@ -13,10 +13,10 @@ from sparkscore.errors import ConfigError
 from sparkscore.sources.encodings import WIDE, given_encoding, with_encoding
 from sparkscore.survey.csv_bytes import Dialect
 
-# FAILFAST: Spark's default turns what it cannot parse into NULL, and a lost value is worse than a run that stops.
-# multiLine: values in quotes may contain line ends.
-# columnNameOfCorruptRecord: Spark reserves this column name for rows that it cannot read. The name is changed so that a
-# column of the input may be called '_corrupt_record'.
+# FAILFAST: by default, Spark replaces what it cannot parse with NULL. A lost value is worse than a failed run.
+# multiLine: quoted values may contain line endings.
+# columnNameOfCorruptRecord: Spark reserves this column name for rows that it cannot read. It is changed so that the
+# input may have a column named '_corrupt_record'.
 _DEFAULTS: Final = {
     "header": "true",
     "mode": "FAILFAST",

@@ -30,10 +30,10 @@ from sparkscore.survey.csv_rows import find_uneven_row
 from sparkscore.survey.csv_values import SURVEY_SCHEMA, ColumnSurvey, SurveySpec, join_columns, survey
 from sparkscore.survey.text_bytes import NOT_READ_HERE
 
-# Files with at most this many bytes in total are read on the driver. Starting a Spark job would take longer.
+# Files with at most this many bytes in total are read on the driver, because starting a Spark job would take longer.
 _LEAST_BYTES: Final = 8 * 1024 * 1024
 _MOST_FILES: Final = 500
-# Files of at most this size in total are searched for a row that Spark could not read. This takes a few seconds.
+# Files of at most this total size are searched for a row that Spark could not read, which takes a few seconds.
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _FIX_QUOTES: Final = (
     "Correct the file. Or, if quotes do not enclose values but are part of them, set 'input.options: {quote: \"\"}'."

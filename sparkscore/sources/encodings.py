@@ -10,7 +10,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SourceError
 from sparkscore.survey.text_bytes import FIXES
 
-# Python's names of encodings, with Spark's name of each.
+# Maps Python's names of encodings to Spark's.
 # Source: org.apache.spark.sql.catalyst.util.CharsetProvider of Spark 4, which accepts these names and no aliases.
 _OF_SPARK: Final = {
     "ascii": "US-ASCII",
@@ -23,7 +23,7 @@ _OF_SPARK: Final = {
     "utf-32": "UTF-32",
 }
 _OPTIONS: Final = ("encoding", "charset")
-#: Encodings in which each ASCII character, and therefore each line end, has more than one byte.
+#: Encodings in which each ASCII character, and therefore each line ending, takes more than one byte.
 WIDE: Final = frozenset({"UTF-16", "UTF-16BE", "UTF-16LE", "UTF-32"})
 
 

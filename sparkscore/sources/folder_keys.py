@@ -23,7 +23,7 @@ from sparkscore.sources.csv_values import value_of
 from sparkscore.spark.schema import column
 from sparkscore.survey.declared_texts import find_misfits, is_of_texts
 
-# The value that Hive and Spark write into the name of a folder for NULL.
+# The value that Hive and Spark use for NULL in folder names.
 _NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 
 

@@ -11,7 +11,7 @@ from sparkscore.errors import ConfigError
 from sparkscore.location import is_remote, local_path
 from sparkscore.sources.listing import list_files
 
-# The ends of file names are compared, so that 'a.csv.gz' is CSV.
+# The ends of file names are compared, so that 'a.csv.gz' counts as CSV.
 _FORMAT_OF_ENDING = {
     ".parquet": "parquet",
     ".pqt": "parquet",
@@ -24,7 +24,7 @@ _FORMAT_OF_ENDING = {
 }
 
 
-# Azure ML's deployments without a script read these formats as tables. They also read images.
+# Azure ML deployments without a script read these formats as tables. They also read images.
 # Source: https://learn.microsoft.com/azure/machine-learning/how-to-mlflow-batch#files-types-support
 _TABLES_OF_AZURE: Final = frozenset({"csv", "parquet"})
 

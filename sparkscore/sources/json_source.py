@@ -18,7 +18,7 @@ from sparkscore.sources.rows import pinned_reads, with_source_file
 from sparkscore.sources.samples import check_files_unchanged
 from sparkscore.sources.spark_files import list_readable_files, open_files, snapshot_of_files
 
-# Spark's default mode turns what it cannot parse into NULL. A lost value is worse than a run that stops.
+# Spark's default mode replaces what it cannot parse with NULL. A lost value is worse than a failed run.
 _DEFAULT_OPTIONS: Final = {"mode": "FAILFAST"}
 
 

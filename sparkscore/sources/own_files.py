@@ -16,11 +16,11 @@ from sparkscore.record.runs_folder import RUNS_MARKER
 from sparkscore.record.shape import RUN_MARKER
 from sparkscore.stage.layout import IDENTITY
 
-#: The reason that is shown for files of sparkscore that are left out of an input.
+#: The reason shown for sparkscore's own files that are left out of an input.
 OWN: Final = "sparkscore's own: a folder of runs, a stage, a lock"
 _DIGESTS: Final = re.compile(r"\w+:[0-9a-f]{16}( \w+:[0-9a-f]{16})*\s*")
 _LONGEST_NOTE: Final = 2000
-# Folders in the folder of a run that contain files of the scoring script. They may be an input.
+# The folders inside a run's folder for the scoring script's files, which may be used as input.
 _OF_SCRIPTS: Final = ("script_output", "script_logs")
 
 

@@ -36,7 +36,7 @@ from sparkscore.sources.parquet_types import (
 )
 from sparkscore.sources.schema_line import schema_line
 
-# Spark is distributed without these codecs.
+# Spark does not include these codecs.
 _NO_CODECS: Final = frozenset({"BROTLI", "LZO"})
 
 
@@ -104,7 +104,7 @@ class _Planner:
         wanted: Collection[str] | None,
     ) -> None:
         self._files, self._footers = files, footers
-        # The different footers, each with the first file that has it. Equal footers are the same object.
+        # The distinct footers, each with the first file that has it. Equal footers are the same object.
         firsts: dict[int, tuple[Footer, InputFile]] = {}
         for footer, file in zip(footers, files, strict=True):
             firsts.setdefault(id(footer), (footer, file))
@@ -114,7 +114,7 @@ class _Planner:
         present = list(dict.fromkeys(name for footer, _ in self._firsts for name in footer.columns))
         chosen = present if wanted is None else [name for name in present if name in wanted]
         self._names = [name for name in chosen if not self._declared or name in self._declared]
-        # Spark reads the types of all columns of a file, also of columns that are left out.
+        # Spark reads the types of all columns in a file, even of columns that are left out.
         left_out = [name for name in present if name not in self._names]
         self._is_planned = any(_is_foreign(found) for name in left_out for found in self._found(name))
 

@@ -111,7 +111,7 @@ def _extension(arrow_type: pa.DataType, name: str) -> FileType:
     if name == "arrow.uuid":
         return FileType(name, None, fix="write it as text, in pandas with .astype(str)")
     stored = _plain(storage)
-    # The stored values are numbers. Their meaning is in the metadata of the file, which Spark does not read.
+    # The stored values are numbers. Their meaning is in the file's metadata, which Spark does not read.
     if pa.types.is_integer(storage) or pa.types.is_floating(storage):
         read = stored.spark
         return FileType(name, None, read, fix=_RAW.format(declared="" if read is None else read.simpleString()))

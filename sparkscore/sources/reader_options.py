@@ -15,7 +15,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.survey.csv_bytes import LINE_ENDS
 
-# With these options Spark would leave out files that sparkscore has listed and counted, or read other files.
+# With these options, Spark would leave out files that sparkscore has listed and counted, or read other files.
 _OF_FILES: Final = (
     "basePath",
     "modifiedAfter",
@@ -136,13 +136,13 @@ def check_options(options: Mapping[str, str], file_format: str) -> None:
     """
     if file_format not in _OTHERS:
         return
-    # Options of other formats have no effect. They are allowed, since one deployment may read several formats.
+    # Options for other formats have no effect. They are allowed, since one deployment may read several formats.
     others = {name.lower(): "" for names in (*_BOOLEANS.values(), *_OTHERS.values()) for name in names}
     own = (*_BOOLEANS[file_format], *_OTHERS[file_format], *_SET_HERE, *_OF_FILES)
     known = others | {name.lower(): name for name in own}
     for given, value in options.items():
         name = known.get(given.lower())
-        # A name with a dot is an option of Hadoop.
+        # A name with a dot is a Hadoop option.
         is_unknown = name is None and "." not in given
         if problem := _unknown(given, known) if is_unknown else _find_problem(name or "", value, file_format):
             got, expected, next_step = problem
@@ -164,7 +164,7 @@ def find_option(options: Mapping[str, str], name: str) -> str | None:
     return found.lower() if found is not None and found.lower() in {"true", "false"} else found
 
 
-#: The strings `got`, `expected` and `next_step` of the error about an option, or None if the option has no problem.
+#: The `got`, `expected` and `next_step` strings of the error about an option, or None if the option has no problem.
 _Problem = tuple[str, str, str] | None
 
 

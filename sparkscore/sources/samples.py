@@ -19,13 +19,13 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
 from sparkscore.plan import InputFile
 
-# The samples of all files may have this many bytes together, which a store reads in about a second. Each file gets the
-# same share of them, but at least _LEAST_BYTES. A file that is smaller than its share is read as a whole.
+# The total size of all samples, which a store reads in about a second. Each file gets an equal share, but at least
+# _LEAST_BYTES. A file that is smaller than its share is read as a whole.
 _ALL_BYTES: Final = 64 * 1024 * 1024
 _LEAST_BYTES: Final = 8 * 1024
 _BLOCK_BYTES: Final = 4 * 1024
 _MOST_BLOCKS: Final = 64
-# A store on a network can answer many requests at the same time.
+# A network store can answer many requests at the same time.
 _THREADS: Final = 16
 _FEW: Final = 32
 _SLOW_S: Final = 0.001
@@ -41,7 +41,7 @@ def with_samples(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
     start = time.perf_counter()
     first = [_with_sample(file, share) for file in files[:_FEW]]
     rest = files[_FEW:]
-    # On a local disk a file takes 20 microseconds, and threads would be slower.
+    # On a local disk, a file takes 20 microseconds, and threads would be slower.
     if time.perf_counter() - start < _FEW * _SLOW_S:
         return (*first, *(_with_sample(file, share) for file in rest))
     with ThreadPoolExecutor(_THREADS) as pool:

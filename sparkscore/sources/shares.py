@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 T = TypeVar("T")
-# A share is complete when its files have this many bytes or more in total.
+# A share is complete when its files have at least this many bytes in total.
 _SHARE_BYTES: Final = 16 * 1024 * 1024
 # One task reads many small files, but the list of files that is sent to the task must stay short.
 _MOST_ITEMS: Final = 500

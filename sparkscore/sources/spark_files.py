@@ -35,8 +35,8 @@ from sparkscore.spark.jvm_names import refuse_unreadable_names
 from sparkscore.spark.settings import read_from
 from sparkscore.survey.declared_texts import UTC
 
-#: A function that gets the names of columns. It returns them in the order in which the files have them, and why that
-#: order is uncertain (an empty string if it is certain).
+#: A function that gets column names. It returns them in the order of the files, and the reason why that order is
+#: uncertain (an empty string if it is certain).
 FindOrder = Callable[[list[str]], tuple[list[str], str]]
 
 

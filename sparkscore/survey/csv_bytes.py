@@ -23,7 +23,7 @@ FaultReason = Literal[
     "bytes", "unreadable", "quoted end", "open quote", "backslash", "quote inside", "doubled quote", "line ends"
 ]
 
-#: The usual line ends of a CSV file.
+#: The usual line endings of a CSV file.
 LINE_ENDS: Final = ("\n", "\r", "\r\n")
 # This many characters at the end of a block are processed with the next block, because a token may continue there.
 _KEPT_CHARACTERS: Final = 8
@@ -118,7 +118,7 @@ def check_and_read(
     except WrongBytesError as error:
         return FileFault("bytes", str(error)), None
     except (OSError, EOFError, zlib.error) as error:
-        # Errors of decompression have no errno, unlike those of the operating system.
+        # Decompression errors have no errno, unlike errors of the operating system.
         is_system_error = isinstance(error, OSError) and error.errno is not None
         return None if is_system_error else FileFault("unreadable", "compressed data that cannot be unpacked"), None
 
@@ -185,7 +185,7 @@ class _QuickCheck:
             self._is_inside ^= bool(len(quotes) % 2)
         elif self._is_inside and _has_end_inside(data, _NO_POSITIONS, self._dialect, is_inside=True):
             return False
-        # Most files have line feeds only, and counting them would take longer than the rest of this check.
+        # Most files have only line feeds, and counting them would take longer than the rest of this check.
         is_counted = b"\r" in data
         self._has_feeds |= not is_counted and b"\n" in data
         for number, end in enumerate(LINE_ENDS if is_counted else ()):
@@ -308,7 +308,7 @@ class Walk:
         if self._dialect.reads_lines:
             return self._open_quote() if is_quoted else None
         if is_quoted:
-            # Unless 'lineSep' is set, the parser turns the file's line end into a line feed, even inside quotes.
+            # Unless 'lineSep' is set, the parser turns the file's line ending into a line feed, even inside quotes.
             is_lost = token.startswith(self._first_end) and not (token == LINE_ENDS[0] or self._dialect.line_end)
             end = _NAMES_OF_ENDS.get(token)
             detail = f"{end} inside a value in line {self._line - 1:,}, the same as at the ends of the lines"

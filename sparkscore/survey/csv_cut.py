@@ -19,11 +19,11 @@ from sparkscore.survey.csv_bytes import Dialect
 
 # PyArrow gets pieces of about this many bytes, or more if a record is longer.
 _PIECE_BYTES: Final = 4 << 20
-# Univocity, Spark's parser, refuses rows with more columns than this. Source: the option 'maxColumns' of Spark.
+# Univocity, Spark's parser, rejects rows with more columns than this. Source: Spark's 'maxColumns' option.
 _MOST_COLUMNS: Final = 20_480
-# A file with a longer record, in bytes, is left to Spark: the rest of a file behind an open quote looks like a record.
+# A file with a longer record, in bytes, is left to Spark: the rest of a file after an open quote looks like a record.
 _LONGEST_RECORD: Final = 32 << 20
-# What a byte order mark in UTF-8 becomes in ISO-8859-1. Hadoop drops it if every line end ends a row.
+# What a UTF-8 byte order mark becomes in ISO-8859-1. Hadoop drops it if every line ending ends a row.
 _MARK_IN_LATIN: Final = codecs.BOM_UTF8.decode("latin-1")
 
 
@@ -42,7 +42,7 @@ def can_cut(dialect: Dialect, width: int) -> bool:
     """
     if dialect.line_end or dialect.skips_leading or dialect.skips_trailing:
         return False
-    # If every line end ends a row, Spark ignores lines of spaces and control characters, which may be separators.
+    # If every line ending ends a row, Spark ignores lines of spaces and control characters, which may be separators.
     ignores_rows = dialect.reads_lines and (width == 1 or dialect.sep <= " ")
     is_usual = dialect.is_plain and dialect.sep not in {dialect.quote, dialect.escape, " "}
     return is_usual and dialect.comment != dialect.quote and not ignores_rows and 0 < width <= _MOST_COLUMNS
@@ -126,7 +126,7 @@ def _pieces(blocks: Iterator[str], dialect: Dialect) -> Iterator[bytes]:
         parts, size = [text[end:]], len(text) - end
         if size > _LONGEST_RECORD:
             raise NotCutError
-        # A record that is longer than a piece is not searched for its end after each block.
+        # If a record is longer than a piece, its end is not searched for after each block.
         wanted = max(_PIECE_BYTES, 2 * size)
     if size:
         yield _without_mark(b"".join(parts))

@@ -19,9 +19,9 @@ from sparkscore.survey.csv_values import ColumnSurvey, Surveyor, SurveySpec, as_
 
 _BATCH_BYTES: Final = 4 << 20
 _COLUMN_BYTES: Final = 4096
-# Spark finds the line end of a file in its first 1,048,576 characters. Files with a longer first record are left to it.
+# Spark finds a file's line ending in its first 1,048,576 characters. Files with a longer first record are left to it.
 _LONGEST_FIRST: Final = 100_000
-#: The values of the partition columns of a file, or None for NULL.
+#: The values of a file's partition columns, with None for NULL.
 KeyValues = tuple[str | None, ...]
 
 

@@ -58,7 +58,7 @@ class _CountingWalk(Walk):
         if self._state == "start" and token in LINE_ENDS:
             self.uneven = None if is_comment else self.last_row()
             self._start, self._values, self._is_empty = self._line, 1, True
-            # Any fault ends the walk; its reason and detail are not used.
+            # Any fault ends the walk. Its reason and detail are not used.
             return fault or (FileFault("open quote", "") if self.uneven else None)
         self._is_empty = False
         self._values += self._state == "start" and token == self._dialect.sep

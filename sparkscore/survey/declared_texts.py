@@ -52,10 +52,10 @@ _SEEN: Final = {
     "timestamp_ntz": Seen.TIME | Seen.DATE,
     "timestamp": Seen.INSTANT | Seen.TIME | Seen.DATE,
 }
-#: The default time zone for timestamps without one. Its clocks are never changed, so each local time exists.
+#: The default time zone for timestamps without one. Its clocks never change, so every local time exists.
 UTC: Final = "UTC"
 _LOCAL: Final = re.compile(f"{_DAY}(?:[T ]([0-9]{{1,2}}):([0-9]{{2}})(?::([0-9]{{2}})(?:[.][0-9]+)?)?)?")
-#: Types that hold any string.
+#: Types that can hold any string.
 _TEXT_TYPES: Final = frozenset({"string", "binary"})
 
 

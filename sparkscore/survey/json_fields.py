@@ -28,7 +28,7 @@ BEYOND: Final = "numbers beyond double"
 
 _BIGINT: Final = (-(2**63), 2**63 - 1)
 _SAFE: Final = 2**53
-# A shorter number without an exponent is within the range of double.
+# A shorter number without an exponent is within the range of a double.
 _SHORT: Final = 300
 
 

@@ -32,7 +32,7 @@ _DATE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 _TIME: Final = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ](\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,9}))?)?\s*([A-Za-z+-].*)?)?"
 )
-# Source: Spark's JacksonParser reads these strings as numbers; 'allowNonNumericNumbers' is about NaN without quotes.
+# Spark's JacksonParser reads these strings as numbers. The 'allowNonNumericNumbers' option is about NaN without quotes.
 _NOT_FINITE: Final = {"NaN", *(sign + word for sign in ("", "+", "-") for word in ("INF", "Infinity"))}
 _INEXACT: Final = "an integer that the type does not hold exactly"
 _MICROSECOND_DIGITS: Final = 6
@@ -93,7 +93,7 @@ def _nested_check(arrow_type: pa.DataType, formats: Formats) -> Check:
 
 
 def _accept_any(_value: Any) -> str:
-    # For string columns, which hold any JSON value, and for other types whose values are not checked.
+    # For string columns, which can hold any JSON value, and for other types whose values are not checked.
     return ""
 
 
@@ -159,7 +159,7 @@ def _check_large_integer(value: int) -> str:
         number = float(value)
     except OverflowError:
         return "a number beyond its range"
-    # JavaScript writes a large double as its shortest digits and then zeros, which may differ from its exact value.
+    # JavaScript writes a large double as its shortest digits followed by zeros, which may differ from its exact value.
     is_short = abs(value) >= 2**63 and len(str(value).lstrip("-").rstrip("0")) <= DIGITS
     return "" if is_short or int(number) == value else _INEXACT
 

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Final
 
-#: If doubles are written with this many significant digits, any two different doubles are written differently.
+#: With this many significant digits, any two different doubles are written differently.
 DIGITS: Final = 17
 _FORM: Final = re.compile(r"-?(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d+))?")
 

@@ -21,11 +21,11 @@ _MARKS: Final = {
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
 }
-# Control characters that do not occur in texts: in windows-1252, the euro sign and curved quotes have these codes.
+# Control characters that do not occur in text. In windows-1252, the euro sign and curved quotes have these codes.
 _CONTROLS: Final = re.compile("[\x80-\x9f]")
 _CONTROL: Final = "a control character in ISO-8859-1; windows-1252 has characters such as € and curved quotes there"
 _RENAME: Final = "Rename the file, or unpack it."
-# Maps the first bytes of a file to a phrase for its format and the advice to the user.
+# Maps the first bytes of a file to a phrase for its format, and advice for the user.
 _OTHER_FORMATS: Final = {
     b"\x1f\x8b": ("a gzip file, whose name must end with '.gz'", _RENAME),
     b"BZh": ("a bzip2 file, whose name must end with '.bz2'", _RENAME),
@@ -42,9 +42,9 @@ _TO_UTF8: Final = (
     "{0}}}'."
 )
 _PYTHON_NAMES: Final = {"UTF-16LE": "utf-16-le", "UTF-16BE": "utf-16-be", "UTF-32": "utf-32"}
-#: The phrase for a byte order mark in a JSON file with a record per line.
+#: The phrase for a byte order mark in a JSON file with one record per line.
 MARK_OF_LINES: Final = "a byte order mark, which Spark reads as part of the first record if each line is a record"
-#: Maps a phrase that describes the bytes of a file to the advice to the user.
+#: Maps a phrase that describes the bytes of a file to advice for the user.
 FIXES: Final = {
     **dict(_OTHER_FORMATS.values()),
     MARK_OF_LINES: "Convert the file to UTF-8: iconv -f UTF-16 -t UTF-8 OLD > NEW. Or remove its first two bytes.",
@@ -79,14 +79,14 @@ class _Deflate:
         return b""
 
 
-# Hadoop decompresses a file if its name has one of these endings, in lower case.
+# Hadoop decompresses a file if its name has one of these extensions, in lower case.
 _OPENERS: Final[Mapping[str, Callable[[str], Any]]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
     ".deflate": _Deflate,
     ".zst": lambda path: pa.input_stream(path, compression="zstd"),
 }
-#: Endings of compressed files that this module cannot open: Hadoop stores these formats with a framing of its own.
+#: Extensions of compressed files that this module cannot open: Hadoop uses its own framing for these formats.
 NOT_READ_HERE: Final = (".lz4", ".snappy")
 
 

@@ -42,7 +42,7 @@ def _split(file: IO[bytes], separator: bytes | None) -> Iterator[bytes]:
             pending.append(block)
             continue
         lines = _split_lines(b"".join([*pending, block]), separator)
-        # The last line, or the second half of its line end, may continue in the next block.
+        # The last line, or the second half of its line ending, may continue in the next block.
         pending = [lines.pop()]
         yield from lines
     if any(pending):

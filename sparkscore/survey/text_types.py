@@ -39,7 +39,7 @@ class Seen(IntFlag):
 
 _INTEGER: Final = "^(?:0|-?[1-9][0-9]{0,18})$"
 _DECIMAL: Final = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-][0-9]+)$|^-0$"
-# Decimal numbers that match fit into a double: at most 17 digits, no integer beyond 2^53, an exponent of two digits.
+# Decimal numbers that match fit into a double: at most 17 digits, no integer beyond 2^53, at most two exponent digits.
 _SAFE_DECIMAL: Final = "^-?(?:{})$".format(
     "|".join(
         (
@@ -58,9 +58,9 @@ _ZONE: Final = "(?:Z|[+-](?:0[0-9]|1[0-7])(?::?[0-5][0-9])?)"
 _DATE: Final = f"^{_DAY}$"
 _TIME: Final = f"^{_DAY}{_CLOCK}$"
 _INSTANT: Final = f"^{_DAY}{_CLOCK}{_ZONE}$"
-# The first and the last day of the calendar: with a time zone, the instant may be in the year 0 or 10000.
+# The first and last day of the calendar. With a time zone, the instant may be in the year 0 or 10000.
 _EDGES: Final = "^(?:0001-01-01|9999-12-31)"
-#: The shortest way to write a double has at most this many digits.
+#: The shortest decimal that identifies a double has at most this many digits.
 _DOUBLE_DIGITS: Final = 17
 _LARGEST_SAFE: Final = 2**53
 _DAY_LENGTH: Final = len("2024-01-01")
