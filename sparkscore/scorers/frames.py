@@ -22,7 +22,7 @@ class HandedOver:
     Attributes:
         frame: the DataFrame, including any changes made by the user's code.
         rows: the original rows. Integer columns that are float64 in the DataFrame contain doubles here as well.
-        columns: the DataFrame's original column index, for a quick check whether the columns have changed. None for
+        columns: the DataFrame's original column index, used to check quickly whether the columns have changed. None for
             an MLflow model.
         before: a DataFrame with the original Python objects, for example strings and dates. None for an MLflow model,
             or if no column has dtype object.
@@ -50,8 +50,8 @@ def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
 def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
     """Convert rows to a writable DataFrame with the default RangeIndex.
 
-    The dtypes are those of ``pyarrow.Table.to_pandas()``, with one exception: each column in ``dtypes.with_null`` gets
-    the dtype of a column with NULLs, even if these rows contain none. If ``dtypes.are_arrow`` is set, all columns are
+    The dtypes are those of ``pyarrow.Table.to_pandas()``, except that each column in ``dtypes.with_null`` gets the
+    dtype of a column with NULLs, even if these rows contain none. If ``dtypes.are_arrow`` is set, all columns are
     Arrow-backed instead.
 
     Args:

@@ -29,7 +29,7 @@ class MlflowSpec:
             pyfunc's ``predict`` is called.
         params: parameters passed to the methods, as (name, value) pairs.
         order_doubt: why the order of the input columns is unknown, or an empty string if it is known.
-        dtypes: dtype options for the DataFrames that are passed to the model. Columns have their names in the input.
+        dtypes: dtype options for the DataFrames that are passed to the model, with the input's column names.
     """
 
     files: ModelFiles
@@ -52,7 +52,7 @@ class FrameworkSpec:
             ``predict`` is called.
         params: parameters passed to the methods, as (name, value) pairs.
         order_doubt: why the order of the input columns is unknown, or an empty string if it is known.
-        dtypes: dtype options for the DataFrames that are passed to the model. Columns have their names in the input.
+        dtypes: dtype options for the DataFrames that are passed to the model, with the input's column names.
     """
 
     files: ModelFiles

@@ -153,11 +153,11 @@ class AzureModules(MetaPathFinder, Loader):
     ) -> ModuleSpec | None:
         """Return the spec of a module from ``azureml`` or ``azureml_user``, or None for any other module.
 
-        An installed module takes precedence over its replacement. If there is neither, None is returned, unless the
-        parent package is a replacement.
+        An installed module takes precedence over its replacement. If the module is neither installed nor replaced, None
+        is returned or an error is raised.
 
         Raises:
-            ModuleNotFoundError: the module is neither installed nor replaced, but its parent package is a replacement.
+            ModuleNotFoundError: the module is neither installed nor replaced, and its parent package is a replacement.
         """
         if fullname.partition(".")[0] not in _OURS:
             return None
@@ -229,7 +229,7 @@ def _model_class(find: FindModel) -> type:
 
         @staticmethod
         def get_model_path(model_name: str, version: object = None, _workspace: object = None) -> str:
-            """Return the path of the model with the given name and, if specified, version."""
+            """Return the path of a model, given its name and, optionally, its version."""
             return str(find(model_name, version))
 
     return Model

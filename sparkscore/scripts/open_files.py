@@ -17,11 +17,12 @@ _PROCESSES: Final = Path("/proc")
 
 
 def files_being_written() -> frozenset[tuple[int, int]]:
-    """Return device and inode of regular files that are being written, such as logs.
+    """Return the device and inode of regular files that are being written, such as logs.
 
     A file counts as being written if it is open for appending, which is how loggers open files, or for writing only,
-    which is how ``tee`` and the shell's ``>`` open them. Any other file may be a database. This process's standard
-    output and standard error always count if they are regular files.
+    which is how ``tee`` and the shell's ``>`` open them. A file that is open for both reading and writing does not
+    count unless it is open for appending, because it may be a database. This process's standard output and standard
+    error always count if they are regular files.
 
     The search covers this process, its ancestors and the processes in its session, as far as this user may inspect
     them.
@@ -32,7 +33,7 @@ def files_being_written() -> frozenset[tuple[int, int]]:
 
 
 def _identity(file: int | Path) -> tuple[int, int] | None:
-    """Return device and inode of a file, or None if the file does not exist or is not a regular file.
+    """Return the device and inode of a file, or None if the file does not exist or is not a regular file.
 
     Args:
         file: file descriptor or path.
