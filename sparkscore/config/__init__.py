@@ -1,4 +1,4 @@
-"""Read a deployment file and the options of a command into a validated `Deployment` (driver)."""
+"""Read a deployment file and command-line options into a validated `Deployment` (driver)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Define the keys of Azure ML's YAML files, the positions at which they may be written, and their defaults (driver).
+"""Define the keys of Azure ML's YAML files, where they may be written, and their defaults (driver).
 
-Sources: https://learn.microsoft.com/azure/machine-learning/reference-yaml-deployment-batch for batch deployments, and
-https://azuremlschemas.azureedge.net/latest/batchDeployment.schema.json for its JSON schema.
+Sources: https://learn.microsoft.com/azure/machine-learning/reference-yaml-deployment-batch and the JSON schema,
+https://azuremlschemas.azureedge.net/latest/batchDeployment.schema.json.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _REGISTRY_REFERENCE: Final = re.compile(
     r"^azureml:/.*?/models/(?P<name>[^/]+)(?:/(?:versions/(?P<version>[^/]+)|labels/[^/]+))?$"
 )
 
-#: Settings that are at the top level of a file in Azure's older schema, and below ``settings`` in sparkscore.
+#: Settings that are at the top level in Azure's older schema, and below ``settings`` in sparkscore.
 FLAT_SETTINGS: Final = (
     "mini_batch_size",
     "error_threshold",
@@ -30,16 +30,15 @@ FLAT_SETTINGS: Final = (
     "logging_level",
     "max_concurrency_per_instance",
 )
-#: Other positions at which a file may have a key, each with the key's position in sparkscore. The last two are from
-#: Azure's newer schema.
+#: Alternative positions of keys in a file, each with the key's position in sparkscore. The last two are from Azure's
+#: newer schema.
 MOVED: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     **{(key,): ("settings", key) for key in FLAT_SETTINGS},
     ("settings", "environment_variables"): ("environment_variables",),
     ("settings", "instance_count"): ("resources", "instance_count"),
 }
 
-#: Keys that only Azure's service uses, except for ``environment.conda_file``. Each stands for itself and for all keys
-#: below it.
+#: Keys that only Azure uses, except for ``environment.conda_file``. Each also stands for all keys below it.
 WITHOUT_MEANING: Final = (
     "compute",
     "creation_context",
@@ -66,9 +65,9 @@ WITHOUT_MEANING: Final = (
     "settings.output_file_name",
     "tags",
 )
-#: Keys that describe a deployment to people and to Azure. An expression (``${{…}}``) below them does not affect a run.
+#: Keys that describe a deployment to people and to Azure. Expressions (``${{…}}``) below them do not affect a run.
 DESCRIPTIONS: Final = frozenset({"description", "environment", "properties", "tags"})
-#: Sections that may have any keys: names that the user chose, or keys that are recorded without a check.
+#: Sections that may have any keys: names chosen by the user, or keys that are recorded without being checked.
 UNCHECKED_SECTIONS: Final = frozenset(
     {
         ("creation_context",),
@@ -88,10 +87,10 @@ UNCHECKED_SECTIONS: Final = frozenset(
 SETTINGS_DEFAULTS: Final = {"error_threshold": -1, "mini_batch_error_threshold": -1}
 RETRY_DEFAULTS: Final = {"max_retries": 3, "timeout": 30}
 
-#: A key of Azure's parallel jobs that lists columns. Each call of ``run()`` gets rows with equal values in the columns.
+#: A key of Azure's parallel jobs that lists columns. All rows in a ``run()`` call have equal values in these columns.
 PARTITION_KEYS: Final = "partition_keys"
-#: Flags that ParallelRunStep and parallel jobs apply to the job and do not pass to the script, each with the key of a
-#: deployment that has the same effect.
+#: Flags that ParallelRunStep and parallel jobs apply to the job instead of passing them to the script. Each is mapped
+#: to the deployment key with the same effect.
 #: Sources: https://learn.microsoft.com/azure/machine-learning/reference-yaml-job-parallel#attributes-of-the-task-key,
 #: and azureml-pipeline-core's _parallel_run_step_base.py for the names of version 1.
 FLAGS: Final[Mapping[str, str]] = {
@@ -134,10 +133,10 @@ class OtherFile:
     """A type of Azure ML YAML file that sparkscore cannot run, such as a pipeline job.
 
     Attributes:
-        description: name of the type for messages, such as "a pipeline job".
-        keys: top-level keys by which a file of this type is recognised.
-        schema_words: strings by which the ``$schema`` of a file of this type is recognised; in lower case.
-        next_step: advice on how to write a batch deployment instead.
+        description: name of the type in messages, such as "a pipeline job".
+        keys: top-level keys that identify a file of this type.
+        schema_words: lower-case strings that identify this type in the last part of ``$schema``.
+        next_step: how to write a batch deployment instead.
     """
 
     description: str
@@ -158,9 +157,9 @@ PIPELINE_DEPLOYMENT: Final = OtherFile(
     ("pipelinecomponentbatchdeployment",),
     f"Convert the step that scores. {_CONVERT_JOB}",
 )
-#: The type of a file whose ``$schema`` is one of Azure's, but matches none of `OTHER_FILES`.
+#: Matches any other Azure ``$schema``, except that of batch deployments.
 OTHER: Final = OtherFile("another of Azure's files", frozenset(), ("",), "Give the file of a batch deployment.")
-#: In the order in which they are compared with a file: the first type that matches is reported.
+#: The first type that matches a file is reported.
 OTHER_FILES: Final = (
     OtherFile(
         "an online deployment, whose script answers single requests",
@@ -216,12 +215,12 @@ OTHER_FILES: Final = (
 
 
 def is_azure_schema(schema: object) -> bool:
-    """Return whether the value of ``$schema`` is a string that contains ``azuremlschemas``, as Azure ML's URLs do."""
+    """Return whether a ``$schema`` value is one of Azure ML's schemas, whose URLs contain ``azuremlschemas``."""
     return isinstance(schema, str) and _SCHEMA.search(schema) is not None
 
 
 def is_batch_deployment_schema(name: str) -> bool:
-    """Return whether a schema is for batch deployments, by its file name, such as ``batchDeployment.schema.json``."""
+    """Return whether a schema's file name, such as ``batchDeployment.schema.json``, is that of batch deployments."""
     return _BATCH_DEPLOYMENT.search(name) is not None
 
 
@@ -231,10 +230,10 @@ def is_azure_reference(path: object) -> bool:
 
 
 def name_and_version(reference: str) -> dict[str, str]:
-    """Return the name and the version of a model from an ``azureml:`` reference.
+    """Parse the model's name and version from an ``azureml:`` reference.
 
-    The dictionary has no version if the reference has none, or has a label such as ``@latest`` instead. The dictionary
-    is empty if the reference does not have the form of a reference to a model.
+    The version is omitted if the reference has none, or has a label such as ``@latest`` instead. If the reference is
+    not a model reference, the dictionary is empty.
 
     >>> name_and_version("azureml:heart:3"), name_and_version("azureml:heart@latest")
     ({'name': 'heart', 'version': '3'}, {'name': 'heart'})

@@ -1,4 +1,4 @@
-"""Raise errors for those settings of Azure ML that cannot be ignored safely (driver)."""
+"""Raise errors for Azure ML settings that cannot be ignored safely (driver)."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ _ARGUMENTS: Final = "code_configuration.arguments"
 def refuse_partition_keys(tree: Mapping[str, object]) -> None:
     """Raise an error if the settings contain ``partition_keys``.
 
-    In Azure's parallel jobs, this key lists columns, and each call of ``run()`` gets the rows with the same values in
-    these columns. If sparkscore ignored the key, ``run()`` would get rows of several groups at once. An environment
-    variable, a tag or a reader option may have this name.
+    In Azure's parallel jobs, this key lists columns by which the rows are grouped, and each call of ``run()`` gets one
+    group. If sparkscore ignored the key, ``run()`` would get rows from several groups. Environment variables, tags and
+    reader options may have this name.
 
     Args:
-        tree: the settings of a file or of one option, as nested dictionaries.
+        tree: the settings in a file or an option, as nested dictionaries.
 
     Raises:
         ConfigError: the key has a value; the code is ``NOT_SUPPORTED_YET``.
     """
     for path, value in _leaves(tree):
         found = path[: path.index(PARTITION_KEYS) + 1] if PARTITION_KEYS in path and value is not None else ()
-        # Below some keys, the user chooses the names: an environment variable may have the name 'partition_keys'.
+        # Below some keys, users choose the names: an environment variable may be named 'partition_keys'.
         if found and not any(has_user_keys(found[:length]) for length in range(1, len(found))):
             raise _no_partitions(".".join(map(str, found)))
 
 
 def refuse_azure_only(chosen: Mapping[str, object]) -> None:
-    """Raise an error if settings contain Azure's expressions, or script arguments that Azure applies to the whole job.
+    """Raise an error if settings contain Azure expressions, or script arguments that Azure applies to the whole job.
 
-    Expressions are allowed in descriptions, tags, properties and the section ``environment``.
+    Expressions are allowed in descriptions, tags, properties and the ``environment`` section.
 
     Args:
         chosen: the settings that the file or the options set, by dotted key.
 
     Raises:
         ConfigError: a setting contains an expression such as ``${{inputs.x}}`` (code ``AZURE_EXPRESSION``), or the
-            script's arguments contain a flag of Azure's parallel jobs (``AZURE_ARGUMENT``; for ``--partition_keys``,
-            ``NOT_SUPPORTED_YET``).
+            script's arguments contain a flag of Azure's parallel jobs (``AZURE_ARGUMENT``, or ``NOT_SUPPORTED_YET``
+            for ``--partition_keys``).
     """
     found = [_expression(key, text) for key, text in _expressions(chosen)]
     arguments = chosen.get(_ARGUMENTS)
@@ -67,7 +67,7 @@ def _expressions(chosen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for key, value in chosen.items():
         if not DESCRIPTIONS.isdisjoint(key.split(".")):
             continue
-        # The arguments are joined again: if they were written as one string, an expression with spaces has been split.
+        # Join the arguments again, because an expression with spaces was split if they were written as one string.
         whole = " ".join(map(str, value)) if key == _ARGUMENTS and isinstance(value, (list, tuple)) else value
         for path, leaf in _leaves({key: whole}):
             if isinstance(leaf, str) and (found := _EXPRESSION.search(leaf)):
@@ -75,9 +75,9 @@ def _expressions(chosen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def _flags(arguments: list[str]) -> dict[str, str]:
-    """Return the flags in a script's arguments, such as ``--size 10``, as a dictionary such as ``{"size": "10"}``.
+    """Parse flags such as ``--size 10`` into a dictionary such as ``{"size": "10"}``.
 
-    A flag without a value gets an empty string.
+    The value of a flag without a value is an empty string.
     """
     found = {}
     for item, after in pairwise([*arguments, ""]):
@@ -100,10 +100,10 @@ def _arguments_of_the_job(flags: Mapping[str, str]) -> ConfigError:
 
 
 def _as_here(flag: str, value: str) -> str:
-    """Convert the value of an Azure flag, so that a message can suggest it for the deployment key with the same effect.
+    """Convert the value of an Azure flag to the value of the equivalent deployment key, for a message.
 
-    A number for ``run_max_try`` is reduced by 1: this flag counts all tries, but the key ``max_retries`` only those
-    after the first. In other values, secrets are masked. An empty value becomes the placeholder ``VALUE``.
+    ``run_max_try`` is reduced by 1, because it counts all tries, but ``max_retries`` counts only those after the first.
+    In other values, secrets are masked. An empty value becomes the placeholder ``VALUE``.
     """
     return str(int(value) - 1) if flag == "run_max_try" and value.isdigit() else redact(value) or "VALUE"
 

@@ -1,8 +1,8 @@
-"""Convert the different ways to write a setting into one form (driver).
+"""Convert settings, which can be written in several ways, to a canonical form (driver).
 
 In a file, some keys may be at the top level or in a section, a model or an environment may be a string or a mapping,
-and paths may be relative. In the converted form, each key has one position, models and environments are mappings, and
-paths are absolute. URIs stay unchanged.
+and paths may be relative. In the canonical form, each key has one position, models and environments are mappings, and
+paths are absolute. URIs are not changed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sparkscore.config.azure_keys import MOVED, UNCHECKED_SECTIONS, is_azure_ref
 from sparkscore.config.problems import Problem
 from sparkscore.error_codes import ErrorCode
 
-# A scheme has at least two letters, because one letter is a Windows drive. One slash after it is enough: Databricks
-# writes dbfs:/, Spark file:/, and MLflow models:/.
+# A scheme has at least two letters, because a single letter is a Windows drive. One slash after it is enough:
+# Databricks writes dbfs:/, Spark file:/, and MLflow models:/.
 _URI: Final = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+:/|table:|azureml:)")
 
 _PATHS: Final = (
@@ -37,14 +37,14 @@ Tree: TypeAlias = dict[str, Any]
 
 
 def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Problem]]:
-    """Return settings in their canonical form: each key at one position, models as mappings, and paths absolute.
+    """Convert settings to canonical form, which the module docstring describes.
 
-    An environment becomes a mapping too. URIs stay unchanged. Keys without a value are removed, except in mappings
-    whose keys the user chooses, such as ``environment_variables``. Values of a wrong type raise no error here.
+    Keys without a value are removed, except in mappings whose keys the user chooses, such as ``environment_variables``.
+    Types are not checked.
 
     Args:
-        tree: the settings of a file or of one option, as nested dictionaries; they are not changed.
-        folder: the folder that relative paths are relative to.
+        tree: the settings in a file or an option, as nested dictionaries, which are not modified.
+        folder: base folder for relative paths.
 
     Returns:
         the settings as nested dictionaries, and a problem for each setting that is given at two positions.
@@ -67,10 +67,9 @@ def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Prob
 
 
 def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
-    """Return a copy of the nested settings `base`, updated with the nested settings `top`.
+    """Return a copy of `base`, recursively updated with `top`.
 
-    If a key has a dictionary in both, the two dictionaries are merged. Any other value in `top` replaces the value in
-    `base`.
+    If a key has a dictionary in both, the dictionaries are merged. Any other value in `top` replaces the one in `base`.
     """
     merged = dict(base)
     for key, value in top.items():
@@ -80,10 +79,7 @@ def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
 
 
 def with_code_folder(tree: Tree, folder: Path) -> Tree:
-    """Return settings in which `folder` is the default of ``code_configuration.code``.
-
-    Settings that have this key, or have no section ``code_configuration``, are returned unchanged.
-    """
+    """Return settings in which ``code_configuration.code``, if it is missing from its section, is set to `folder`."""
     script = tree.get("code_configuration")
     if not isinstance(script, dict) or "code" in script:
         return tree
@@ -91,10 +87,10 @@ def with_code_folder(tree: Tree, folder: Path) -> Tree:
 
 
 def has_user_keys(path: tuple[str | int, ...]) -> bool:
-    """Return whether the mapping at a key may have arbitrary keys, as ``environment_variables`` may.
+    """Return whether the mapping at this key may have arbitrary keys, like ``environment_variables``.
 
     Args:
-        path: the parts of the key. Positions in lists are ignored.
+        path: the parts of the key. List positions are ignored.
     """
     keys = tuple(part for part in path if isinstance(part, str))
     return keys in _WITH_USER_KEYS
@@ -126,9 +122,9 @@ def _without_nulls(tree: Mapping[str, object], path: tuple[str, ...]) -> Tree:
 
 
 def _move(tree: Tree, old: tuple[str, ...], new: tuple[str, ...]) -> bool:
-    """Move the value of the key `old` to the key `new`. Return False if `new` already has a value, otherwise True.
+    """Move a value from the key `old` to the key `new`.
 
-    If `new` already has a value, that value stays, and the key `old` is removed.
+    If `new` already has a value, keep that value, remove `old`, and return False. Otherwise, return True.
     """
     section = _section(tree, old[:-1])
     if section is None or old[-1] not in section:

@@ -1,4 +1,4 @@
-"""Define `Deployment`, the content of a deployment file: model, script, input, output and settings (driver)."""
+"""Define `Deployment`, the contents of a deployment file: model, script, input, output and settings (driver)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from sparkscore.config.sections import (
 )
 from sparkscore.redaction import secrets_among
 
-# Settings whose defaults affect the result or its location. A run logs the defaults of those that neither the file nor
-# the options set.
+# Settings whose defaults affect the result or its location. A run logs the defaults of those that are not set.
 _PRINTED_DEFAULTS: Final = (
     "settings.error_threshold",
     "settings.mini_batch_error_threshold",
@@ -38,7 +37,7 @@ _PRINTED_DEFAULTS: Final = (
 
 
 class Deployment(Section):
-    """A deployment of a model for batch scoring: the format of Azure ML's batch deployment files, with more keys."""
+    """A model deployment for batch scoring, in the format of Azure ML's batch deployment files with additional keys."""
 
     model_config = ConfigDict(title="sparkscore deployment")
 
@@ -105,13 +104,13 @@ class Deployment(Section):
 
     @property
     def is_no_code(self) -> bool:
-        """Whether the deployment has Azure's schema and no scoring script, which Azure calls a no-code deployment."""
+        """Whether this is what Azure calls a no-code deployment: one with Azure's schema but no scoring script."""
         return self.is_azure and self.code_configuration is None
 
     def mini_batch_size_for(self, item_type: ItemType) -> MiniBatchSize:
-        """Return the size of a mini-batch that the deployment sets, or the default size.
+        """Return the deployment's mini-batch size, or the default size if it sets none.
 
-        With Azure's schema, a number in quotes means bytes if the items are rows.
+        With Azure's schema, a quoted number means bytes if the items are rows.
 
         Args:
             item_type: whether the items are files or rows.
@@ -120,13 +119,11 @@ class Deployment(Section):
         return size.of_table() if self.is_azure and item_type == "rows" else size
 
     def chosen_defaults(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the default values that a run logs, by dotted key.
-
-        These are the defaults of settings that affect the result, if neither the file nor the options set them.
+        """Return the defaults that a run logs, by dotted key: those of unset settings that affect the result.
 
         Args:
-            item_type: whether the items are files or rows, which decides the default size of a mini-batch. If None, the
-                sizes for files and for rows are returned in one string.
+            item_type: whether the items are files or rows, which determines the default mini-batch size. If None, the
+                sizes for both are returned in one string.
         """
         chosen = self.chosen()
         values = {key: self._value(key) for key in _PRINTED_DEFAULTS if key not in chosen and key not in UNAPPLIED}
@@ -135,44 +132,43 @@ class Deployment(Section):
         return dict(sorted(values.items()))
 
     def ignored_keys(self) -> list[str]:
-        """Return the keys in `WITHOUT_MEANING`, which only Azure's service uses, that the file or the options set.
+        """Return the keys in `WITHOUT_MEANING`, which only Azure uses, that the file or the options set.
 
-        If they set a key below one of these, such as ``environment.image``, the upper key ``environment`` is returned.
+        For a key below one of these, such as ``environment.image``, the parent key ``environment`` is returned.
         """
         chosen = self.chosen()
         return [key for key in WITHOUT_MEANING if any(is_below(name, key) for name in chosen)]
 
     def unapplied_settings(self) -> dict[str, object]:
-        """Return the settings that the file or the options set, but that this version does not apply, by dotted key."""
+        """Return the settings that the file or the options set but this version does not apply, by dotted key."""
         return unapplied(self.chosen())
 
     def chosen(self) -> dict[str, object]:
         """Return the settings that the file or the options set, as JSON values by dotted key.
 
-        A mapping whose keys the user chose, such as ``environment_variables``, is one value.
+        A mapping whose keys the user chooses, such as ``environment_variables``, is a single value.
         """
         return dict(_leaves(self.model_dump(mode="json", by_alias=True, exclude_unset=True), self))
 
     def effective(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the deployment and its defaults as a dictionary in which secrets are masked, for the run record.
+        """Return the deployment with defaults, as a dictionary with the structure of a deployment file.
 
-        The dictionary has the structure of a deployment file. A secret is a value that looks like one, or whose key
-        looks like the name of one. Locations, column names and other values that later commands read from the run
-        record are masked only if they are URIs that contain a secret.
+        The dictionary is stored in the run record, so its secrets are masked. Values that later commands read from the
+        run record, such as locations and column names, are masked only if they are URIs that contain a secret.
 
         Args:
-            item_type: whether the items are files or rows, which decides the default size of a mini-batch. If None, the
+            item_type: whether the items are files or rows, which determines the default mini-batch size. If None, the
                 default size is left out.
         """
         return without_secrets(self.whole(item_type))
 
     def whole(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the deployment and its defaults as a dictionary in which secrets are not masked.
+        """Return the deployment with defaults, as a dictionary in which secrets are not masked.
 
-        The dictionary must not be stored, because of the secrets.
+        Because of the secrets, the dictionary must not be stored.
 
         Args:
-            item_type: whether the items are files or rows, which decides the default size of a mini-batch. If None, the
+            item_type: whether the items are files or rows, which determines the default mini-batch size. If None, the
                 default size is left out.
         """
         whole = self
@@ -182,7 +178,7 @@ class Deployment(Section):
         return whole.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def secrets(self) -> list[str]:
-        """Return the secrets in the deployment that logs must mask, such as passwords in environment variables."""
+        """Return the secrets that must be masked in logs, such as passwords in environment variables."""
         return secrets_among(maskable_part(self.whole()))
 
     def _value(self, key: str) -> object:
@@ -197,7 +193,7 @@ class Deployment(Section):
 
 
 def is_below(key: str, prefix: str) -> bool:
-    """Return whether a dotted key is equal to `prefix` or below it.
+    """Return whether a dotted key is `prefix` or a key below it.
 
     >>> is_below("tags.team", "tags"), is_below("tagsoup", "tags")
     (True, False)

@@ -1,4 +1,4 @@
-"""Define the pydantic field types that the sections of a deployment share (driver)."""
+"""Define pydantic field types for the sections of a deployment (driver)."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _LEVELS: Final = ("debug", "info", "warning")
 class Section(BaseModel):
     """Base class of the sections of a deployment file.
 
-    The fields of a section cannot be changed. An unknown key is an error, and so is a value of a wrong type, unless
-    the field declares a conversion. Infinity and NaN are not allowed in fields of type float.
+    Sections are immutable. Unknown keys are errors, and so are values of the wrong type, unless the field declares a
+    conversion. Float fields do not allow infinity and NaN.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -75,11 +75,11 @@ def _as_ddl(value: str) -> str:
 def _as_input_ddl(value: str) -> str:
     """Check that a string is a list of columns in Spark's DDL, and return it unchanged.
 
-    A string that sparkscore cannot parse is accepted if it contains types that only Spark knows, characters outside
-    ASCII, or comments, because Spark's parser may accept it later.
+    A string that sparkscore cannot parse is accepted if it contains Spark-only types, non-ASCII characters or comments,
+    because Spark's parser may accept it later.
 
     Raises:
-        ConfigError: the string cannot be parsed, and contains no such type, character or comment.
+        ConfigError: the string cannot be parsed, and contains nothing that only Spark may accept.
     """
     try:
         parse_ddl(value, "input.schema", ErrorCode.INPUT_SCHEMA)
@@ -91,7 +91,7 @@ def _as_input_ddl(value: str) -> str:
 
 
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
-"""A string that is not empty."""
+"""A non-empty string."""
 
 Ddl: TypeAlias = Annotated[Text, AfterValidator(_as_ddl)]
 """Columns in Spark's DDL, with types that sparkscore can write."""
@@ -103,7 +103,7 @@ Written: TypeAlias = Annotated[str, BeforeValidator(_as_text), WithJsonSchema(_W
 """A string. A number or a boolean is converted to a string."""
 
 VariableName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
-"""Name of an environment variable that the operating system accepts."""
+"""A valid name of an environment variable."""
 
 Names: TypeAlias = Annotated[
     tuple[Text, ...], BeforeValidator(_as_names), WithJsonSchema({"anyOf": [{**_TEXT, "minLength": 1}, _TEXTS]})
@@ -130,7 +130,7 @@ Arguments: TypeAlias = Annotated[
     BeforeValidator(_as_arguments),
     WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _WRITTEN}]}),
 ]
-"""Command line arguments: a list, or one string that is split as a shell splits it."""
+"""Command-line arguments: a list, or a string that is split as in a shell."""
 
 LoggingLevel: TypeAlias = Annotated[
     str, PlainValidator(_as_level), WithJsonSchema({"enum": [*_LEVELS, *(level.upper() for level in _LEVELS)]})
@@ -146,4 +146,4 @@ Size: TypeAlias = Annotated[
 ]
 
 Recorded: TypeAlias = dict[str, Any]
-"""One of Azure's mappings, which is recorded without a check."""
+"""An Azure mapping that is recorded without being checked."""

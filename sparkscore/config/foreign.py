@@ -1,4 +1,4 @@
-"""Detect YAML files of Azure ML that are not batch deployments, such as jobs and online deployments (driver)."""
+"""Detect Azure ML YAML files that are not batch deployments, such as jobs and online deployments (driver)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from sparkscore.errors import ConfigError, names
 
 
 def refuse_other_files(path: Path, tree: Mapping[str, object]) -> None:
-    """Raise an error if the keys of a YAML file show that it is a file for Azure ML, but not a batch deployment.
+    """Raise an error if a YAML file looks like an Azure ML file that is not a batch deployment.
 
     Args:
         path: path of the file, for the message.
-        tree: content of the file, as nested dictionaries.
+        tree: contents of the file, as nested dictionaries.
 
     Raises:
         ConfigError: the file is, for example, an online deployment or a job. The code is ``CONFIG_KIND``. The message
-            says the type of the file and how to write a batch deployment instead.
+            names the type of the file and says how to write a batch deployment instead.
     """
     found, reason = _type_of(tree)
     if found is not None:
@@ -41,9 +41,9 @@ def refuse_other_files(path: Path, tree: Mapping[str, object]) -> None:
 
 
 def _type_of(tree: Mapping[str, object]) -> tuple[OtherFile | None, str]:
-    """Return the type of an Azure ML file that is not a batch deployment, and how it was recognised, for a message.
+    """Return the type of an Azure ML file that is not a batch deployment, and how it was recognised.
 
-    If the file has none of the known types, return None and an empty string.
+    If no type matches, return None and an empty string.
     """
     schema = tree.get("$schema")
     if isinstance(schema, str) and is_azure_schema(schema):

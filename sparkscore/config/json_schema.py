@@ -1,4 +1,4 @@
-"""Generate the JSON schema of the deployment file, for editors and to list all known keys (driver)."""
+"""Generate the JSON schema of deployment files, for editors and for the list of known keys (driver)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Schema: TypeAlias = dict[str, Any]
 
 
 def deployment_json_schema() -> Schema:
-    """Return the JSON schema (draft 2020-12) of the deployment file.
+    """Return the JSON schema (draft 2020-12) of deployment files.
 
-    The schema also accepts some files for which `load_deployment` raises an error, for example because of invalid DDL,
-    a reference that only Azure can resolve, or a feature that this version does not have.
+    A file that matches the schema may still be rejected by `load_deployment`, for example because of invalid DDL, a
+    reference that only Azure can resolve, or a feature that is not supported yet.
     """
     schema = Deployment.model_json_schema(by_alias=True, mode="validation")
     definitions = schema["$defs"]
@@ -36,17 +36,17 @@ def deployment_json_schema() -> Schema:
 def known_keys() -> Mapping[str, object]:
     """Return the keys that a deployment file may have, as nested dictionaries.
 
-    The value of a section is a dictionary with its keys, and the value of any other key is None. Names that the user
-    chooses, such as those of environment variables or of further models, and the keys below them are not included.
+    The value of a section is a dictionary of its keys. The value of any other key is None. Names that the user chooses,
+    such as those of environment variables and further models, are not included, nor are the keys below them.
     """
     schema = deployment_json_schema()
     return _key_tree(schema, schema["$defs"])
 
 
 def _let_keys_be_empty(section: Schema) -> None:
-    """Change the schema of a section so that it accepts ``key:`` without a value, like a missing key.
+    """Make a section's schema accept ``key:`` without a value, except for required keys.
 
-    Required keys still need a value. The titles that pydantic generates are removed, because they only repeat the keys.
+    The titles that pydantic generates are removed, because they only repeat the keys.
     """
     properties = section["properties"]
     for name, value in properties.items():
@@ -62,7 +62,7 @@ def _accepts_null(value: Schema) -> bool:
 
 
 def _add_moved_keys(schema: Schema, definitions: Schema) -> None:
-    """Change the schema so that a file may have a key of `MOVED` at either of two positions, but not at both.
+    """Make the schema accept each key in `MOVED` at either of its two positions, but not at both.
 
     For example, ``error_threshold`` may be at the top level or in ``settings``.
     """
@@ -76,7 +76,7 @@ def _add_moved_keys(schema: Schema, definitions: Schema) -> None:
 
 
 def _has(path: tuple[str, ...]) -> Schema:
-    """Return a schema that accepts only files in which a key has a value other than null.
+    """Return a schema that matches files in which this key is set to a value other than null.
 
     Args:
         path: the parts of the key.
@@ -92,13 +92,13 @@ def _accept_text(schema: Schema, key: str) -> None:
 
 
 def _accept_texts(schema: Schema, key: str) -> None:
-    """Change the schema so that each value in the mapping at a key, such as ``models``, may also be a string."""
+    """Make the schema accept strings as values in the mapping at this key, such as ``models``."""
     mapping = next(option for option in schema["properties"][key]["anyOf"] if "additionalProperties" in option)
     mapping["additionalProperties"] = {"anyOf": [{"type": "string", "minLength": 1}, mapping["additionalProperties"]]}
 
 
 def _definition(schema: Schema, key: str) -> str:
-    """Return the name of a section's definition in ``$defs``, or an empty string if the key is not a section."""
+    """Return the name in ``$defs`` of a section's definition, or an empty string if the key is not a section."""
     value = schema["properties"][key]
     references = [option["$ref"] for option in (value, *value.get("anyOf", [])) if "$ref" in option]
     return str(references[0]).rsplit("/", 1)[-1] if references else ""

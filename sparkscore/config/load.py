@@ -32,14 +32,13 @@ _SectionT = TypeVar("_SectionT", bound=Section)
 def load_deployment(
     path: Path | str | None, overrides: Mapping[str, object] = _NOTHING, folder: Path | None = None
 ) -> Deployment:
-    """Load a deployment from a file, update it with the settings in `overrides`, and check the result.
+    """Load a deployment file, override some of its settings, and validate the result.
 
     Args:
-        path: the YAML file, or None to build the deployment from the overrides alone. Paths in the file are relative to
-            the file's folder.
-        overrides: single settings by dotted key (``"settings.mini_batch_size": 100``), as Python values. A setting that
-            is None is ignored. A mapping is merged with the file's mapping; any other value replaces the file's value.
-        folder: the folder that paths among the overrides are relative to; the working directory if None.
+        path: the YAML file, or None to use only the overrides. Paths in the file are relative to its folder.
+        overrides: settings by dotted key, such as ``"settings.mini_batch_size": 100``. A setting that is None is
+            ignored. A mapping is merged with the file's mapping; any other value replaces the file's value.
+        folder: base folder for relative paths in the overrides, or None for the working directory.
 
     Raises:
         ConfigError: the file cannot be read (code ``CONFIG_FILE``), is not valid YAML (``CONFIG_YAML``) or is not a
@@ -60,11 +59,11 @@ def load_deployment(
 def load_valid_sections(
     path: Path | str | None, overrides: Mapping[str, object] = _NOTHING, folder: Path | None = None
 ) -> tuple[Model | None, CodeConfiguration | None]:
-    """Return the sections ``model`` and ``code_configuration`` of a deployment that may have invalid settings.
+    """Return the ``model`` and ``code_configuration`` sections of a deployment that may be invalid elsewhere.
 
-    With these sections, a command can report missing files together with the invalid settings. A section is None if it
-    is missing or invalid, or if it cannot be used without Azure. Both sections are None if the settings cannot be read
-    at all. The arguments are those of `load_deployment`.
+    They allow a command to report missing files together with invalid settings. A section is None if it is missing or
+    invalid, or depends on Azure. If the settings cannot be read at all, both are None. The arguments are the same as
+    for `load_deployment`.
     """
     try:
         tree, _, _ = _read(path, overrides, folder)
@@ -85,11 +84,11 @@ def _section(section_type: type[_SectionT], content: object) -> _SectionT | None
 def _read(
     path: Path | str | None, overrides: Mapping[str, object], base: Path | None
 ) -> tuple[Tree, list[Problem], Origin]:
-    """Read the deployment file, and merge the options into its settings. The arguments are those of `load_deployment`.
+    """Read a deployment file and merge the overrides into it. The arguments are the same as for `load_deployment`.
 
     Returns:
         the settings in canonical form, a problem for each setting that is given at two positions, and the origin of the
-        settings, for error messages.
+        settings for error messages.
     """
     document = Document() if path is None else read_document(Path(path))
     refuse_partition_keys(document.tree)
@@ -109,13 +108,13 @@ def _read(
 
 
 def parse_assignment(assignment: str) -> tuple[str, object]:
-    """Return the key and the value of an option ``--set key=value``, whose value is parsed as YAML.
+    """Parse the ``key=value`` of a ``--set`` option. The value is parsed as YAML.
 
     >>> parse_assignment("settings.mini_batch_size=100")
     ('settings.mini_batch_size', 100)
 
     Raises:
-        ConfigError: the option is not ``key=value``, or the value is missing, is null or is not valid YAML; the code is
+        ConfigError: the option is not ``key=value``, or the value is missing, null or invalid YAML. The code is
             ``CONFIG_SET``.
     """
     key, equals, text = assignment.partition("=")
@@ -135,9 +134,9 @@ def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[
     """Convert settings with dotted keys to nested dictionaries in canonical form.
 
     Args:
-        overrides: the settings by dotted key, as in `load_deployment`. A setting that is None is ignored.
-        folder: the folder that paths in `overrides` are relative to; the paths become absolute.
-        below: nested settings that are updated with `overrides`; the dictionary itself is not changed.
+        overrides: settings by dotted key, as in `load_deployment`. A setting that is None is ignored.
+        folder: base folder for relative paths in `overrides`.
+        below: nested settings with lower precedence, which are merged with `overrides` but not modified.
     """
     tree = dict(below)
     for key, value in overrides.items():
@@ -147,9 +146,9 @@ def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[
 
 
 def dotted(tree: Mapping[str, Any]) -> dict[str, object]:
-    """Convert nested settings to a dictionary with dotted keys, for the argument `overrides` of `load_deployment`.
+    """Convert nested settings to a dictionary with dotted keys, such as the `overrides` of `load_deployment`.
 
-    A mapping whose keys the user chose stays one value, and so does ``models``.
+    ``models`` and mappings whose keys the user chooses are not flattened.
 
     >>> dotted({"output": {"mode": "append"}, "input": {"options": {"spark.x": 1}}})
     {'output.mode': 'append', 'input.options': {'spark.x': 1}}
@@ -167,10 +166,10 @@ def _dotted(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[st
 
 
 def hold_secrets(overrides: Mapping[str, object]) -> bool:
-    """Return whether settings contain a secret, so that they must not be stored with the run.
+    """Return whether settings contain a secret and therefore must not be stored with the run.
 
     Args:
-        overrides: the settings by dotted key, as in `load_deployment`.
+        overrides: settings by dotted key, as in `load_deployment`.
     """
     tree = settings_tree(overrides, Path.cwd())
     return hidden_values(tree, without_secrets(tree)) is not None
@@ -179,8 +178,7 @@ def hold_secrets(overrides: Mapping[str, object]) -> bool:
 def split_key(key: str) -> tuple[str, ...]:
     """Split a dotted key into its parts.
 
-    Below some keys, such as ``input.options``, the user chooses the names. Such a name may contain dots, and is not
-    split.
+    Names that the user chooses, such as those below ``input.options``, may contain dots and are not split.
 
     >>> split_key("output.mode"), split_key("input.options.spark.x")
     (('output', 'mode'), ('input', 'options', 'spark.x'))
@@ -209,10 +207,9 @@ def _validated(tree: Tree, problems: list[Problem], origin: Origin) -> Deploymen
 
 
 def _with_azure_defaults(deployment: Deployment) -> Deployment:
-    """Return a copy of a deployment with Azure's defaults for the error thresholds and retries.
+    """Return a copy of a deployment with Azure's defaults for error thresholds and retries that are not set.
 
-    The defaults do not replace values that the file or the options set. They are not added to pydantic's
-    ``model_fields_set``, so that they do not count as settings of the user.
+    The defaults are not added to pydantic's ``model_fields_set``, so that they do not count as set by the user.
     """
     settings = deployment.settings
     retries = _completed(settings.retry_settings, RETRY_DEFAULTS)

@@ -1,4 +1,4 @@
-"""Parse the size of a mini-batch: a number of items or a number of bytes (driver)."""
+"""Parse the mini-batch size, which is a number of items or bytes (driver)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 ItemType: TypeAlias = Literal["files", "rows"]
 
 PATTERN: Final = r"^[1-9][0-9]{0,17} ?([Bb]|[Kk][Bb]|[Mm][Bb]|[Gg][Bb])?$"
-#: The largest number of rows that Spark and Arrow allow in a record batch, and the largest integer in Azure's schema.
+#: The maximum number of rows in a record batch of Spark and Arrow, and the largest integer in Azure's schema.
 MAX_INT: Final = 2**31 - 1
 EXPECTED: Final = (
     "a number of items (10) or of bytes with a unit B, KB, MB or GB ('512KB', '1MB'), up to 2147483647 items or 1024GB"
@@ -20,13 +20,13 @@ _BYTES_PER_UNIT: Final = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 @dataclass(frozen=True)
 class MiniBatchSize:
-    """The size of a mini-batch: a number of items or a number of bytes. The number that is not set is None.
+    """The size of a mini-batch, either in items or in bytes.
 
     Attributes:
-        items: number of files or rows.
-        size_bytes: number of bytes.
-        is_text: whether the number of items was a string, such as ``'1000'``. Azure treats such a number as bytes if
-            the input is a table.
+        items: number of files or rows, or None.
+        size_bytes: number of bytes, or None.
+        is_text: whether the number of items was given as a string, such as ``'1000'``. For table inputs, Azure treats
+            such a number as bytes.
     """
 
     items: int | None = None
@@ -34,16 +34,16 @@ class MiniBatchSize:
     is_text: bool = field(default=False, compare=False)
 
     def of_table(self) -> MiniBatchSize:
-        """Return this size as Azure applies it to tables: a number in quotes, such as ``'1000'``, means bytes."""
+        """Return this size as Azure interprets it for tables: a quoted number, such as ``'1000'``, means bytes."""
         return MiniBatchSize(size_bytes=self.items) if self.is_text else self
 
     def __str__(self) -> str:
-        """Return the size as a deployment file may contain it, such as ``100`` or ``1024B``."""
+        """Return the size as it is written in a deployment file, such as ``100`` or ``1024B``."""
         return str(self.items) if self.size_bytes is None else f"{self.size_bytes}B"
 
 
 def parse_mini_batch_size(value: object) -> MiniBatchSize:
-    """Convert a value to the size of a mini-batch: bytes if the value has a unit, otherwise items.
+    """Parse the size of a mini-batch. A value with a unit is in bytes, any other value is a number of items.
 
     >>> parse_mini_batch_size(10).items
     10
@@ -51,7 +51,7 @@ def parse_mini_batch_size(value: object) -> MiniBatchSize:
     1024
 
     Raises:
-        ValueError: the value is not a size, or is too large. The message says which values are allowed.
+        ValueError: the value is not a size, or is too large. The message lists the allowed values.
     """
     if isinstance(value, MiniBatchSize):
         return value
@@ -69,7 +69,7 @@ def parse_mini_batch_size(value: object) -> MiniBatchSize:
 
 
 def default_mini_batch_size(item_type: ItemType, *, is_azure: bool) -> MiniBatchSize:
-    """Return the default size of a mini-batch, for a deployment that does not set a size.
+    """Return the mini-batch size for deployments that do not set one.
 
     Args:
         item_type: whether the items are files or rows.

@@ -1,7 +1,7 @@
-"""List the settings that are allowed in a deployment file but that this version does not support (driver).
+"""List the settings that a deployment file may contain but this version does not support (driver).
 
-A value in `REFUSED` causes an error, because it must not be ignored. A setting in `UNAPPLIED` causes a warning, because
-it only affects the speed of a run. When a feature is added, its lines are removed from these lists.
+The values in `REFUSED` raise an error, because they must not be ignored. The settings in `UNAPPLIED` cause only a
+warning, because they affect nothing but the speed of a run. When a feature is added, remove its lines from these lists.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
 
 
 def refuse_unsupported(chosen: dict[str, object]) -> None:
-    """Raise an error if any setting has a value that this version does not support, as listed in `REFUSED`.
+    """Raise an error if any setting has a value that is listed in `REFUSED`.
 
     Args:
         chosen: the settings that the file or the options set, by dotted key.
 
     Raises:
-        ConfigError: at least one setting has such a value; the code is ``NOT_SUPPORTED_YET``.
+        ConfigError: a setting has a value that this version does not support. The code is ``NOT_SUPPORTED_YET``.
     """
     found = [
         ConfigError(
@@ -64,7 +64,7 @@ def refuse_unsupported(chosen: dict[str, object]) -> None:
 
 
 def unapplied(chosen: dict[str, object]) -> dict[str, object]:
-    """Return the settings of a deployment that this version ignores with a warning, as listed in `UNAPPLIED`.
+    """Return the settings that are listed in `UNAPPLIED`, which this version ignores with a warning.
 
     Args:
         chosen: the settings that the file or the options set, by dotted key.

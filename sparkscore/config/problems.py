@@ -1,4 +1,4 @@
-"""Report the problems of a deployment in one error, each with its line in the file if it is known (driver)."""
+"""Report all problems in a deployment as one error, with their lines in the file if known (driver)."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Problem:
     """A problem with one key of a deployment.
 
     Attributes:
-        code: the error code of this problem.
+        code: the error code.
         path: the parts of the key.
         text: description of the problem; empty if `got` and `expected` describe it.
-        got: the wrong value of the key, for the message; may be empty.
+        got: the wrong value, as shown in the message; may be empty.
         expected: description of the allowed values; may be empty.
-        next_step: advice for the user.
+        next_step: what the user should do.
     """
 
     code: ErrorCode
@@ -61,10 +61,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Origin:
-    """The file and the options from which settings come, so that a message can show the position of a wrong setting.
+    """Where settings come from, so that a message can show the position of a wrong setting.
 
     Attributes:
-        file: path of the deployment file; empty if there is none.
+        file: path of the deployment file, or an empty string.
         positions: line and column of each key in the file.
         options: the keys that are set by options.
     """
@@ -76,9 +76,9 @@ class Origin:
     def locate(self, path: KeyPath) -> tuple[KeyPath, tuple[int, int] | None]:
         """Return a key as the user wrote it, and its line and column in the file.
 
-        The user may have written ``error_threshold`` for ``settings.error_threshold``. If the file does not have the
-        key, the line and column are those of the innermost section around it. They are replaced with None if the file
-        has no such section, or if an option set the key or the section.
+        For example, ``settings.error_threshold`` may have been written as ``error_threshold``. If the key is not in the
+        file, the position of the innermost section around it is returned. If the file does not contain such a section
+        either, or if an option set the key or the section, the position is None.
         """
         for spelling, rest in _spellings(path):
             if any(option == spelling[: len(option)] for option in self.options):
@@ -88,7 +88,7 @@ class Origin:
         return path, None
 
     def subject(self, problem: Problem) -> str:
-        """Return the first part of a message about a problem: its key, line and column, and description."""
+        """Return the beginning of a message about a problem: the key, its position in the file, and the description."""
         path, position = self.locate(problem.path)
         key = ".".join(str(part) for part in path)
         where = " (option)" if position is None else f" (line {position[0]}, column {position[1]})"
@@ -96,9 +96,9 @@ class Origin:
 
 
 def config_error(problems: Sequence[Problem], origin: Origin) -> ConfigError:
-    """Combine the problems of a deployment into one error, which has the code of the first problem.
+    """Combine the problems in a deployment into one error with the code of the first problem.
 
-    The problems are sorted by line; those without a line come first. The message describes at most five of them.
+    The problems are sorted by line, with those without a line first. The message describes up to five of them.
     """
     ordered = sorted(problems, key=lambda problem: origin.locate(problem.path)[1] or (0, 0))
     subject = f"deployment file '{origin.file}'" if origin.file else "deployment"
@@ -125,8 +125,8 @@ def problems_of(error: ValidationError, known: Mapping[str, object]) -> list[Pro
     """Convert the errors of a pydantic validation to problems.
 
     Args:
-        error: the exception of the validation.
-        known: the keys that a deployment may have, as nested dictionaries; one is suggested for an unknown key.
+        error: the validation error.
+        known: the keys that a deployment may have, as nested dictionaries, for suggestions if a key is unknown.
     """
     return [_problem(item, known) for item in error.errors(include_url=False)]
 
@@ -141,7 +141,7 @@ def _problem(item: Mapping[str, Any], known: Mapping[str, object]) -> Problem:
 
 
 def unknown_key(path: KeyPath, known: Mapping[str, object]) -> Problem:
-    """Return a problem that reports an unknown key and suggests a known key, if one seems to be meant.
+    """Return a problem for an unknown key. If a known key seems to be meant, it is suggested.
 
     Args:
         path: the parts of the unknown key.
@@ -160,15 +160,15 @@ def _nearest(path: KeyPath, known: Mapping[str, object]) -> str | None:
         section = section.get(str(part), {}) if isinstance(section, Mapping) else {}
     siblings = list(section) if isinstance(section, Mapping) else []
     elsewhere = [name for name in dotted(known) if name.rsplit(".", 1)[-1] == key]
-    # A key that is almost equal to a key of its section is a typing error. Otherwise, a key that another section has is
-    # in the wrong section.
+    # A key that is almost equal to another key in its section is a typo. Otherwise, a key that exists elsewhere is in
+    # the wrong section.
     if elsewhere and not difflib.get_close_matches(key, siblings, n=1, cutoff=_TYPING_ERROR):
         return min(elsewhere, key=lambda name: (name.count("."), name))
     return next(iter(difflib.get_close_matches(key, siblings, n=1)), None)
 
 
 def dotted(tree: Mapping[str, object], prefix: str = "") -> list[str]:
-    """Return all keys of nested dictionaries, with dots: ``{"a": {"b": 1}}`` has the keys ``a`` and ``a.b``."""
+    """Return all keys in nested dictionaries as dotted keys. For ``{"a": {"b": 1}}``, these are ``a`` and ``a.b``."""
     result = []
     for key, below in tree.items():
         result.append(f"{prefix}{key}")
@@ -189,9 +189,9 @@ def _expected(item: Mapping[str, Any]) -> str:
 
 
 def _shown(path: KeyPath, value: object) -> str:
-    """Return a wrong value as a string for a message, truncated and with secrets masked.
+    """Format a wrong value for a message, truncated and with secrets masked.
 
-    A missing value, a mapping or a list is not shown: the string is ``no value``, ``a mapping`` or ``a list``.
+    None, mappings and lists are not shown but described: ``no value``, ``a mapping`` or ``a list``.
     """
     key = str(next((part for part in reversed(path) if isinstance(part, str)), ""))
     if value is None:
@@ -207,9 +207,9 @@ def _shown(path: KeyPath, value: object) -> str:
 
 
 def _spellings(path: KeyPath) -> Iterator[tuple[KeyPath, KeyPath]]:
-    """Yield the positions at which a user may have written a key, and then those of the sections around the key.
+    """Yield the positions at which a user may have written a key, followed by those of the sections around it.
 
-    Each pair has a position, and the remaining parts of the key. For ``settings.output_action``, the pairs are
+    Each position is paired with the remaining parts of the key. For ``settings.output_action``, the pairs are
     ``(("settings", "output_action"), ())``, ``(("output_action",), ())`` and ``(("settings",), ("output_action",))``.
     """
     for length in range(len(path), 0, -1):

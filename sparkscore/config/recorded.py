@@ -1,4 +1,4 @@
-"""Mask the secrets of a deployment for the run record, and keep locations and names unchanged (driver)."""
+"""Mask a deployment's secrets for the run record, but not its locations and names (driver)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.redaction import redact, redact_mapping
 
-# These values stay unchanged, because later commands ('publish', 'resume', 'clean') read them from the run record, or
+# These values are not masked, because later commands ('publish', 'resume', 'clean') read them from the run record, or
 # because they are names of columns or models.
 _OF_A_MODEL: Final = ("path", "name", "version", "sha256", "inputs", "predict_fn")
 _EXACT: Final = frozenset(
@@ -32,7 +32,7 @@ _URI: Final = re.compile(r"^(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a deployment's dictionary with its secrets masked, for the run record.
+    """Return a copy of a deployment's dictionary with secrets masked, for the run record.
 
     Values that later commands read from the record, such as locations and column names, are masked only if they are
     URIs that contain a secret.
@@ -42,13 +42,13 @@ def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def maskable_part(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return a copy of a deployment's dictionary with only the values in which secrets may be masked.
+    """Return a copy of a deployment's dictionary without the values that must not be masked.
 
-    Values that later commands read from the run record, such as locations, are left out.
+    These are values that later commands read from the run record, such as locations.
 
     Args:
-        tree: dictionary of the deployment, or of a part of it.
-        path: the keys that lead from the deployment to `tree`; empty for the whole deployment.
+        tree: dictionary of the deployment or of a part of it.
+        path: the keys that lead to this part; empty for the whole deployment.
     """
     return {
         key: maskable_part(value, _below(path, key)) if isinstance(value, Mapping) else value
@@ -70,7 +70,7 @@ def _with_exact(value: Any, masked: Any, path: tuple[str, ...]) -> Any:
 
 
 def _without_secret_addresses(value: Any) -> Any:
-    # A run with a secret in the URI of a location does not start, see `refuse_secrets_in_locations`.
+    # A run does not start if a location's URI contains a secret, see `refuse_secrets_in_locations`.
     if isinstance(value, Mapping):
         return {key: _without_secret_addresses(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -79,14 +79,14 @@ def _without_secret_addresses(value: Any) -> Any:
 
 
 def hidden_values(tree: Any, shown: Any) -> Any:
-    """Return the secrets of a deployment: the original values where its masked copy differs.
+    """Return a deployment's secrets: the original values of everything that is masked in its copy.
 
-    For a dictionary or a list, the result is a dictionary with the values that differ, by key or by position. For any
-    other value that differs, it is a list with the original value. If nothing differs, it is None.
+    For a dictionary or list, the result is a dictionary of the values that differ, by key or position. For any other
+    value that differs, it is a list that contains the original value. If nothing differs, it is None.
 
     Args:
         tree: dictionary of the deployment, or a part of it.
-        shown: the copy of `tree` in which secrets are masked.
+        shown: copy of `tree` in which secrets are masked.
     """
     if isinstance(tree, Mapping) and isinstance(shown, Mapping):
         found = {str(key): hidden_values(value, shown.get(key)) for key, value in tree.items()}
@@ -103,10 +103,10 @@ def refuse_secrets_in_locations(chosen: Mapping[str, object]) -> None:
     A secret in a location cannot be masked, because commands such as ``publish`` read the location from the run record.
 
     Args:
-        chosen: the deployment's values by dotted key.
+        chosen: the deployment's settings by dotted key.
 
     Raises:
-        ConfigError: the URI of an input, output, model or other location contains a secret; the code is
+        ConfigError: the URI of an input, output, model or other location contains a secret. The code is
             ``SECRET_IN_PLACE``.
     """
     for key, location in _locations(chosen):

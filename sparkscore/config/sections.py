@@ -1,4 +1,4 @@
-"""Define the sections of a deployment file; their descriptions are shown in the JSON schema and the docs (driver)."""
+"""Define the sections of a deployment file, with descriptions for the JSON schema and the docs (driver)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sparkscore.config.mini_batch_size import MAX_INT
 
 
 class Model(Section):
-    """The model to score with. If the value is a string instead of a mapping, the string is the model's path."""
+    """The model to score with. A string instead of a mapping is the model's path."""
 
     path: Text = Field(
         description="The model: a file or folder, relative to the deployment file, or a reference that MLflow resolves "
@@ -79,7 +79,7 @@ class Model(Section):
 
 
 class CodeConfiguration(Section):
-    """The scoring script: a Python file with init() and run(mini_batch)."""
+    """The scoring script, a Python file with init() and run(mini_batch)."""
 
     code: Text = Field(
         default=".",
@@ -94,7 +94,7 @@ class CodeConfiguration(Section):
 
 
 class Environment(Section):
-    """Azure's package environment. Only its conda file, which lists packages, has an effect; the rest is recorded."""
+    """Azure's package environment. Only its conda file, a list of packages, has an effect; the rest is recorded."""
 
     reference: Text | None = Field(
         default=None, description="Reference to a registered environment, if it is written as a text."
@@ -121,7 +121,7 @@ class Environment(Section):
 
 
 class Resources(Section):
-    """Azure's machines for a job."""
+    """The machines on which Azure would run the job."""
 
     instance_count: int | None = Field(
         default=None, ge=1, le=MAX_INT, description="Number of machines; not applied yet."
@@ -154,7 +154,7 @@ class RetrySettings(Section):
 
 
 class Settings(Section):
-    """How the input is divided, and what happens on failures. Each key may also be at the top level of the file."""
+    """How the input is split, and what happens on failure. Each key may also be at the top level of the file."""
 
     mini_batch_size: Size | None = Field(
         default=None,
@@ -196,7 +196,7 @@ class Settings(Section):
 
 
 class Input(Section):
-    """The input that is scored."""
+    """The input to score."""
 
     format: Literal["files", "parquet", "csv", "json", "orc", "avro", "delta", "table", "query"] | None = Field(
         default=None,
@@ -236,7 +236,7 @@ class Input(Section):
 
 
 class Output(Section):
-    """The table that gets the result."""
+    """The table to which the result is written."""
 
     format: Literal["delta", "parquet"] = Field(default="delta", description="Format of the table.")
     location: Text | None = Field(default=None, description="Folder of the table; relative to the deployment file.")
@@ -267,7 +267,7 @@ class Output(Section):
 
 
 class Python(Section):
-    """The Python of Spark's workers."""
+    """The Python environment of Spark's workers."""
 
     path: Text | None = Field(default=None, description="Python interpreter of the workers, 3.11 or later.")
     archive: Text | None = Field(default=None, description="Packed environment that is sent to the workers.")

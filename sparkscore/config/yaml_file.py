@@ -1,9 +1,9 @@
-"""Parse YAML files by strict rules, and find the line and column of each key (driver).
+"""Parse a strict subset of YAML, and record the line and column of each key (driver).
 
-YAML has features that a settings file does not need and that can do harm: aliases can expand to gigabytes, the second
-of two equal keys silently replaces the first, ``no`` becomes false, and ``12:30:00`` becomes 45000. So anchors,
-aliases, tags, duplicate keys, deep nesting and large files are errors. Values without quotes follow the core schema of
-YAML 1.2, except that unusual numbers, such as 0755, stay strings.
+Some YAML features are harmful in a settings file: aliases can expand to gigabytes, a duplicate key silently replaces
+the first one, ``no`` becomes false, and ``12:30:00`` becomes 45000. Therefore, anchors, aliases, tags, duplicate keys,
+deep nesting and large files are errors. Unquoted values follow the core schema of YAML 1.2, except that unusual
+numbers, such as 0755, remain strings.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 50
 
-# Below these keys, numbers, dates and booleans stay strings, as they were written: version 1.10 is not version 1.1.
-# A star stands for any key.
+# Below these keys, values remain strings as written: version 1.10 is not version 1.1. A star stands for any key.
 _AS_WRITTEN: Final[tuple[KeyPath, ...]] = (
     ("environment_variables",),
     ("settings", "environment_variables"),
@@ -41,18 +40,18 @@ _NULL: Final = "tag:yaml.org,2002:null"
 _BOOL: Final = "tag:yaml.org,2002:bool"
 _INT: Final = "tag:yaml.org,2002:int"
 _FLOAT: Final = "tag:yaml.org,2002:float"
-# No leading zeros and at most 18 digits: 0755 and longer numbers stay strings.
+# No leading zeros and at most 18 digits. Other numbers, such as 0755, remain strings.
 _INTEGER: Final = re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,17})$")
 _DECIMAL: Final = re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]{1,4})$")
 
 
 @dataclass(frozen=True)
 class Document:
-    """The content of a YAML file.
+    """The contents of a YAML file.
 
     Attributes:
-        tree: the values as nested dictionaries; each key is a string.
-        positions: line and column of each key and list entry, counted from 1.
+        tree: the values as nested dictionaries whose keys are strings.
+        positions: line and column of each key and list item, counted from 1.
     """
 
     tree: dict[str, object] = field(default_factory=dict)
@@ -66,7 +65,7 @@ class _StrictLoader(yaml.SafeLoader):
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Return the next node, or raise `_YamlError` for an alias, an anchor, a tag or too many levels of nesting."""
+        """Return the next node, or raise `_YamlError` for an alias, an anchor, a tag or too deep nesting."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call] # PyYAML's stubs leave it out
         if isinstance(event, yaml.AliasEvent):
             raise _YamlError(f"alias '*{event.anchor}'", "the value itself", event.start_mark)
@@ -101,7 +100,7 @@ def read_document(path: Path) -> Document:
 
     Raises:
         ConfigError: the file cannot be read, is too large or is not UTF-8 (code ``CONFIG_FILE``), or it is not YAML
-            that sparkscore accepts (``CONFIG_YAML``; the message contains the line and the column if they are known).
+            that sparkscore accepts (``CONFIG_YAML``). The message contains the line and column, if known.
     """
     text = _read_text(path)
     try:
@@ -111,16 +110,16 @@ def read_document(path: Path) -> Document:
 
 
 def parse_value(text: str, key: KeyPath) -> object:
-    """Parse the value of an option as YAML: a number, a boolean, a string, ``[a, b]`` or ``{a: b}``.
+    """Parse an option's value as YAML: a number, a boolean, a string, ``[a, b]`` or ``{a: b}``.
 
-    For an empty value or ``null``, return None.
+    An empty value becomes None, like ``null``.
 
     Args:
         text: the value as the user wrote it.
-        key: the parts of the setting's key. For some keys, such as ``model.version``, numbers stay strings.
+        key: the parts of the setting's key. For some keys, such as ``model.version``, numbers remain strings.
 
     Raises:
-        ValueError: the value is too long, or is not YAML that sparkscore accepts; the message says why.
+        ValueError: the value is too long, or is not YAML that sparkscore accepts. The message says why.
     """
     if len(text) > MAX_BYTES:
         raise ValueError(f"got {len(text)} characters, expected at most {MAX_BYTES}")
@@ -216,12 +215,12 @@ def _position(node: yaml.Node) -> tuple[int, int]:
 
 
 def _text(node: yaml.Node) -> str:
-    """Return the string of a scalar node, with the two halves of each escaped surrogate pair merged into one character.
+    """Return the string in a scalar node, with escaped surrogate pairs merged into characters.
 
     Raises:
-        _YamlError: the string contains one half of a pair without the other.
+        _YamlError: the string contains an unpaired surrogate.
     """
-    text = str(node.value)  # PyYAML leaves the halves of a pair separate.
+    text = str(node.value)  # PyYAML does not merge surrogate pairs.
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError as error:
@@ -229,7 +228,7 @@ def _text(node: yaml.Node) -> str:
 
 
 def _is_below(path: KeyPath, prefix: KeyPath) -> bool:
-    """Return whether a key is equal to `prefix` or below it. A ``*`` in `prefix` stands for any part of a key."""
+    """Return whether a key is `prefix` or a key below it. A ``*`` in `prefix` matches any part of a key."""
     return len(path) >= len(prefix) and all(part in {"*", key} for key, part in zip(path, prefix, strict=False))
 
 

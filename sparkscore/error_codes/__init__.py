@@ -7,10 +7,9 @@ from enum import StrEnum, unique
 
 @unique
 class ErrorCode(StrEnum):
-    """The stable code of an error or of the failure of an item; `docs/errors.md` explains each code.
+    """The stable code of an error or a failed item; `docs/errors.md` explains each code.
 
-    A member is a string that is equal to its name, so it can be compared with strings and stored as one. The modules of
-    this package whose names begin with ``of_`` contain the explanations.
+    Each member is a string that is equal to its name. The explanations are in the ``of_*`` modules of this package.
     """
 
     # The request

@@ -1,4 +1,4 @@
-"""Define the classes for the explanation of an error code and for a section of `docs/errors.md` (driver)."""
+"""Define the classes for explanations of error codes and for sections of `docs/errors.md` (driver)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Explanation:
     """The explanation of an error code.
 
     Attributes:
-        meaning: the meaning of the code, in complete sentences.
-        next_step: advice for the user, in complete sentences.
+        meaning: what the code means, in complete sentences.
+        next_step: what the user should do, in complete sentences.
     """
 
     meaning: str
@@ -23,12 +23,12 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page `docs/errors.md`.
+    """A section of `docs/errors.md`.
 
     Attributes:
-        title: heading of the section.
+        title: the heading.
         text: paragraph below the heading; may be empty.
-        codes: the error codes of the section, with their explanations.
+        codes: the error codes in this section, with their explanations.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Explain the error codes of inputs and of scoring (driver)."""
+"""Explain the error codes for inputs and scoring (driver)."""
 
 from __future__ import annotations
 

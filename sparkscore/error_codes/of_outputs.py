@@ -1,4 +1,4 @@
-"""Explain the error codes of outputs, of runs and of sparkscore itself (driver)."""
+"""Explain the error codes for outputs, runs and bugs in sparkscore (driver)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explain the error codes of the request, the machine and the scoring script (driver)."""
+"""Explain the error codes for the request, the machine and the scoring script (driver)."""
 
 from __future__ import annotations
 

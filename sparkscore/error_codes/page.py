@@ -1,4 +1,4 @@
-"""Generate `docs/errors.md`, the page of error codes, from the explanations in this package (driver)."""
+"""Generate `docs/errors.md` from the explanations in this package (driver)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ member of `sparkscore.ErrorCode` and equal to its text. Codes are stable; the se
 
 
 def errors_page() -> str:
-    """Return the page of all error codes as Markdown."""
+    """Return `docs/errors.md`, which lists all error codes, as a string."""
     return "\n".join([_INTRODUCTION, *(line for section in SECTIONS for line in _lines(section))])
 
 
