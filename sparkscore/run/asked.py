@@ -122,8 +122,8 @@ class UncheckedRequest:
 def new_request(deployment: str | Path | None, options: RunOptions) -> UncheckedRequest:
     """Return the request for a new run.
 
-    If ``only_failed`` is given without a deployment or a model, the rest is taken from the stored request of that
-    earlier run.
+    If ``only_failed`` is given without a deployment or a model, everything else is taken from the stored request of the
+    run that it names, unless it is given as an option.
 
     Raises:
         RunNotFoundError: the earlier run's stored request is needed, but it is missing or damaged.

@@ -210,7 +210,7 @@ def _check_clashes(result: list[str], spec: ResultSpec) -> None:
         return
     before = [*spec.carried, *spec.predictions.names, *LINEAGE_SCHEMA.names]
     renamed, final = dict(spec.renamed), list(result)
-    # Suggest new names for columns that the deployment renames, then for added columns; input columns keep their names.
+    # Suggest new names for columns that the deployment renames, then for added columns. Input columns keep their names.
     for can_be_renamed in (
         [new != old for old, new in zip(before, result, strict=True)],
         [position >= len(spec.carried) for position in range(len(before))],

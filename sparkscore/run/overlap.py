@@ -1,4 +1,4 @@
-"""Check whether an input and an output overlap, because neither may contain the other (driver)."""
+"""Check whether an input and an output overlap, that is, whether one contains the other (driver)."""
 
 from __future__ import annotations
 
@@ -94,5 +94,5 @@ def _could_be_written(rest: _Parts) -> bool:
     first, ending = rest[0], PurePath(rest[0]).suffix
     # Partition folders contain '=', and other folders of runs and of Delta begin with '_'.
     is_ours = glob.has_magic(first) or first.startswith("_") or "=" in first
-    # Models are copied into the stage, so that files below the output may have any ending.
+    # Models are copied into the stage, so files below the output may have any ending.
     return is_ours and (len(rest) > 1 or glob.has_magic(ending) or ending in _ENDINGS)

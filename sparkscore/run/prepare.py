@@ -52,7 +52,7 @@ class PreparedRun:
         git_commit: git commit of the scoring script's folder, with ``-dirty`` if files differ from the commit. None if
             there is no script or no commit.
         request: the request as stored with the run. Empty if it may contain a secret.
-        failed: a description of the failed items of an earlier run if only these are scored, otherwise None.
+        failed: a description of an earlier run's failed items, or None if the run scores a whole input.
         stores: URIs of MLflow's tracking store and model registry, for scripts. An unknown URI is an empty string.
     """
 

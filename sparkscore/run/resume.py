@@ -16,7 +16,7 @@ from sparkscore.run.result import Run
 def resume(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) -> Run:
     """Resume a run that was interrupted or killed, that failed, or that could not be published.
 
-    The run's stored request is executed again under the same run id. Its relative paths are still relative to the
+    The run's stored request is executed again under the same run id. Relative paths in it are resolved against the
     folder in which the run was started. Finished chunks that are still staged are not scored again, and published rows
     are not published again. Runs on the driver.
 

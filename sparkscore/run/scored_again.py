@@ -41,8 +41,8 @@ def family_locked(runs: Path, first: str | None) -> Iterator[None]:
 
     Args:
         runs: the runs folder.
-        first: id of the run in which the items first failed. If None, because the run scores a whole input, no lock is
-            held.
+        first: id of the run in which the items first failed, or None if the run scores a whole input. Without an id, no
+            lock is held.
 
     Raises:
         ConfigError: another driver is working on the first run, or on a run that scores its failed items again.

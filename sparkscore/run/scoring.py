@@ -108,8 +108,8 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
         the model's inputs, each with its columns, or None if there is a script or no signature.
 
     Raises:
-        SignatureMismatchError: the input does not fit the model; or no failed row is tolerated, and a column is known
-            to have a NULL that the model does not accept.
+        SignatureMismatchError: the input does not fit the model; or failed rows are not tolerated, and a column is
+            known to contain a NULL that the model does not accept.
         SourceSchemaError: Arrow or Parquet cannot store the type of a column exactly.
         ConfigError: the input of an image model in an Azure deployment has files that Azure ML does not read as images.
     """
@@ -182,14 +182,14 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
 
 
 def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) -> ResultSpec:
-    """Return a copy of the result's specification, completed with facts about the input and the scorer.
+    """Return a copy of the result's specification with information about the input and the scorer added.
 
     ``columns`` is set to the number of input columns, and ``is_proven`` to whether the scorer is known to return one
     element for each item. For a model without a script, ``caller`` is set to the model's name, and ``is_per_item`` to
     True.
     """
     prepared = request.prepared
-    # An ONNX graph computes with whole columns, and Spark keeps the rows that a pyspark.ml model scores.
+    # An ONNX graph works on whole columns, and Spark keeps the rows that a pyspark.ml model scores.
     is_known = prepared.description is not None and prepared.description.model_format in {"onnx", "spark"}
     is_proven = is_known or (probe is not None and probe.is_proven)
     spec = replace(spec, columns=len(request.columns or ()), is_proven=is_proven)

@@ -58,7 +58,7 @@ def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) ->
         SinkError: the stage's file system is full.
         ConfigError: a Spark setting that affects the results has the wrong value and cannot be changed in this session.
     """
-    # If the items are files, the DataFrame only has numbers: one row and one partition for each work unit.
+    # If the items are files, the DataFrame contains only numbers: one row and one partition for each work unit.
     if rows is None:
         count = len(spec.units or ())
         if not count:

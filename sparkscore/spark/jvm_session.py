@@ -84,9 +84,8 @@ def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
         log = PipedLog(log_file)
     except OSError as error:
         raise _start_error(log_file, error.strerror or type(error).__name__) from error
-    # Scripts may print secrets, and Spark may log settings that it does not recognise as secrets. The redactor gets a
-    # method of the log, which also keeps the log object alive: its process runs as long as the JVM, and nobody waits
-    # for it.
+    # Scripts may print secrets, and Spark may log settings that it does not recognise as secrets. Registering the log's
+    # method also keeps the log object alive: its process runs as long as the JVM, and nobody waits for it.
     remember_secrets(settings)
     on_new_secrets(log.mask)
     try:
@@ -185,7 +184,7 @@ def _start_error(log_file: Path, cause: str) -> MissingDependencyError:
     if any(text in cause for text in NO_SPACE):
         step = f"Make room in '{tempfile.gettempdir()}'"
     elif "/.ivy2" in cause:
-        # Ivy's folder is in the home directory from /etc/passwd, not in the one from the variable HOME.
+        # Ivy uses the home directory from /etc/passwd, not the one from the HOME variable.
         step = "Set a writable folder for Ivy's files with --spark-conf spark.jars.ivy=DIR"
     return MissingDependencyError(
         code=ErrorCode.SPARK_START,

@@ -15,8 +15,8 @@ from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_pyspark, delta
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Dependencies of Delta that each Spark 4 has in its own folder of jars. Spark's class loader reads this folder first,
-# so copies from Maven would never be used. They are 73 of the 87 MB to download, and each start would copy them again.
+# Dependencies of Delta that every Spark 4 ships with. Spark's class loader prefers the shipped jars, so copies from
+# Maven would never be used. They are 73 of the 87 MB to download, and each start would copy them again.
 _IN_SPARK_ALREADY = (
     "com.fasterxml.jackson.core:*",
     "com.github.luben:zstd-jni",

@@ -100,8 +100,8 @@ PINNED_FOR_WRITING: Final[Mapping[str, str | None]] = MappingProxyType(
         # With Spark's default, other readers convert times to nanoseconds since 1970, which end in 2262.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.parquet.writeLegacyFormat": "false",
-        # A timestamp that partitions a Delta table is written in a folder's name without an offset. In a time zone with
-        # daylight saving time, one hour in autumn would be ambiguous.
+        # Delta writes the timestamp of a partition into a folder name without an offset. In a time zone with daylight
+        # saving time, one hour in autumn would be ambiguous.
         "spark.sql.session.timeZone": "UTC",
     }
 )
