@@ -37,7 +37,7 @@ class HandedOver:
 def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
     """Convert rows to a DataFrame like `to_pandas`, and return it together with its original values.
 
-    The original values show later whether the user's code has reordered the DataFrame's rows.
+    The original values are used later to detect whether the user's code has reordered the DataFrame's rows.
 
     Raises:
         SourceSchemaError: a column cannot be converted; `to_pandas` lists the reasons.

@@ -169,9 +169,9 @@ class MlflowScorer:
     def _conform(self, returned: Any) -> object:
         """Convert the model's return value to the form described in the signature.
 
-        If the signature has a single output, a nameless tensor with several dimensions, a DataFrame is converted to a
-        matrix. Some flavors return a DataFrame without column names in this case. Any other value is converted by
-        `plain_output`.
+        A DataFrame is converted to a matrix if the signature's only output is an unnamed tensor with several
+        dimensions, because some flavors return a DataFrame without column names in this case. Any other value is
+        converted by `plain_output`.
         """
         outputs = self._model.metadata.get_output_schema()
         if isinstance(returned, pd.DataFrame) and outputs is not None and outputs.is_tensor_spec():
@@ -232,7 +232,7 @@ class MlflowScorer:
     def _tensors(self, tensors: dict[str | None, Any]) -> Any:
         """Convert tensors to the types in the signature, and return the argument for the model's ``predict``.
 
-        If the signature has no names, the argument is the only tensor. Otherwise, it is a dictionary of tensors by
+        If the signature has no names, the argument is the tensor itself. Otherwise, it is a dictionary of tensors by
         name.
         """
         specs = {spec.name: spec for spec in self._model.metadata.get_input_schema().inputs}
