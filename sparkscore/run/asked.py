@@ -122,8 +122,8 @@ class UncheckedRequest:
 def new_request(deployment: str | Path | None, options: RunOptions) -> UncheckedRequest:
     """Return the request for a new run.
 
-    If ``only_failed`` is given without a deployment or a model, everything else is taken from the stored request of the
-    run that it names, unless it is given as an option.
+    If ``only_failed`` is given without a deployment or a model, the request is completed from the stored request of the
+    run that ``only_failed`` names.
 
     Raises:
         RunNotFoundError: the earlier run's stored request is needed, but it is missing or damaged.
@@ -164,7 +164,7 @@ def stored_request(runs: Path, run_id: str) -> UncheckedRequest:
 
 
 def _request_for_failed(now: UncheckedRequest, before: UncheckedRequest) -> UncheckedRequest:
-    """Return the request for a run with ``only_failed``, completed from an earlier run's stored request.
+    """Complete the request for a run with ``only_failed`` from an earlier run's stored request.
 
     The deployment file, the base folder and the MLflow stores are those of the stored request. Its settings apply as
     well, except for the input's location and format and the output's mode. Settings of the new request take precedence.

@@ -120,8 +120,8 @@ def _end_dead(runs: Path, record: RunRecord, *, is_dry: bool) -> bool | None:
 
     Returns:
         True if the state was set to ABORT, or would have been without `is_dry`. False if the driver died after it began
-        to publish, in which case the state is not changed. None if the driver did not die, or if another driver is
-        resuming the run.
+        to publish; the state is then not changed. None if the driver did not die, or if another driver is resuming the
+        run.
     """
     folder = open_run(runs, record.run_id)
     if record.state != RUNNING or folder.is_claimed():

@@ -109,7 +109,7 @@ def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path 
     """Remove the staged rows of an unpublished run, and set its state to ABORT. Runs on the driver.
 
     Spark is needed only if publishing began but is not recorded as completed. In that case, the result table and the
-    quarantine table are checked, and the run is not discarded if one of them contains its rows.
+    quarantine table are checked, and the run is not discarded if either contains rows of the run.
 
     Args:
         run_id: id of the run.

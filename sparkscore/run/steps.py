@@ -123,7 +123,7 @@ def begin(active: ActiveRun) -> None:
 
 
 def open_input(spark: SparkSession, prepared: PreparedRun) -> Source:
-    """Open the input with its content fixed: a list of files, a version of a table, or failed items.
+    """Open the input and pin its content: a list of files, a version of a table, or failed items.
 
     Failed items are read from the quarantine of the run given by ``only_failed``.
 
