@@ -56,8 +56,8 @@ class Sink(Protocol):
         """Check, before scoring, that the mode allows the run to write to the output in its current state.
 
         Args:
-            is_retried: whether an earlier execution of this run began to create the table, so that files at the output
-                may be from this run.
+            is_retried: whether an earlier execution of this run began to create the table. Files at the output may then
+                be from this run.
 
         Raises:
             SinkConflictError: the output has rows with this run id, or contains files or a table that the mode does not
@@ -141,7 +141,7 @@ class Sink(Protocol):
         """Return whether the output still contains the version that this run published."""
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
-        """Return whether the published and the staged rows are equal in the given columns, in any order."""
+        """Return whether the published and staged rows have the same values in the given columns, in any order."""
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
         """Return this run's staged rows as a DataFrame."""

@@ -61,13 +61,12 @@ def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
         if is_stage(stage) and not is_held(lock) and not is_held_in(stage):
             yield Removed(stage, remove_stage_folder(stage, is_dry=True).size_bytes)
         return
-    # A running run holds the lock. If a run is resumed at this moment, it raises an error and does not wait for the
-    # lock.
+    # A running run holds the lock. A run that is resumed at this moment raises an error instead of waiting for it.
     with suppress(ConfigError), RunLock(lock, name):
         remove_litter(lock)
         if is_stage(stage) and not is_held_in(stage):
             removal = remove_stage_folder(stage)
-            if removal.left or not is_stage(stage):  # else a file could not be removed, which is logged
+            if removal.left or not is_stage(stage):  # otherwise, a file could not be removed, which is logged
                 yield Removed(stage, removal.size_bytes)
         elif holder.name == STAGE_FOLDER:
             drop_empty(stage)

@@ -37,7 +37,7 @@ from sparkscore.stage import RunStage, StagedFile
 
 _LOG = "_delta_log"
 _MODES = {"append": "append", "overwrite": "overwrite", "error": "error"}
-# Errors of conflicts that a retry can resolve. Source: https://docs.delta.io/latest/concurrency-control.html.
+# Conflict errors that a retry can resolve. Source: https://docs.delta.io/latest/concurrency-control.html.
 _CURED_BY_A_RETRY = re.compile(
     "DELTA_(PROTOCOL_CHANGED|METADATA_CHANGED|CONCURRENT_WRITE|CONCURRENT_APPEND|PATH_EXISTS)"
     "|(ProtocolChanged|MetadataChanged|ConcurrentWrite|ConcurrentAppend)Exception"
@@ -86,8 +86,7 @@ class DeltaSink:
         """
         _refuse_names(schema, origins)
         refuse_binary_partitions(self._target, schema)
-        # The settings are pinned for a new table as well, so that a setting that cannot be changed is reported before
-        # anything is scored.
+        # Settings are pinned for a new table as well, to report a setting that cannot be changed before scoring.
         with pinned_settings(self._spark, for_writing=True):
             if not self._exists():
                 return
@@ -144,7 +143,7 @@ class DeltaSink:
 
         Without a ``_delta_log`` folder, these are all of its files and folders.
         """
-        # If there is a log folder without a commit, another run may be making the first commit at this moment.
+        # If there is a log folder without commits, another run may just be making the first commit.
         entries = self._target.entries()
         return [name for name in entries if not _is_of_delta(name)] if _LOG in entries else entries
 
@@ -155,8 +154,8 @@ class DeltaSink:
         conflict with another process's commit, publishing may be retried up to four times.
         """
         for tries_left in reversed(range(_TRIES)):
-            # This comes before the checks: if there is no table now, the commit must create one, and must not write to
-            # a table that another process creates in the meantime.
+            # This comes before the checks: if there is no table now, the commit must create one, instead of writing to a
+            # table that another process creates during the checks.
             is_first = not self._exists()
             self.check_again(staged.schema)
             if is_first:
@@ -166,7 +165,7 @@ class DeltaSink:
                     self._writer(staged, is_first=is_first).save(str(self._target.path))
                 break
             except SPARK_ERRORS as error:
-                # The commit may have succeeded although Spark raised an error, so the table's history is checked.
+                # The commit may have succeeded even though Spark raised an error, so check the table's history.
                 if self.landed(staged.schema) is not None:
                     break
                 if not tries_left or not self._is_cured_by_a_retry(error, is_first=is_first):
@@ -203,7 +202,7 @@ class DeltaSink:
         return table.load(str(self._target.path)).where(column(self._target.run_id_column) == self._target.run_id)
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
-        """Return whether the published and the staged rows are equal in the given columns, in any order."""
+        """Return whether the published and staged rows have the same values in the given columns, in any order."""
         with pinned_settings(self._spark):
             there, ours = (rows.select(*columns) for rows in (self.read(published), self.read_staged(staged)))
             return bool(there.exceptAll(ours).isEmpty() and ours.exceptAll(there).isEmpty())
@@ -272,7 +271,7 @@ class DeltaSink:
         )
 
     def _proof(self, staged: StagedResult) -> Published:
-        """Check the row count of this run's commit, and return the commit's version and row count.
+        """Check the row count of this run's commit and return the commit's version and row count.
 
         If the history has no row count for the commit, the number of staged rows is returned.
 

@@ -52,7 +52,7 @@ def _newest_first(file: Path) -> tuple[int, bool]:
 
 def _in_commit(file: Path) -> Mapping[str, Any] | None:
     with file.open(encoding="utf-8") as lines:
-        # Each line is a JSON object with one action. The name of the action is at its beginning.
+        # Each line is a JSON object with one action, beginning with the action's name.
         found = [json.loads(line)[_METADATA] for line in lines if _METADATA in line[:_DIGITS]]
     return found[-1] if found else None
 

@@ -1,4 +1,4 @@
-"""Check the rules of a Delta table before a run commits to it, so that they do not make the commit fail (driver)."""
+"""Check the rules of a Delta table before a run commits to it, to keep the commit from failing (driver)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sparkscore.sinks.target import Target, check_same_partitioning
 from sparkscore.spark.jvm_delta import supported_features
 from sparkscore.spark.schema import quoted
 
-# The last version of the writer's protocol. Newer requirements are table features. Source: delta-io/delta, PROTOCOL.md.
+# The last writer protocol version. Newer requirements are table features. Source: delta-io/delta, PROTOCOL.md.
 _LAST_WRITER_VERSION = 7
 
 

@@ -57,7 +57,7 @@ from sparkscore.stage.store import writing
 from sparkscore.stage.surroundings import open_common, open_store
 from sparkscore.stage.writer import unescape_path
 
-# Types whose values are written into names of folders, and which every reader converts back to the same values.
+# Types whose values every reader can convert back from folder names.
 _PARTITION_TYPES = (StringType, IntegralType, BooleanType, DateType)
 
 
@@ -264,7 +264,7 @@ class ParquetSink:
                 check_turn()
                 self._replaced = self._show(gathered, folder)
         except OSError as error:
-            # A store may lose the answer to a successful rename. Then the run's folder exists and has this run's files.
+            # A store may lose the response to a successful rename. The run's folder then exists and has this run's files.
             if stage.find(gathered.name) is not None or not self._run_folder.is_dir():
                 raise SinkError(
                     code=ErrorCode.PUBLISH_FAILED,
@@ -276,7 +276,7 @@ class ParquetSink:
         return self._proof(staged)
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
-        """Return whether the published and the staged rows are equal in the given columns, in any order."""
+        """Return whether the published and staged rows have the same values in the given columns, in any order."""
         del published  # the run has one folder
         there = _count_rows(self._run_folder.rglob("*.parquet"), columns)
         return there == _count_rows((staged.folder / file.path for file in staged.files), columns)
@@ -300,7 +300,7 @@ class ParquetSink:
 
     def read(self, published: Published) -> DataFrame:
         """Return this run's rows as a DataFrame, with the types that the run published."""
-        # Without these types, Spark could read partition columns as different types.
+        # Without a schema, Spark could infer different types for partition columns.
         reader = read_from(self._spark, "parquet", {"basePath": str(self._target.path)}).schema(published.schema)
         return reader.load(spark_path(self._run_folder))
 
@@ -338,7 +338,7 @@ class ParquetSink:
             ) from error
 
     def _proof(self, staged: StagedResult) -> Published:
-        """Check the row count of the published folder, and return the folder's name and row count.
+        """Check the row count of the published folder and return the folder's name and row count.
 
         Raises:
             SinkError: the row count differs from the number of staged rows.

@@ -1,4 +1,4 @@
-"""Recognize a stage's folder, and remove the files in it that sparkscore created (driver)."""
+"""Recognize a stage's folder and remove the files in it that sparkscore created (driver)."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def drop_empty(folder: Path) -> None:
 
 
 def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
-    """Remove a stage's files, and return which were removed and which were kept.
+    """Remove a stage's files and return which were removed and which were kept.
 
     Files that sparkscore did not create are kept, and a warning lists them.
 
     If a file cannot be listed or removed, a warning is logged instead of raising an error. The result may then be
-    empty. The stage keeps its marker file, so that `is_stage` still returns True.
+    empty, and the stage keeps its marker file.
 
     Args:
         stage: the stage's folder. If it is not a stage, or has a different format, its files are kept without a
@@ -69,7 +69,7 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     try:
         removal = _remove(stage, is_dry=is_dry)
     except OSError as error:
-        # The run has ended already, so this is no error. Files that cannot be listed or removed stay for 'clean'.
+        # The run has already ended, so this is not an error. Files that cannot be listed or removed are left for 'clean'.
         _warn_of_rest(stage, error.strerror or type(error).__name__)
         return Removal()
     if removal.left and not is_dry:
@@ -85,10 +85,10 @@ def _remove(stage: Path, *, is_dry: bool) -> Removal:
     removal = clear(store, lambda name: name != MARKER and known(name), is_dry=is_dry)
     removal.left = [path for path in removal.left if path != stage / MARKER]
     if not is_dry and not removal.left:
-        with suppress(OSError):  # the file may be removed although the store reports an error
+        with suppress(OSError):  # the file may have been removed even though the store reports an error
             store.delete(MARKER)
         if not store.drop() and store.find() is not None:
-            # The store did not list or remove all files. The stage stays marked for 'clean'.
+            # The store did not list or remove all files. The stage keeps its marker for 'clean'.
             store.touch(MARKER)
             _warn_of_rest(stage, "the folder is not empty")
     return removal

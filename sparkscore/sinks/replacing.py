@@ -28,7 +28,7 @@ from sparkscore.stage.surroundings import open_store
 
 logger = logging.getLogger("sparkscore")
 
-#: A sentence for error messages: the old rows of a table may not be visible.
+#: A sentence for error messages when a table's old rows may not be visible.
 MOVED_ROWS: Final = "Its rows are there or in its folder '_replaced_by_…'."
 _JOURNAL: Final = "_journal.json"
 _EARLIER_LITTER: Final = re.compile(r"\._journal\.json\.[0-9]+")
@@ -121,7 +121,7 @@ def replace_entries(target: Path, entries: list[str], shown: Path, lock: Path, s
         for name in entries:
             store.rename(name, f"{aside}/{name}")
         show()
-    # Interrupts are caught too, because readers must see the old rows again.
+    # Interrupts are caught as well, because readers must see the old rows again.
     except BaseException:
         _settle(store, aside)
         raise
@@ -261,7 +261,7 @@ def _settle(store: Store, aside: str) -> Path | None:
 
 
 def _remove_run(store: Store, folder: str) -> None:
-    """Remove a run's files, as given in its folder's list, and then the folder if it is empty.
+    """Remove the files that a run listed in its folder, and then the folder if it is empty.
 
     Files whose sizes differ from the list are kept. If there is no list, nothing is removed.
 

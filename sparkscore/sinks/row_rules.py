@@ -16,7 +16,7 @@ from sparkscore.spark.schema import quoted
 
 _CHECKS: Final = "delta.constraints."
 _LENGTH: Final = re.compile(r"(?:var)?char\((\d+)\)")
-# Source: names of column properties in Delta's code; its protocol describes all but the last.
+# Source: Delta's code. Its protocol describes all of these column properties but the last.
 _GENERATED, _INVARIANT, _KIND = "delta.generationExpression", "delta.invariants", "__CHAR_VARCHAR_TYPE_STRING"
 
 
@@ -79,7 +79,7 @@ def is_valid(rows: DataFrame, rule: RowRule) -> bool:
 
 
 def is_identity_without_values(column: Mapping[str, Any]) -> bool:
-    """Return whether a column is ``GENERATED ALWAYS AS IDENTITY``, so that only Delta may write its values."""
+    """Return whether a column is ``GENERATED ALWAYS AS IDENTITY``, which means that only Delta may write its values."""
     return column["metadata"].get("delta.identity.allowExplicitInsert") is False
 
 

@@ -1,4 +1,4 @@
-"""Create, reopen and release a stage: the folder of a run's files until they are published (driver)."""
+"""Create, reopen and release a stage, the folder that holds a run's files until they are published (driver)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Stage(StageFolder):
 
     Attributes:
         is_kept: whether to keep the stage when the run ends, because its rows are still to be published or discarded.
-        is_taken_up: whether an earlier execution of the run created the stage, so that it may contain chunks.
+        is_taken_up: whether an earlier execution of the run created the stage, which may then already contain chunks.
     """
 
     def __init__(self, path: Path, lock: RunLock, *, is_taken_up: bool) -> None:
@@ -96,7 +96,7 @@ def staged_in(
                 if is_moved:
                     _refuse_other_file_system(stage, target.path)
                 yield opened
-            # Interrupts are caught too, and raised again: whether the stage is kept depends on the error.
+            # Interrupts are caught and re-raised as well: whether the stage is kept depends on the error.
             except BaseException as error:
                 if not lock.is_ours():
                     _remove_unless_in_use(stage)
@@ -142,7 +142,7 @@ def first_commit_began(stage: RunStage, target: Target) -> bool:
 
 
 def _named(path: Path) -> bytes:
-    # File names may have bytes that are not UTF-8.
+    # File names may contain bytes that are not valid UTF-8.
     return str(path.absolute()).encode(errors="backslashreplace")
 
 
@@ -177,7 +177,7 @@ def _mark_if_made_again(stage: Path) -> None:
     A stage has no marker if tasks still wrote to it after another driver removed it. No marker is added if the folder
     contains files that sparkscore did not create.
     """
-    # Tasks of this driver may have written into the stage after another driver removed it.
+    # This driver's tasks may have written to the stage after another driver removed it.
     store = open_store(stage)
     is_there = store.find() is not None and not is_stage(stage)
     if is_there and not clear(store, known_in(store), is_dry=True).left:
@@ -195,7 +195,7 @@ def remove_holders(holder: Path, *made_by_us: Path) -> None:
     """
     for folder in (holder, *made_by_us):
         if folder in made_by_us or folder.name == STAGE_FOLDER:
-            # A folder that another run uses is not empty, so it stays.
+            # A folder that another run uses is not empty, so it is kept.
             open_store(folder).drop()
 
 
@@ -261,7 +261,7 @@ def is_held_in(stage: Path) -> bool:
     False if the stage has neither that file nor the path of the run's folder.
 
     If the stage has a different format, or if the runs folder does not exist, for example because it is on another
-    host, it is unknown whether the run is held. In that case, return True, so that no rows are lost.
+    host, it is unknown whether the run is held. To avoid losing rows, True is returned.
     """
     if is_other_format(found := format_of(stage)):
         logger.warning(
@@ -272,7 +272,7 @@ def is_held_in(stage: Path) -> bool:
             FORMAT,
         )
         return True
-    if open_store(stage).find(HELD) is not None:  # an earlier version of sparkscore noted it here
+    if open_store(stage).find(HELD) is not None:  # written by an earlier version of sparkscore
         return True
     folder = noted_run_folder(stage)
     if folder is None:

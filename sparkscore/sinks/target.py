@@ -17,7 +17,7 @@ from sparkscore.stage import RunStage, StagedFile
 from sparkscore.stage.layout import STAGE_FOLDER
 from sparkscore.worker.result import LINEAGE_SCHEMA
 
-#: Prefix of the name of the folder for the old files that a run replaces.
+#: Name prefix of the folder for old files that a run replaces.
 ASIDE = "_replaced_by_"
 
 

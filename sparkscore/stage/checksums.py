@@ -48,7 +48,7 @@ class HashingFile:
         return self._digest.hexdigest()
 
     def write(self, content: Any) -> int:
-        """Write all bytes of the content, and return their number."""
+        """Write all bytes of the content and return their number."""
         self._digest.update(content)
         self._writer.write(content)
         self.size_bytes += len(content)

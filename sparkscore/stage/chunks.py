@@ -79,7 +79,7 @@ def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport
         first: number of the chunk's first mini-batch within its work unit.
 
     Raises:
-        SinkError: the chunk file was modified. It is removed, so that the next call returns an empty list.
+        SinkError: the chunk file was modified. It is removed, and the next call returns an empty list.
     """
     store, name = open_store(stage_folder), layout.chunk(unit, first)
     if store.find(name) is None:
@@ -110,7 +110,7 @@ def _names(store: Store) -> dict[str, re.Match[str]]:
 
 
 def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
-    """Remove the chunk files that list any of the given data files, so that these chunks are scored again (driver).
+    """Remove the chunk files that list any of the given data files, to have these chunks scored again (driver).
 
     Chunk files that were modified are removed as well. Data files are kept.
 
@@ -128,7 +128,7 @@ def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
 
 
 def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
-    """Remove a chunk file, if it exists, so that the chunk's mini-batches are scored again. Data files are kept.
+    """Remove a chunk file, if it exists, to have the chunk scored again. Data files are kept.
 
     Args:
         stage_folder: path of the run's stage.

@@ -30,7 +30,7 @@ def copy_once(original: Path, stage: Path, folder: str) -> Path:
     """
     store, name = open_store(stage), f"{folder}/{original.name}"
     if store.find(name) is None:
-        # A process that was killed while it copied the files may have left a part of the copy.
+        # A process that was killed while copying may have left an incomplete copy.
         clear(store, _begun_in(copied_files(store, folder)), folder)
         files = [""]
         if original.is_dir():

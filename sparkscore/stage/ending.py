@@ -17,7 +17,7 @@ class Ending(StrEnum):
     REFUSED = "the request, the scorer or the items are wrong, or too many items failed"
 
 
-#: Endings after which the run may succeed if it is resumed, although nobody changes the request.
+#: Endings after which a run may succeed when it is resumed with the same request.
 _MAY_PASS: Final = frozenset({Ending.INTERRUPTED, Ending.NOT_WRITTEN, Ending.MACHINES})
 
 

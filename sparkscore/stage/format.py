@@ -1,7 +1,7 @@
 """The format number of a run's stage, plan and manifest (driver and worker).
 
-A version of sparkscore that changes the format of these files increases the number. Files with a different number are
-rejected by `refuse_other_format`, so that they are not misread. Files without a number have the first format.
+A version of sparkscore that changes the format of these files increases the number. `refuse_other_format` rejects files
+with a different number, because they might be misread. Files without a number have the first format.
 """
 
 from __future__ import annotations

@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 #: Folder in an output that contains stages and their locks, unless ``output.stage`` names a different folder.
 STAGE_FOLDER: Final = "_sparkscore"
-#: Suffix of the name of a stage's lock, which is a file next to the stage.
+#: Suffix of the name of a stage's lock file, which is next to the stage.
 LOCK_ENDING: Final = ".lock"
-#: Lock of an output while a run publishes its rows. Its name cannot be that of a run's lock, because run ids begin
-#: with a letter.
+#: Lock of an output while a run publishes to it. A run's lock cannot have this name, because run ids begin with a
+#: letter.
 TARGET_LOCK: Final = f"_target{LOCK_ENDING}"
-#: File that marks a folder as a stage that sparkscore made. A folder without it belongs to the user.
+#: File that marks a folder as a stage created by sparkscore. Folders without it belong to the user.
 MARKER: Final = ".sparkscore-stage"
 IDENTITY: Final = "identity"
-#: File with the path of the run's folder. The record in that folder says whether the run is held.
+#: File with the path of the run's folder, whose record says whether the run is held.
 RUN: Final = "run"
-#: File in the stage of a held run, which only earlier versions of sparkscore wrote.
+#: File in a held run's stage, written only by earlier versions of sparkscore.
 HELD: Final = "held"
-#: Prefix of the name of a file which says that the run creates a table that did not exist.
+#: Name prefix of the file that says that the run creates a new table.
 FIRST_COMMIT: Final = "first-commit-"
 PLAN: Final = "plan.parquet"
 PROBE: Final = "probe"
-#: File that says which columns have a NULL.
+#: File that says which columns contain a NULL.
 NULLS: Final = "nulls"
 STOP: Final = "stop"
 CHUNKS: Final = "done"
@@ -42,18 +42,18 @@ ATTEMPTS: Final = "attempts"
 QUARANTINE: Final = "quarantine"
 MODELS: Final = "models"
 ARCHIVES: Final = "python"
-#: Prefix of the names of folders into which scripts are unpacked. The rest of the name is random.
+#: Name prefix of folders for unpacked scripts. The rest of the name is random.
 SCRIPTS: Final = "sparkscore-script-"
-#: Prefix of the name of a folder in which the files for a Parquet output are gathered before they are published.
+#: Name prefix of the folder in which the files for a Parquet output are gathered before they are published.
 PUBLISHED: Final = "published-"
-#: File with the list of the Parquet files in the folder that a run publishes to a Parquet output.
+#: File that lists the Parquet files in the folder that a run publishes to a Parquet output.
 FILES: Final = "_sparkscore.json"
-#: File with the list of the files that were copied into a folder. It is needed because the user chose their names.
+#: File that lists the files copied into a folder. It is needed because the user chose their names.
 COPIED: Final = ".copied-files"
-#: Name of a copy that is not complete yet.
+#: Name of an incomplete copy.
 UNFINISHED: Final = ".unfinished"
 
-#: File that is published if a result has no rows and no partition columns, so that readers find its columns.
+#: File that is published for a result without rows or partition columns, so that readers can see its columns.
 EMPTY_PART: Final = "part-00000-empty.parquet"
 
 _HEX = "[0-9a-f]{32}"
@@ -136,7 +136,7 @@ BESIDE: Final = (
     Named(TARGET_LOCK, re.escape(TARGET_LOCK), "the lock of the output while a run publishes (Parquet)", "driver"),
 )
 
-# Earlier versions named their unfinished files in several ways.
+# Names of unfinished files in earlier versions.
 _OF_EARLIER_VERSIONS = (
     rf"\.({IDENTITY}|{RUN})\.[0-9]+|\.{FIRST_COMMIT}[a-z]+\.[0-9]+|plan\.unfinished|(probe|nulls)\.unfinished"
 )

@@ -52,7 +52,7 @@ class UnfinishedFile:
         self._descriptor: int | None = store._create_below_root(self._unfinished, mode)  # noqa: SLF001 - a part of the store
 
     def write(self, content: Any) -> int:
-        """Add bytes to the buffer, and return their number. A full buffer is written to the temporary file."""
+        """Add bytes to the buffer and return their number. A full buffer is written to the temporary file."""
         self._buffer += content
         self._written += len(content)
         if len(self._buffer) >= _BUFFER_BYTES:
@@ -70,7 +70,7 @@ class UnfinishedFile:
         return self._written
 
     def close(self) -> None:
-        """Write the buffered bytes, and call `show` to give the file its final name. Do nothing if the file is closed.
+        """Write the buffered bytes and call `show` to give the file its final name. Do nothing if the file is closed.
 
         Errors raised by `show` are propagated. After an `OSError`, the temporary file is removed if possible. After any
         other error, it is kept until the caller calls `abandon`.
@@ -91,7 +91,7 @@ class UnfinishedFile:
             self.closed = True
 
     def abandon(self) -> None:
-        """Close the file, and remove the temporary file if it still exists. A file with its final name is kept.
+        """Close the file and remove the temporary file if it still exists. A file with its final name is kept.
 
         Any `OSError` is ignored.
         """
@@ -119,8 +119,8 @@ class UnfinishedFile:
 class EmptyFile:
     """An empty file that can be told apart from a later file at its path: implements `sparkscore.stage.store.Mark`.
 
-    `is_there` recognizes the file by its inode number. The file stays open until `close`, so that its inode number is
-    not reused.
+    `is_there` recognizes the file by its inode number. The file stays open until `close`, which keeps its inode number
+    from being reused.
 
     Attributes:
         store: the file's store.

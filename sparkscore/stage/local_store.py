@@ -1,7 +1,7 @@
 """A store whose objects are files on a disk that all of a run's processes can access (driver and worker).
 
-Files with content are written under a temporary name and then renamed or linked to their final name, so that readers
-never see an incomplete file. Files are removed and replaced with the functions of `sparkscore.removal`.
+To keep readers from seeing incomplete files, files with content are written under a temporary name and then renamed or
+linked to their final name. Files are removed and replaced with the functions of `sparkscore.removal`.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class LocalStore:
         try:
             self._do_link(written, path)
         except OSError as error:
-            # A network file system may report an error for a link that was made. Then both names have the same file.
+            # A network file system may report an error although it created the link. Both names then refer to one file.
             with suppress(OSError):
                 if os.path.samestat(written.lstat(), path.lstat()):
                     return True

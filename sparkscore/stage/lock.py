@@ -23,17 +23,17 @@ from sparkscore.stage.surroundings import here, open_store
 
 #: Seconds between two heartbeats.
 BEAT_S: Final = 2.0
-#: Seconds without a heartbeat after which a driver whose process cannot be seen, as on another host, counts as dead.
+#: Seconds without a heartbeat after which a driver counts as dead if its process cannot be seen, as on another host.
 DEAD_AFTER_S: Final = 30.0
 
 
-# Suffix of the temporary files that drivers of earlier versions made next to a lock.
+# Suffix of temporary files that drivers of earlier versions created next to a lock.
 _EARLIER_LITTER: Final = re.compile(r"\.(clock-)?[0-9a-f]{32}")
 _BEGIN: Final = b'{"token": "'
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
-# Tokens of the locks that this process holds. A lock file that names this process as its holder, but whose token is not
-# in this set, was left by a run that has ended and could not remove the file. The set is module state, because a lock
-# file names a process.
+# Tokens of the locks that this process holds. If a lock file names this process as its holder, but its token is not in
+# this set, it was left behind by a run that ended and could not remove it. The set is module state, because a lock file
+# names a process.
 _held_here: set[str] = set()
 
 
@@ -41,7 +41,7 @@ class RunLock:
     """A lock file with a heartbeat: the driver that holds the lock touches the file every two seconds.
 
     The file is created only if it does not exist, so only one of several drivers gets the lock. If the holder is dead,
-    another driver can replace the lock; again, only one of several drivers succeeds. Whether the holder is alive is
+    another driver can replace the lock. If several drivers try, only one succeeds. Whether the holder is alive is
     decided as follows:
 
     - If this process can see the holder's process (same host, boot and PID namespace), the holder is alive as long as
@@ -99,7 +99,7 @@ class RunLock:
         if self._thread is not None:
             self._thread.join()
         _held_here.discard(self._token)
-        # A lock file that cannot be removed does no harm: other drivers treat it as that of a driver that died.
+        # A lock file that cannot be removed does no harm: other drivers treat it as a dead driver's.
         with suppress(OSError):
             if self.is_ours():
                 self._store.delete(self._name)
@@ -134,7 +134,7 @@ class RunLock:
         try:
             return self._store.put_new(self._name, self._content())
         except FileNotFoundError:
-            # Another run may have removed the empty folder of the stages in the meantime.
+            # Another run may have just removed the empty folder for stages.
             return False
         except OSError as error:
             if not self._may_be_empty(error):
@@ -143,7 +143,7 @@ class RunLock:
             return self._mark is not None
 
     def _take_from_the_dead(self) -> bool:
-        """Replace the lock of a dead driver, and return whether this call replaced it.
+        """Replace the lock of a dead driver and return whether this call replaced it.
 
         If the result is False, the caller must try again: the lock has changed or vanished in the meantime, or the disk
         is too full to write the new lock's content.
@@ -168,7 +168,7 @@ class RunLock:
         try:
             return self._store.put_if_match(self._name, self._content(), found.entry.version)
         except FileNotFoundError:
-            return False  # another driver released its lock, and removed the temporary files next to it
+            return False  # another driver released its lock and removed the temporary files next to it
         except OSError as error:
             if not self._may_be_empty(error):
                 raise
@@ -249,7 +249,7 @@ def is_held(path: Path) -> bool:
     set back, the call can take `DEAD_AFTER_S` seconds.
 
     Args:
-        path: path of the lock file, which is not checked to be a lock.
+        path: path of the lock file. Whether it really is a lock is not checked.
     """
     store, name = open_store(path.parent), path.name
     found, age = _Found.at(store, name), store.age(name)
@@ -298,7 +298,7 @@ def _not_a_lock(path: Path, run_id: str) -> ConfigError:
 
 
 def run_of_litter(name: str, ending: str) -> str | None:
-    """Return the run id from the name of a lock's temporary file, or None if it is not such a name.
+    """Return the run id from the name of a lock's temporary file, or None for any other file.
 
     A driver creates temporary files next to a lock while writing or checking it. They are left behind if the driver
     dies.
@@ -333,7 +333,7 @@ def _is_alive(store: Store, name: str, found: _Found, age: float) -> bool:
     holder = found.holder
     if _is_visible(holder):
         if holder["pid"] == here().process().pid and holder.get("token") not in _held_here:
-            # A run in this process ended and could not remove its lock.
+            # A run in this process ended without being able to remove its lock.
             return False
         return here().began(int(holder["pid"])) == str(holder["began"])
     return age <= DEAD_AFTER_S if age >= -BEAT_S else _beats(store, name, found)
@@ -362,7 +362,7 @@ def _beats(store: Store, name: str, found: _Found) -> bool:
     first, end = found.entry and found.entry.version, time.monotonic() + DEAD_AFTER_S
     while time.monotonic() < end:
         time.sleep(BEAT_S / 4)
-        # Reading the file makes a network file system fetch its times again.
+        # Reading the file makes a network file system refresh its timestamps.
         now = _Found.at(store, name)
         if now.holder.get("token") != found.holder.get("token") or (now.entry and now.entry.version) != first:
             return True

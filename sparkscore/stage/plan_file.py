@@ -1,6 +1,6 @@
 """Write and read the plan file, which lists the files of each mini-batch and work unit (driver and worker).
 
-The plan is a Parquet file in the stage with one row group per work unit, so that a task reads only its own rows.
+The plan is a Parquet file in the stage. It has one row group per work unit, so a task reads only its own rows.
 """
 
 from __future__ import annotations

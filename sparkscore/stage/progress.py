@@ -72,7 +72,7 @@ class ProgressFile:
             self._write()
 
     def _write(self) -> None:
-        # A mini-batch that was scored must not fail because the progress file cannot be written.
+        # A scored mini-batch must not fail because the progress file cannot be written.
         with suppress(OSError):
             done = [self._items, self._failed, self._failed_mini_batches]
             self._store.put(self._name, json.dumps(done).encode(), is_durable=False)

@@ -108,7 +108,7 @@ class MiniBatchReport:
     unseen: tuple[tuple[str, int], ...] = ()
 
 
-#: Arrow's type of a failure in a report.
+#: Arrow type of a failure in a report.
 FAILURE_TYPE = pa.struct(
     [
         ("code", pa.string()),

@@ -22,7 +22,7 @@ from sparkscore.stage.report import MiniBatchReport, StagedFile
 
 
 class Decision(StrEnum):
-    """A finding that a run stores in its stage, so that it stays the same when the run is resumed.
+    """A finding that a run stores in its stage to reuse it when the run is resumed.
 
     Attributes:
         PROBE: the result columns, as found by the probe.
@@ -47,7 +47,7 @@ class ChunkWriter(Protocol):
         """Add quarantine rows to the chunk: the failed items, with their reasons."""
 
     def finish(self) -> tuple[tuple[StagedFile, ...], tuple[StagedFile, ...]]:
-        """Write all added rows, and return the result files and the quarantine files."""
+        """Write all added rows and return the result files and the quarantine files."""
 
 
 class TaskProgress(Protocol):
@@ -118,7 +118,7 @@ class TaskStage(Protocol):
         """
 
     def forget_chunk(self, unit: int, first: int) -> None:
-        """Remove a chunk's stored reports, so that its mini-batches are scored again. The call can be repeated.
+        """Remove a chunk's stored reports, to have its mini-batches scored again. The call can be repeated.
 
         Args:
             unit: number of the work unit.
@@ -142,7 +142,7 @@ class TaskStage(Protocol):
 class RunStage(Protocol):
     """The part of a stage that the driver uses. A driver may change the stage only while holding the stage's lock.
 
-    A stage's contents survive a driver crash, so that the run can be resumed.
+    A stage survives a driver crash, so the run can be resumed.
     """
 
     @property
@@ -199,7 +199,7 @@ class RunStage(Protocol):
         """
 
     def keep_archive(self, archive: Path) -> Path:
-        """Copy a packed Python environment into the stage, and return the path of the copy.
+        """Copy a packed Python environment into the stage and return the path of the copy.
 
         If the stage already contains a file with that name, the file is kept and its path is returned. After a crash or
         an `OSError`, the copy is either complete or does not exist under its name.
@@ -224,7 +224,7 @@ class RunStage(Protocol):
         """Return the number of chunks whose reports are stored in the stage, without checking the reports."""
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the stored reports of each chunk that contains any of the given files, so that it is scored again.
+        """Remove the stored reports of each chunk that contains any of the given files, to have it scored again.
 
         Reports that were modified are removed as well. The call can be repeated.
 

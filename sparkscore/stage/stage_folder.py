@@ -83,7 +83,7 @@ class StageFolder:
         return copy_once(files, self.path, f"{layout.MODELS}/{sha256}")
 
     def keep_archive(self, archive: Path) -> Path:
-        """Copy a packed Python environment into the stage, and return the path of the copy.
+        """Copy a packed Python environment into the stage and return the path of the copy.
 
         If the stage already contains a file with that name, the file is kept and its path is returned.
         """
@@ -110,7 +110,7 @@ class StageFolder:
         return chunks.count_chunks(self.path)
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the chunk files that list any of the given data files, so that these chunks are scored again.
+        """Remove the chunk files that list any of the given data files, to have these chunks scored again.
 
         Chunk files that were modified are removed as well.
 
@@ -197,7 +197,7 @@ class TaskFolder:
         chunks.write_chunk(self.folder, unit, first, reports)
 
     def forget_chunk(self, unit: int, first: int) -> None:
-        """Remove a chunk file, so that the chunk's mini-batches are scored again.
+        """Remove a chunk file, to have the chunk scored again.
 
         Args:
             unit: number of the work unit.

@@ -57,10 +57,10 @@ class Writer(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether the writer is closed, so that nothing more can be written."""
+        """Whether the writer is closed."""
 
     def write(self, content: bytes) -> int:
-        """Write all bytes of the content, and return their number."""
+        """Write all bytes of the content and return their number."""
 
     def flush(self) -> None:
         """Write the buffered bytes to the store. Readers do not see the object yet."""
@@ -82,7 +82,7 @@ class Mark(Protocol):
         """Return whether the object is still in the store and has not been replaced."""
 
     def close(self) -> None:
-        """Close the mark. The object stays in the store."""
+        """Close the mark without removing the object."""
 
 
 class Store(Protocol):

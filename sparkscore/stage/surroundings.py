@@ -1,7 +1,7 @@
 """Open stores, generate random names and identify processes; tests can replace these functions (driver and worker).
 
 Other modules open stores with `open_store`, and get the other functions from `here`. A test can replace the functions
-for a block of code. Threads started in the block still use the usual functions.
+for a block of code. Threads started in that block still use the usual functions.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from sparkscore.stage.report import StagedFile
 from sparkscore.stage.store import Store
 from sparkscore.stage.surroundings import here, open_store
 
-#: The value that Spark's writers use for NULL in the path of a partition.
+#: The value that Spark writes for NULL in a partition's path.
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 # Source: Spark's ExternalCatalogUtils.escapePathName. All readers of Hive partitions undo the escaping.
 _ESCAPED = {chr(code) for code in (*range(0x01, 0x20), 0x7F)} | set("\"#%'*/:=?\\{[]^")

@@ -73,7 +73,7 @@ class Calls:
         return tries_of(self.reports)
 
     def _call(self, mini_batch: MiniBatch, *, is_part: bool = False) -> Outcome:
-        """Call the scorer once, and add a report of the call.
+        """Call the scorer once and add a report of the call.
 
         If the scorer's process has ended, the scorer is loaded first. If that fails, there is no call, and the outcome
         contains the load failure.
@@ -122,8 +122,8 @@ class Calls:
         parts = halving.score(whole)
         joined = _joined(parts, whole.mini_batch.item_count)
         if not joined.failed:
-            # No single item failed. The script may compute a value over the whole mini-batch, such as a mean, which is
-            # different in a part. So the whole mini-batch is tried once more.
+            # No single item failed. The script may compute a value over the whole mini-batch, for example a mean, which
+            # differs in a part. The whole mini-batch is therefore tried once more.
             again = self._call(whole.mini_batch)
             if again.failure is None:
                 self.reports[:-1] = [replace(call, scored=0) for call in self.reports[:-1]]

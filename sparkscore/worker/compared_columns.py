@@ -86,14 +86,14 @@ def _raw(pair: Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
     if pair.objects is not None:
         is_object = isinstance(now, np.ndarray) and now.dtype == object
         return (_addresses(pair.objects), _addresses(now)) if is_object else (None, None)
-    if isinstance(now, (DatetimeArray, TimedeltaArray)):  # the times in UTC, whatever the zone
+    if isinstance(now, (DatetimeArray, TimedeltaArray)):  # times in UTC, whatever the time zone
         code = "M8" if isinstance(now, DatetimeArray) else "m8"
         return _array_of(pair.was), pair.now.asi8.view(f"{code}[{now.unit}]")
     return (_array_of(pair.was), now) if isinstance(now, np.ndarray) and now.dtype.kind in "iufb" else (None, None)
 
 
 def _array_of(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    # The array of a single chunk may need no copy of the values.
+    # A single chunk can often be converted without copying its values.
     is_whole = column.num_chunks == 1
     array: npt.NDArray[Any] = column.chunk(0).to_numpy(zero_copy_only=False) if is_whole else column.to_numpy()
     return array

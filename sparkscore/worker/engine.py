@@ -130,7 +130,7 @@ class Engine(Protocol):
         """Whether the scorer is loaded. It becomes False when a call finds that the process that scores has ended."""
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch in one call, and return its result rows or a failure.
+        """Score one mini-batch in one call and return its result rows or a failure.
 
         The scorer must be loaded.
         """
@@ -186,7 +186,7 @@ class LocalEngine:
         return Loaded(warnings=(told, *warnings), models=models)
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch, and return its result rows or a failure.
+        """Score one mini-batch and return its result rows or a failure.
 
         Raises:
             RuntimeError: the scorer is not loaded.
@@ -220,7 +220,7 @@ class LocalEngine:
         return Probed(result.table.schema, result.is_frame, elements=result.elements, columns=self._columns)
 
     def close(self) -> None:
-        """Close the scorer, and restore the environment variables that `load` changed."""
+        """Close the scorer and restore the environment variables that `load` changed."""
         if self._scorer is not None:
             with Contained():
                 self._scorer.close()
@@ -282,7 +282,7 @@ def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:
         )
 
 
-# Exceptions that fail a mini-batch, and not the task. The user's code may also call sys.exit().
+# Exceptions that fail the mini-batch instead of the task. The user's code may also call sys.exit().
 _OF_THE_USERS_CODE = (ScorerFailedError, SparkscoreError, SystemExit, KeyboardInterrupt)
 
 

@@ -20,11 +20,11 @@ from sparkscore.worker.child.supervisor import BROKEN, ENDED, TIMEOUT
 from sparkscore.worker.rules import FailureRules
 
 WRONG_COUNT: Final = ErrorCode.OUTPUT_ROWS
-# After these failures, a mini-batch is not halved: its halves would probably end the process, too, and each end costs a
-# timeout or another load of the model.
+# After these failures, a mini-batch is not halved: its halves would probably end the process as well, and each time
+# costs a timeout or another load of the model.
 PROCESS_IS_GONE: Final = frozenset({TIMEOUT, ENDED, BROKEN})
-# After these failures, a mini-batch is not halved either, because parts may hide them: a part with one row is always in
-# the right order.
+# After these failures, a mini-batch is not halved either, because parts may hide the cause: a part with one row is
+# always in the right order.
 _OF_THE_WHOLE: Final = frozenset({ErrorCode.OUTPUT_ORDER})
 # Halves, quarters and eighths. If all of them fail, single items are probably not the cause.
 _LEVELS: Final = 3
@@ -149,7 +149,7 @@ class Halving:
         return halves
 
     def _descend(self, part: Part) -> Iterator[Part]:
-        """Split a part repeatedly, and yield the parts that are not split further."""
+        """Split a part repeatedly and yield the parts that are not split further."""
         pieces = self._split(part)
         if pieces == [part]:
             yield part
@@ -175,12 +175,12 @@ class Halving:
         return outcome
 
     def _refuse_what_fails_everywhere(self, parts: Sequence[Part]) -> None:
-        """Raise an error if the scorer fails whenever it gets several items, so that no single item is to blame.
+        """Raise an error if the scorer fails whenever it gets several items, because no single item is then to blame.
 
-        Call this only if every part failed as a whole. A few items, spread over the part, are scored in one call per
-        part. Most of them are probably good. If every such call also fails as a whole, the items are not the cause.
-        Parts with only a few items are skipped, because they have already failed. If each part is a single item,
-        nothing is checked.
+        Call this only if every part failed as a whole. From each part, a few items are scored again in one call. Most
+        of them are probably good, so if every such call also fails as a whole, the items are not the cause. Parts with
+        only a few items are skipped, because they have already failed. If each part is a single item, nothing is
+        checked.
 
         Raises:
             BrokenContractError: every such call failed as a whole without ending the process that scores, or all parts
@@ -188,11 +188,11 @@ class Halving:
         """
         number = self._telling_count
         if all(part.mini_batch.item_count == 1 for part in parts):
-            return  # each item was scored alone, so each has its own reason
+            return  # each item was scored alone, so each failed for its own reason
         for part in parts:
             if part.mini_batch.item_count <= number:
                 continue
-            # Items from all over the part, since failing items may be next to each other.
+            # Spread over the part, because failing items may be next to each other.
             last = part.mini_batch.item_count - 1
             positions = [last * step // (number - 1) for step in range(number)]
             outcome = self._test(part.mini_batch.only(positions))

@@ -19,8 +19,8 @@ from sparkscore.stage.report import WorkerState
 from sparkscore.worker.child.supervisor import LOAD_ENDED, ChildEngine
 from sparkscore.worker.engine import Engine, EngineSpec, LocalEngine
 
-# Seconds to wait before each try to load a scorer. Loading is tried again only if the child was killed while it loaded:
-# the cause may be gone by then, for example if other processes had used all memory of the host.
+# Seconds to wait before each try to load a scorer. Loading is retried only if the child was killed while loading: the
+# cause may be gone by then, for example if other processes had used up the host's memory.
 _WAITS_S: Final = (0.0, 1.0, 3.0)
 
 
@@ -93,7 +93,7 @@ class KeptEngines:
         if loaded is None:
             self._make_room(is_own_process=spec.child is None)
             loaded = _new_engine(spec)
-        # A dictionary keeps the order of insertion, so its last engine is the most recently used one.
+        # Dictionaries keep insertion order, so the last engine is the most recently used one.
         self._by_key[spec.key] = loaded
         loaded.ensure()
         return loaded
@@ -119,8 +119,8 @@ def _new_engine(spec: EngineSpec) -> LoadedEngine:
     return LoadedEngine(spec.key, worker, engine)
 
 
-# Spark reuses worker processes for many tasks (`spark.python.worker.reuse`), but passes no object from one task to the
-# next one. Only a module variable is visible to all tasks.
+# Spark reuses worker processes for many tasks (`spark.python.worker.reuse`), but does not pass objects from one task to
+# the next. Only a module variable is visible to all tasks.
 _engines = KeptEngines()
 
 

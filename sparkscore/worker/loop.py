@@ -146,8 +146,8 @@ class _Task:
     def score(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
         """Score the mini-batches of one chunk, write their rows to the stage, and return their reports.
 
-        The reports are also stored in the stage, so that the chunk is not scored again. They are not stored if the task
-        must stop, or if the items' positions in the input are unknown.
+        The reports are also stored in the stage, to avoid scoring the chunk again, unless the task must stop, or the
+        items' positions in the input are unknown.
 
         Args:
             first: the first mini-batch of the chunk.
@@ -182,7 +182,7 @@ class _Task:
             chunk.quarantine(rows)
         report = make_report(self._unit, mini_batch, scored, loaded.describe())
         self._count(report)
-        # No exception is raised here, since Spark would try the task again although it cannot succeed.
+        # No exception is raised here, because Spark would then retry the task, which cannot succeed.
         self.is_hopeless |= loaded.failure is not None
         return report
 

@@ -26,7 +26,7 @@ from sparkscore.worker.compared_columns import (
     without_nan,
 )
 
-# Numbers of rows to check first: if two of these rows are equal, the other rows need not be checked.
+# How many rows to check first: if two of them are equal, the others need not be checked.
 _SAMPLES: Final = (64, 1024)
 # A multiplier that mixes the bits of several columns. If two different rows get the same number by coincidence, more
 # columns are compared, which only takes longer.
@@ -119,14 +119,14 @@ class _Fingerprint:
         self._next_look = 0
 
     def tells_rows_apart_with(self, column: Numbers) -> bool:
-        """Mix a column into each row's number, and return whether all rows are now known to be different.
+        """Mix a column into each row's number and return whether all rows are now known to be different.
 
         To save time, many calls return False without checking all rows. A column whose first values are all equal is
         not mixed in.
         """
         first = column[: _SAMPLES[0]]
         if (first == first[:1]).all():
-            return len(column) <= 1  # a column of equal values does not help to tell rows apart
+            return len(column) <= 1  # a column of equal values does not tell rows apart
         self._numbers += column
         self._numbers *= _ODD
         self._numbers ^= self._numbers >> _HALF  # doubles of small whole numbers differ in their high bits only

@@ -1,4 +1,4 @@
-"""Convert failed items to rows of the quarantine table, and read input rows back from it (driver and worker)."""
+"""Convert failed items to rows of the quarantine table and read input rows back from it (driver and worker)."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class _Texts:
         self._known: dict[tuple[str, int], str] = {}
 
     def safe(self, text: str, longest: int) -> str:
-        """Mask the secrets in a string, and truncate it to `longest` characters."""
+        """Mask the secrets in a string and truncate it to `longest` characters."""
         if (text, longest) not in self._known:
             self._known[text, longest] = redact(text)[:longest]
         return self._known[text, longest]

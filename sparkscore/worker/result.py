@@ -123,7 +123,7 @@ def make_outcome(
     items = mini_batch.item_count
     returned = in_memory(returned)
     elements = count_elements(returned)
-    # The number is checked before the types: if it is wrong, halves of the mini-batch may still have the right number.
+    # The number is checked before the types: if it is wrong, it may still be right for halves of the mini-batch.
     if spec.carried and elements not in {None, items}:
         return _wrong_count(spec.caller, mini_batch, elements or 0)
     result = read_returned(returned, spec.predictions)
@@ -182,7 +182,7 @@ def read_returned(returned: object, schema: pa.Schema | None) -> Returned:
         return tabulate(returned, schema)
     except OutputContractError:
         raise
-    # The value may be of the user's own classes, whose methods may raise any exception.
+    # The value may contain objects of the user's classes, whose methods may raise any exception.
     except Exception as error:
         raise _unreadable(error) from error
 

@@ -67,8 +67,8 @@ def _labels_of(returned: object) -> pd.Index[Any] | None:
 def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] | None, caller: str) -> bool:
     """Return whether a result's index proves that its rows are in the order of the mini-batch.
 
-    A default RangeIndex proves nothing, because pandas also assigns it to reordered rows, unless it is named after an
-    input column. The result is also False if the labels are unrelated to the mini-batch but equal to `current`.
+    A default RangeIndex proves nothing unless it is named after an input column, because pandas also gives it to
+    reordered rows. The result is also False if the labels are unrelated to the mini-batch but equal to `current`.
 
     Args:
         labels: the index of the result.
@@ -84,8 +84,8 @@ def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] |
     if name is None and isinstance(labels, pd.RangeIndex) and labels.equals(own):
         return False
     found = list(_positions_in_columns(labels, rows))
-    # If the index has the name of a column, the values of this column decide. Otherwise the row numbers of the
-    # mini-batch decide, if the labels are these numbers.
+    # If the index is named after a column, that column's values decide. Otherwise, the mini-batch's row numbers decide,
+    # if the labels are these numbers.
     of_own = _positions(labels, own)
     first = [positions for column, positions in found if column == name]
     for positions in [*first, *([] if of_own is None else [of_own])]:

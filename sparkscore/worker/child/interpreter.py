@@ -1,4 +1,4 @@
-"""Find the child's Python interpreter on this host, and unpack it first if it is in an archive (worker)."""
+"""Find the child's Python interpreter on this host and unpack it first if it is in an archive (worker)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _unpack(archive: ModelFiles, target: Path) -> None:
             for entry in packed:
                 _extract(packed, entry, target)
     except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
-        # Errors of the system have a number. Those about damaged data, such as gzip.BadGzipFile, have none.
+        # System errors have an errno. Errors about damaged data, such as gzip.BadGzipFile, have none.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise _no_environment(f"{type(error).__name__} when it was unpacked") from error
@@ -86,7 +86,7 @@ def _use_interpreter_of_this_host(target: Path) -> None:
     Raises:
         EnvironmentMismatchError: the environment has no packages for this Python version.
     """
-    # Outside of virtual environments, the default scheme of Debian's Python is another one.
+    # Outside virtual environments, Debian's Python has a different default scheme.
     packages = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(target)}))
     if not packages.is_dir():
         found = [folder.name for folder in sorted(target.glob("lib/python*"))]

@@ -45,8 +45,8 @@ def main(end: int, worker: int, token: str) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     control = socket.socket(fileno=end)
     connection = Connection(control, bytes.fromhex(token))
-    # The garbage collector of a child then ignores the objects of the template. Otherwise it would write to their
-    # memory, and the system would have to copy that memory.
+    # A child's garbage collector then ignores the template's objects. Otherwise, it would write to their memory, which
+    # the system would then have to copy.
     # Source: https://docs.python.org/3/library/gc.html#gc.freeze
     gc.freeze()
     number, template = 0, os.getpid()
@@ -82,13 +82,13 @@ def _be_child(end: int, trace: int, template: int, worker: int, token: bytes) ->
     os.setsid()
     _die_with(template)
     for descriptor in (end, trace):
-        # Descriptors that are received through a socket are inheritable, and a program that the user's code starts must
-        # not keep them open.
+        # Descriptors received through a socket are inheritable, but programs started by the user's code must not keep
+        # them open.
         os.set_inheritable(descriptor, False)
     faulthandler.enable(trace)
     np.random.seed()  # noqa: NPY002 - each child must draw other random numbers
     connection = Connection(socket.socket(fileno=end), token)
-    # A process that the user's code forks must neither answer nor keep the connection open.
+    # Processes forked by the user's code must not answer requests or keep the connection open.
     os.register_at_fork(after_in_child=connection.close)
     _serve(connection, worker)
 
@@ -109,7 +109,7 @@ def _die_with(parent: int) -> None:
     """Have the kernel kill this process when its parent ends (Linux). If the parent has already ended, exit now."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # the parent ended before the kernel was asked
+    if os.getppid() != parent:  # the parent ended before the call above
         os._exit(1)
 
 

@@ -22,11 +22,11 @@ import pyarrow as pa
 
 _HEADER: Final = struct.Struct("!16sQQQ")
 _SIZE: Final = struct.Struct("!Q")
-# A socket does not send or receive more bytes than this at once, so larger pieces would need more memory and save no
+# A socket does not send or receive more bytes than this at once. Larger pieces would use more memory without saving
 # time.
 _PIECE: Final = 1 << 20
-# Seconds between two checks whether the other process is still running. The socket does not always show that, because a
-# process that the other one forked may keep it open.
+# Seconds between checks whether the other process is still running. The socket does not always show that, because a
+# process forked by the other process may keep it open.
 _LOOK_SECONDS: Final = 0.25
 TOKEN_BYTES: Final = 16
 
@@ -87,7 +87,7 @@ class Connection:
                 sent += self._move(deadline, self._socket.send, part[sent : sent + _PIECE])
 
     def receive(self, number: int, sender: int, timeout: float | None = None) -> Any:
-        """Wait for one message, and return its object.
+        """Wait for one message and return its object.
 
         Args:
             number: expected call number.
@@ -165,8 +165,7 @@ class Connection:
                 self._socket.settimeout(left)
                 return move(piece)
             except TimeoutError:
-                # This is checked only after the timeout, so that a message that the process sent before it ended is
-                # still read.
+                # Only checked after the timeout, so that a message sent before the process ended is still read.
                 if not is_alive:
                     raise ConnectionLostError from None
             except OSError as error:
@@ -187,7 +186,7 @@ def _deadline(timeout: float | None) -> float | None:
 
 
 def _dump(message: object) -> list[pickle.PickleBuffer]:
-    """Return the pickled message, followed by its out-of-band buffers, such as the data of tables."""
+    """Return the pickled message, followed by its out-of-band buffers, for example Arrow table data."""
     buffers: list[pickle.PickleBuffer] = []
     text = io.BytesIO()
     _Pickler(text, protocol=5, buffer_callback=buffers.append).dump(message)

@@ -43,7 +43,7 @@ BROKEN: Final = ErrorCode.PROCESS_BROKEN
 LOAD_TIMEOUT: Final = ErrorCode.LOAD_TIMEOUT
 LOAD_ENDED: Final = ErrorCode.LOAD_PROCESS_ENDED
 
-#: The idle template process of this worker process, if there is one.
+#: This worker process's idle template process, if any.
 templates: Final = Templates()
 _TRACE_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 5.0
@@ -63,7 +63,7 @@ class Child:
 
         Raises:
             OSError: no process can be started.
-            ChildEndedError: the template process, which forks the child, has ended, or the start took too long.
+            ChildEndedError: the template process ended before it forked the child, or the start took too long.
         """
         self._calls = 0
         self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
@@ -85,7 +85,7 @@ class Child:
         return self._template.wait_for_child(0) is None
 
     def ask(self, request: tuple[Any, ...], timeout: float | None) -> Any:
-        """Send a request to the child, and return its answer.
+        """Send a request to the child and return its answer.
 
         Args:
             request: name of the engine method to call in the child, followed by its arguments.
@@ -112,7 +112,7 @@ class Child:
         return answer
 
     def stop(self) -> None:
-        """Close the connection, and give the child a few seconds to end before killing it.
+        """Close the connection and give the child a few seconds to end before killing it.
 
         The other processes in its process group are killed as well.
         """
@@ -122,7 +122,7 @@ class Child:
         self._close()
 
     def _end(self, *, is_timeout: bool = False, broken: str = "", trace: str = "") -> ChildEndedError:
-        """Kill the child, and return an error with the cause and any tracebacks.
+        """Kill the child and return an error with the cause and any tracebacks.
 
         Args:
             is_timeout: whether the child took too long.
@@ -133,10 +133,10 @@ class Child:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         if is_timeout:
-            # On this signal, Python's faulthandler writes the traceback of each thread, even if a thread holds the
-            # global interpreter lock.
+            # On this signal, Python's faulthandler writes each thread's traceback, even if a thread holds the global
+            # interpreter lock.
             os.kill(self.pid, signal.SIGABRT)
-            os.kill(self.pid, signal.SIGCONT)  # a stopped process handles no signals
+            os.kill(self.pid, signal.SIGCONT)  # a stopped process does not handle signals
         code = self._template.wait_for_child(_TRACE_SECONDS)
         self._kill()
         self._trace.seek(0)
@@ -154,7 +154,7 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)  # a child that was just started has no session of its own yet
+            os.kill(self.pid, signal.SIGKILL)  # a child that has just started has no session of its own yet
         if self._template.forget_child():
             templates.give_back(self._template)
         else:
@@ -180,7 +180,7 @@ class ChildEngine:
         return self._child is not None or self._local is not None
 
     def load(self) -> Loaded:
-        """Start a child, and load the scorer in it.
+        """Start a child and load the scorer in it.
 
         If this worker cannot start processes, the scorer is loaded in the worker itself, unless the deployment names
         another interpreter. No exception is raised if loading fails; the returned `Loaded` contains the failure.
@@ -204,7 +204,7 @@ class ChildEngine:
         return loaded
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch, and return its result rows or a failure.
+        """Score one mini-batch and return its result rows or a failure.
 
         If no child could be started, the mini-batch is scored in the worker itself.
 
@@ -230,7 +230,7 @@ class ChildEngine:
         return Probed(failure=probed) if isinstance(probed, Failure) else probed
 
     def close(self) -> None:
-        """Close the scorer, and end the child."""
+        """Close the scorer and end the child."""
         if self._child is not None:
             with suppress(ChildEndedError):
                 self._child.ask(("close",), _STOP_SECONDS)

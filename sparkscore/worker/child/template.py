@@ -20,24 +20,24 @@ from typing import IO, Final
 from sparkscore.scorers.script import SAFE_PATH
 from sparkscore.worker.child.messages import TOKEN_BYTES, Connection, ConnectionLostError
 
-#: The oldest supported version of Python, to compare with `sys.version_info`. pyproject.toml contains the same version.
+#: The oldest supported Python version, to compare with `sys.version_info`. pyproject.toml contains the same version.
 PYTHON_NEEDED: Final = (3, 11)
-#: Exit code of a template whose version of Python is older than `PYTHON_NEEDED`.
+#: Exit code of a template whose Python version is older than `PYTHON_NEEDED`.
 PYTHON_TOO_OLD: Final = 4
 _BOOT: Final = (
     "import sys\n"
-    # This check comes first, before any import that fails in an older Python.
+    # This check comes before any import that would fail in an older Python version.
     f"if sys.version_info < {PYTHON_NEEDED}:\n"
     "    import json, os\n"
     "    os.write(json.loads(sys.argv.pop())[3], ('%d.%d.%d' % sys.version_info[:3]).encode())\n"
     f"    sys.exit({PYTHON_TOO_OLD})\n"
-    # Modules must not be found in the working directory: it may have a json.py of its own.
+    # Modules must not be imported from the working directory: it may contain a json.py.
     "sys.path[:] = [path for path in sys.path if path]\n"
     "import importlib.util, json, os\n"
     "paths, package, end, trace, worker, token = json.loads(sys.argv.pop())\n"
     "sys.path[:0] = paths\n"
     "try:\n"
-    # The folder of sparkscore is not added to sys.path, because it also contains packages of the worker's interpreter.
+    # sparkscore's folder is not added to sys.path, because it also contains packages of the worker's interpreter.
     "    if package:\n"
     "        spec = importlib.util.spec_from_file_location('sparkscore', package)\n"
     "        sys.modules['sparkscore'] = importlib.util.module_from_spec(spec)\n"
@@ -135,7 +135,7 @@ class Template:
         return self._is_alive and self._made_for == (python, is_own_python, _environment())
 
     def fork_child(self, start: ChildStart) -> int:
-        """Ask the template to fork a child, and return the child's process id.
+        """Ask the template to fork a child and return the child's process id.
 
         Raises:
             ChildEndedError: the template has ended, or was killed because it took too long.
@@ -188,7 +188,7 @@ class Template:
         return self._process.poll() is None
 
     def _ended(self, *, is_timeout: bool = False) -> ChildEndedError:
-        """Kill the template process, and return an error that describes how it ended.
+        """Kill the template process and return an error that describes how it ended.
 
         Unless it took too long, the template first gets a few seconds to exit.
 
