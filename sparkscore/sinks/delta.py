@@ -154,8 +154,8 @@ class DeltaSink:
         conflict with another process's commit, publishing may be retried up to four times.
         """
         for tries_left in reversed(range(_TRIES)):
-            # This comes before the checks: if there is no table now, the commit must create one, instead of writing to a
-            # table that another process creates during the checks.
+            # This comes before the checks: if there is no table now, the commit must create one, and must not write to
+            # one that another process creates in the meantime.
             is_first = not self._exists()
             self.check_again(staged.schema)
             if is_first:

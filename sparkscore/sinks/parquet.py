@@ -264,7 +264,7 @@ class ParquetSink:
                 check_turn()
                 self._replaced = self._show(gathered, folder)
         except OSError as error:
-            # A store may lose the response to a successful rename. The run's folder then exists and has this run's files.
+            # A store may lose the response to a successful rename. The run's folder then contains this run's files.
             if stage.find(gathered.name) is not None or not self._run_folder.is_dir():
                 raise SinkError(
                     code=ErrorCode.PUBLISH_FAILED,

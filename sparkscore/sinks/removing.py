@@ -69,7 +69,7 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     try:
         removal = _remove(stage, is_dry=is_dry)
     except OSError as error:
-        # The run has already ended, so this is not an error. Files that cannot be listed or removed are left for 'clean'.
+        # The run has already ended, so this is not an error. Any remaining files are left for 'clean'.
         _warn_of_rest(stage, error.strerror or type(error).__name__)
         return Removal()
     if removal.left and not is_dry:

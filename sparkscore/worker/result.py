@@ -19,7 +19,7 @@ from sparkscore.scorers.frames import HandedOver
 from sparkscore.stage.writer import check_partition_values
 from sparkscore.worker.row_order import refuse_other_order
 
-#: The lineage columns in order, with the names that they have unless the deployment renames them.
+#: The lineage columns in order, with their names before the deployment renames any.
 LINEAGE_SCHEMA = pa.schema(
     [
         ("run_id", pa.string()),
