@@ -31,7 +31,7 @@ def identity_of(parts: Mapping[str, object]) -> str:
 def keyed_digest(secrets: object, key: bytes) -> str:
     """Return the HMAC-SHA256 digest of secrets.
 
-    Unlike a plain digest, it does not allow someone without the key to guess a short password by trying all of them.
+    Unlike a plain digest, it does not let anyone without the key find a short password by brute force.
     """
     return hmac.new(key, json.dumps(secrets, sort_keys=True, default=str).encode(), hashlib.sha256).hexdigest()
 

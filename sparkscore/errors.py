@@ -34,7 +34,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.printable import printable
 
 NOTHING_WRITTEN = "Nothing was written."
-#: Messages of the operating system for a full disk.
+#: Operating system messages for a full disk.
 NO_SPACE = ("No space left on device", "Disk quota exceeded")
 _LISTED_NAMES = 5
 _T = TypeVar("_T")
@@ -89,7 +89,7 @@ class SparkscoreError(Exception):
 
     @property
     def text(self) -> str:
-        """The whole message without escaping, so that secrets in it can be found and masked."""
+        """The whole message, unescaped so that secrets in it can be found and masked."""
         return " ".join(part for part in (f"[{self.code}] {self.sentence}.", self.state, self.next_step) if part)
 
     def __str__(self) -> str:
@@ -239,7 +239,7 @@ class SignatureMismatchError(ModelError):
 
 
 class EnvironmentMismatchError(ModelError):
-    """The workers' Python version or packages do not meet the requirements."""
+    """The workers' Python interpreter or packages do not meet the requirements."""
 
 
 class ScoringError(SparkscoreError):

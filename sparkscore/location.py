@@ -58,7 +58,7 @@ def local_path(location: str) -> Path:
 
 
 def plain_path(uri: str) -> str:
-    """Decode a URI such as the values of Spark's ``_metadata.file_path``. A ``file:`` URI becomes a local path.
+    """Percent-decode a URI, for example from Spark's ``_metadata.file_path``. A ``file:`` URI becomes a local path.
 
     A path that is not a URI is returned unchanged.
 

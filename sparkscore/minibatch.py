@@ -49,8 +49,8 @@ class MiniBatch:
         rows: the rows without the columns that sparkscore adds, or None if the items are files.
         input_position: string that identifies the items in the input, or None if their position is not known. Parts of
             a mini-batch share its string.
-        is_indivisible: whether all rows must be scored in one call, because the model may return different values for
-            only some of them.
+        is_indivisible: whether all rows must be scored in one call, because the model may return different values if it
+            gets only some of them.
     """
 
     mini_batch_id: str

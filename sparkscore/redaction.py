@@ -52,7 +52,7 @@ _FORMS: Final = tuple(
         ),
         # Azure SAS, also inside an encoded URL
         r"""(?P<kept>(?:(?<![a-z0-9])|(?<=%[0-9a-f]{2}))sig(?:=|%3d))[^&\s"';,]+""",
-        # signatures of presigned URLs of Amazon and Google, and the key of an Azure function
+        # signatures in presigned URLs of Amazon and Google, and Azure function keys
         r"""(?P<kept>(?:x-(?:amz|goog)-signature|[?&](?:signature|code))(?:=|%3d))[^&\s"';,]{8,}""",
         # Azure connection strings; base64 values end in '='
         r"""(?P<kept>\b(?:AccountKey|SharedAccessKey|SharedAccessSignature)=)[^;&\s"']+""",
@@ -96,7 +96,7 @@ _BASIC: Final = re.compile(r"(?P<kept>\bBasic\s{1,3})(?P<value>[a-z0-9+/]{4,}={0
 _AWS_SECRET: Final = re.compile(
     r"(?<![A-Za-z0-9/+_.-])(?P<value>[A-Za-z0-9+][A-Za-z0-9/+]{39})(?![A-Za-z0-9/+=_-]|\.\w)"
 )
-# The key of an Azure storage account: 64 bytes.
+# An Azure storage account key: 64 bytes.
 _AZURE_KEY: Final = re.compile(r"(?<![A-Za-z0-9/+_.-])(?P<value>[A-Za-z0-9/+]{86}==)(?![A-Za-z0-9/+=_-])")
 _FEWEST_CHANGES: Final = 15
 
@@ -122,7 +122,7 @@ _NAMED: Final = tuple(
             r"""(?P<kept>b?(?P<quote>\\?["'])(?P<name>[^"'\s\\]{1,160})(?P=quote)\s{0,3}[:=]\s{0,3})"""
             rf"""(?P<value>\\"[^"\\]*\\"|{_QUOTED}|[^\s"',;:}}\])\\{{\[]+)"""
         ),
-        # a variable of Kubernetes, and an HTTP header in a pair
+        # a Kubernetes variable, and an HTTP header in a pair
         (
             r"""(?P<kept>(?P<quote>["'])name(?P=quote)\s{0,3}:\s{0,3}(?P=quote)(?P<name>[^"'\s\\]{1,160})(?P=quote),"""
             rf"""\s{{0,3}}(?P=quote)value(?P=quote)\s{{0,3}}:\s{{0,3}})(?P<value>{_QUOTED})"""

@@ -42,7 +42,9 @@ class Tolerance:
         return bool(self._passed_number(items, mini_batches))
 
     def passed(self, items: int, mini_batches: int, of_mini_batches: int) -> str:
-        """Return a message about the limit that is exceeded, or an empty string. All limits are checked.
+        """Return a message about the limit that is exceeded, or an empty string if none is.
+
+        Unlike `is_passed`, this method also checks the allowed percentage.
 
         Args:
             items: number of failed items.
@@ -60,7 +62,7 @@ class Tolerance:
         return ""
 
     def _passed_number(self, items: int, mini_batches: int) -> str:
-        """Return a message about the allowed number that is exceeded, or an empty string."""
+        """Return a message about the allowed number that is exceeded, or an empty string if none is."""
         counted, what = (mini_batches, "files") if self.counts_files else (items, "items")
         if 0 <= self.items < counted:
             return f"{counted} failed {what}, 'settings.error_threshold' allows {self.items}"

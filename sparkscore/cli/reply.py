@@ -111,7 +111,7 @@ def _write_traceback(error: BaseException, runs: Path) -> Path:
 
 
 def shown_path(path: Path | str) -> str:
-    """Return a path or URI as it is printed, with control characters escaped.
+    """Format a path or URI for the terminal, with control characters escaped.
 
     Paths below the working directory become relative.
     """
@@ -120,7 +120,7 @@ def shown_path(path: Path | str) -> str:
 
 
 def is_submitted() -> bool:
-    """Return whether this process was started by `spark-submit`, so the JVM is already running."""
+    """Return whether this process was started by `spark-submit`, so that the JVM is already running."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 

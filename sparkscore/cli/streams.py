@@ -75,7 +75,7 @@ def guard_streams() -> CarefulStream:
 
 
 def exit_code_of(code: int, command: str, stdout: CarefulStream) -> int:
-    """Return the exit code to use, and print a warning if the result could not be written to stdout.
+    """Return the exit code of the process, and print a warning if the result could not be written to stdout.
 
     In that case, the exit code is at least 1. Only ``run``, ``resume`` and ``publish`` keep their exit code, so that a
     scheduler does not repeat a run that is already published.

@@ -220,7 +220,7 @@ def is_azure_schema(schema: object) -> bool:
 
 
 def is_batch_deployment_schema(name: str) -> bool:
-    """Return whether a schema's file name, such as ``batchDeployment.schema.json``, is that of batch deployments."""
+    """Return whether a schema is for batch deployments, given its file name (``batchDeployment.schema.json``)."""
     return _BATCH_DEPLOYMENT.search(name) is not None
 
 

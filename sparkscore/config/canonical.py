@@ -37,7 +37,7 @@ Tree: TypeAlias = dict[str, Any]
 
 
 def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Problem]]:
-    """Convert settings to canonical form, which the module docstring describes.
+    """Convert settings to the canonical form that the module docstring describes.
 
     Keys without a value are removed, except in mappings whose keys the user chooses, such as ``environment_variables``.
     Types are not checked.
@@ -79,7 +79,10 @@ def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
 
 
 def with_code_folder(tree: Tree, folder: Path) -> Tree:
-    """Return settings in which ``code_configuration.code``, if it is missing from its section, is set to `folder`."""
+    """Return settings in which ``code_configuration.code`` defaults to `folder`.
+
+    If there is no ``code_configuration`` section, the settings are returned unchanged.
+    """
     script = tree.get("code_configuration")
     if not isinstance(script, dict) or "code" in script:
         return tree

@@ -119,7 +119,9 @@ class Deployment(Section):
         return size.of_table() if self.is_azure and item_type == "rows" else size
 
     def chosen_defaults(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the defaults that a run logs, by dotted key: those of unset settings that affect the result.
+        """Return the defaults that a run logs, by dotted key.
+
+        They belong to settings that affect the result but are not set.
 
         Args:
             item_type: whether the items are files or rows, which determines the default mini-batch size. If None, the
@@ -132,7 +134,7 @@ class Deployment(Section):
         return dict(sorted(values.items()))
 
     def ignored_keys(self) -> list[str]:
-        """Return the keys in `WITHOUT_MEANING`, which only Azure uses, that the file or the options set.
+        """Return the Azure-only keys (`WITHOUT_MEANING`) that the file or the options set.
 
         For a key below one of these, such as ``environment.image``, the parent key ``environment`` is returned.
         """
@@ -140,7 +142,7 @@ class Deployment(Section):
         return [key for key in WITHOUT_MEANING if any(is_below(name, key) for name in chosen)]
 
     def unapplied_settings(self) -> dict[str, object]:
-        """Return the settings that the file or the options set but this version does not apply, by dotted key."""
+        """Return the settings that are set but have no effect in this version, by dotted key."""
         return unapplied(self.chosen())
 
     def chosen(self) -> dict[str, object]:

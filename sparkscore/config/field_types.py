@@ -33,7 +33,7 @@ class Section(BaseModel):
     """Base class of the sections of a deployment file.
 
     Sections are immutable. Unknown keys are errors, and so are values of the wrong type, unless the field declares a
-    conversion. Float fields do not allow infinity and NaN.
+    conversion. Float fields do not allow infinity or NaN.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -146,7 +146,7 @@ def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[
 
 
 def dotted(tree: Mapping[str, Any]) -> dict[str, object]:
-    """Convert nested settings to a dictionary with dotted keys, such as the `overrides` of `load_deployment`.
+    """Flatten nested settings to a dictionary with dotted keys, like the `overrides` of `load_deployment`.
 
     ``models`` and mappings whose keys the user chooses are not flattened.
 

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 ItemType: TypeAlias = Literal["files", "rows"]
 
 PATTERN: Final = r"^[1-9][0-9]{0,17} ?([Bb]|[Kk][Bb]|[Mm][Bb]|[Gg][Bb])?$"
-#: The maximum number of rows in a record batch of Spark and Arrow, and the largest integer in Azure's schema.
+#: The maximum number of rows in a Spark or Arrow record batch, and the largest integer in Azure's schema.
 MAX_INT: Final = 2**31 - 1
 EXPECTED: Final = (
     "a number of items (10) or of bytes with a unit B, KB, MB or GB ('512KB', '1MB'), up to 2147483647 items or 1024GB"
@@ -43,7 +43,7 @@ class MiniBatchSize:
 
 
 def parse_mini_batch_size(value: object) -> MiniBatchSize:
-    """Parse the size of a mini-batch. A value with a unit is in bytes, any other value is a number of items.
+    """Parse the size of a mini-batch. A value with a unit is in bytes; any other value is a number of items.
 
     >>> parse_mini_batch_size(10).items
     10

@@ -137,7 +137,7 @@ class Resources(Section):
 
 
 class RetrySettings(Section):
-    """How a failed mini-batch is tried again."""
+    """How failed mini-batches are retried."""
 
     max_retries: int = Field(
         default=1,

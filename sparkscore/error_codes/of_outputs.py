@@ -1,4 +1,4 @@
-"""Explain the error codes for outputs, runs and bugs in sparkscore (driver)."""
+"""Explain the error codes for outputs, runs and sparkscore itself (driver)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ member of `sparkscore.ErrorCode` and equal to its text. Codes are stable; the se
 
 
 def errors_page() -> str:
-    """Return `docs/errors.md`, which lists all error codes, as a string."""
+    """Return the contents of `docs/errors.md`."""
     return "\n".join([_INTRODUCTION, *(line for section in SECTIONS for line in _lines(section))])
 
 
