@@ -45,7 +45,8 @@ class MiniBatch:
 
     Attributes:
         mini_batch_id: name of the mini-batch within the run. Parts of a mini-batch share its name.
-        files: paths of the files that are the items, or that the rows come from. Empty if the rows' file is not known.
+        files: if the items are files, their paths. If the items are rows, the files that they come from, or empty if
+            these are not known.
         rows: the rows without the columns that sparkscore adds, or None if the items are files.
         input_position: string that identifies the items in the input, or None if their position is not known. Parts of
             a mini-batch share its string.

@@ -75,8 +75,8 @@ class Outcome:
         scored: number of items that were scored.
         table: the rows of the result. If no item was scored, this is None or an empty table.
         failure: the failure that is reported for the mini-batch, or None.
-        failures: the items that are known to have failed, with their reasons. If a call failed as a whole, the items
-            that caused it are not known and not listed.
+        failures: the items that are known to have failed, with the reasons. If a call failed as a whole, it is not
+            known which items caused the failure, so they are not listed.
         elements: number of elements that ``run()`` returned, or None if it is not known, for example because ``run()``
             raised an exception.
         scored_in_parts: number of items that were scored in smaller calls after the whole mini-batch had failed.

@@ -148,8 +148,8 @@ _COUNT: Final = re.compile(r"\d{1,6}\.?")
 def redact(text: str) -> str:
     """Replace each secret in a string with ``***``.
 
-    Secrets are recognised by their form, such as an access token, or by the name before them, such as ``password=``.
-    The values added by `remember_secrets` and `remember_values` are masked, too.
+    Secrets are recognised by their form (for example, access tokens) or by the name before them (for example,
+    ``password=``). The values added by `remember_secrets` and `remember_values` are masked, too.
 
     >>> redact("https://account.blob.core.windows.net/in?sv=2024&sig=aB3%2Fx")
     'https://account.blob.core.windows.net/in?sv=2024&sig=***'

@@ -135,7 +135,7 @@ def _score(request: RunRequest, interrupts: Interrupts) -> None:
 def spark_session(
     master: str | None, conf: Mapping[str, str], log_file: Path, interrupts: Interrupts
 ) -> Iterator[SparkSession]:
-    """Start Spark for the ``with`` block and stop it afterwards. A session that is already active is not stopped.
+    """Use the active Spark session, or start one for the ``with`` block and stop it afterwards.
 
     Args:
         master: the Spark master, or None for the default of `local_session`.

@@ -220,7 +220,7 @@ def is_azure_schema(schema: object) -> bool:
 
 
 def is_batch_deployment_schema(name: str) -> bool:
-    """Return whether a schema is for batch deployments, given its file name (``batchDeployment.schema.json``)."""
+    """Return whether a schema file, such as ``batchDeployment.schema.json``, is for batch deployments."""
     return _BATCH_DEPLOYMENT.search(name) is not None
 
 

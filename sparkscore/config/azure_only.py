@@ -77,7 +77,7 @@ def _expressions(chosen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 def _flags(arguments: list[str]) -> dict[str, str]:
     """Parse flags such as ``--size 10`` into a dictionary such as ``{"size": "10"}``.
 
-    The value of a flag without a value is an empty string.
+    A flag without a value is mapped to an empty string.
     """
     found = {}
     for item, after in pairwise([*arguments, ""]):

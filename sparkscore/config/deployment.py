@@ -121,7 +121,7 @@ class Deployment(Section):
     def chosen_defaults(self, item_type: ItemType | None = None) -> dict[str, object]:
         """Return the defaults that a run logs, by dotted key.
 
-        They belong to settings that affect the result but are not set.
+        These are the defaults of settings that affect the result but are not set.
 
         Args:
             item_type: whether the items are files or rows, which determines the default mini-batch size. If None, the

@@ -92,7 +92,7 @@ def _accept_text(schema: Schema, key: str) -> None:
 
 
 def _accept_texts(schema: Schema, key: str) -> None:
-    """Make the schema accept strings as values in the mapping at this key, such as ``models``."""
+    """Make the schema also accept strings as values of the mapping at a key, such as ``models``."""
     mapping = next(option for option in schema["properties"][key]["anyOf"] if "additionalProperties" in option)
     mapping["additionalProperties"] = {"anyOf": [{"type": "string", "minLength": 1}, mapping["additionalProperties"]]}
 

@@ -23,7 +23,7 @@ from sparkscore.config.mini_batch_size import MAX_INT
 
 
 class Model(Section):
-    """The model to score with. A string instead of a mapping is the model's path."""
+    """The model to score with. It may also be written as a string, which is the model's path."""
 
     path: Text = Field(
         description="The model: a file or folder, relative to the deployment file, or a reference that MLflow resolves "
