@@ -59,11 +59,11 @@ def load_deployment(
 def load_valid_sections(
     path: Path | str | None, overrides: Mapping[str, object] = _NOTHING, folder: Path | None = None
 ) -> tuple[Model | None, CodeConfiguration | None]:
-    """Return the ``model`` and ``code_configuration`` sections of a deployment that may be invalid elsewhere.
+    """Return the ``model`` and ``code_configuration`` sections of a deployment, even if other settings are invalid.
 
-    They allow a command to report missing files together with invalid settings. A section is None if it is missing or
-    invalid, or depends on Azure. If the settings cannot be read at all, both are None. The arguments are the same as
-    for `load_deployment`.
+    This allows a command to report missing files together with invalid settings. A section is None if it is missing,
+    invalid or usable only with Azure. If the settings cannot be read at all, both are None. The arguments are the same
+    as for `load_deployment`.
     """
     try:
         tree, _, _ = _read(path, overrides, folder)
@@ -207,7 +207,7 @@ def _validated(tree: Tree, problems: list[Problem], origin: Origin) -> Deploymen
 
 
 def _with_azure_defaults(deployment: Deployment) -> Deployment:
-    """Return a copy of a deployment with Azure's defaults for error thresholds and retries that are not set.
+    """Return a copy of a deployment in which unset error thresholds and retry settings have Azure's defaults.
 
     The defaults are not added to pydantic's ``model_fields_set``, so that they do not count as set by the user.
     """

@@ -79,7 +79,7 @@ def _without_secret_addresses(value: Any) -> Any:
 
 
 def hidden_values(tree: Any, shown: Any) -> Any:
-    """Return a deployment's secrets: the original values of everything that is masked in its copy.
+    """Return the original values of everything that is masked in a copy of a deployment.
 
     For a dictionary or list, the result is a dictionary of the values that differ, by key or position. For any other
     value that differs, it is a list that contains the original value. If nothing differs, it is None.
