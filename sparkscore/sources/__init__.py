@@ -42,10 +42,10 @@ class Source(Protocol):
         """
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in each of the given columns, as far as it is known.
+        """Return the known NULL counts of the given columns.
 
-        A column whose NULLs were not counted is left out. 0 means that the column has no NULL or is declared NOT NULL.
-        A number above 0 may be too low, because the NULLs of some files may not have been counted.
+        Columns whose NULLs were not counted are left out. A count of 0 means that the column has no NULLs or is
+        declared NOT NULL. Any other count may be too low, because the NULLs of some files may not have been counted.
         """
 
     def check_contents(self) -> None:

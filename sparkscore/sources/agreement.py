@@ -90,9 +90,10 @@ def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
 
 
 def check_column_names(found: Iterable[str], what: str) -> None:
-    """Check that all column names differ in more than case, and that none is reserved for a hidden column.
+    """Check that all column names differ in more than case, and that none is the name of a hidden column.
 
-    Spark ignores the case of column names. The hidden columns, which sparkscore adds, are in `HIDDEN_COLUMNS`.
+    Spark ignores the case of column names. `HIDDEN_COLUMNS` lists the hidden columns, which sparkscore adds to the
+    rows.
 
     Args:
         found: the names of the columns.
@@ -115,7 +116,7 @@ def check_column_names(found: Iterable[str], what: str) -> None:
 
 
 def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, found: Sequence[str], what: str) -> None:
-    """Check that the files contain no column named like a partition column, and that each declared column exists.
+    """Check that no partition column also exists in the files, and that every declared column exists.
 
     Partition columns are compared with the files' columns ignoring case. The names of declared columns are
     case-sensitive.
@@ -127,7 +128,7 @@ def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, fou
         what: the format of the input, for the error message.
 
     Raises:
-        SourceSchemaError: the files contain a partition column, which Spark would ignore in the files; or a declared
+        SourceSchemaError: a partition column also exists in the files, where Spark would ignore it; or a declared
             column does not exist, so that Spark would fill it with NULL.
     """
     present = set(found)

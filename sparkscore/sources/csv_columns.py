@@ -49,10 +49,12 @@ def find_columns(
         has_header: whether the first record contains the names of the columns.
 
     Raises:
-        SourceSchemaError: a declared type cannot be read from a string. If the files have a header: a declared column
-            is missing from it or occurs twice; no columns are declared and a name occurs twice; or the header is a line
-            such as ``sep=;``, which sets the separator for spreadsheet programs. If they have no header: the number of
-            declared columns, excluding partition columns, differs from the number of values.
+        SourceSchemaError: a declared type cannot be read from a string.
+        SourceSchemaError: for files with a header: a declared column is missing from it or occurs twice; no columns are
+            declared and a name occurs twice; or the header is a line such as ``sep=;``, which sets the separator for
+            spreadsheet programs.
+        SourceSchemaError: for files without a header: the number of declared columns, excluding partition columns,
+            differs from the number of values.
     """
     _refuse_other_types(declared or ())
     by_key = {folded(field.name): field for field in declared or ()}

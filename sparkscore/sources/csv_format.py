@@ -75,8 +75,8 @@ def csv_format(given: Mapping[str, str]) -> CsvFormat:
     Option names are case-insensitive, as in Spark.
 
     Raises:
-        ConfigError: code ``INPUT_ENCODING``: Spark does not know the encoding; or 'multiLine' is false, and a line
-            ending takes more than one byte in the encoding.
+        ConfigError: code ``INPUT_ENCODING``: Spark does not support the encoding; or 'multiLine' is false, and line
+            endings take more than one byte in the encoding.
         ConfigError: code ``INPUT_OPTIONS``: the separator is empty or contains an unknown escape sequence.
     """
     options = _DEFAULTS | {key.lower(): value for key, value in given.items()}
@@ -112,7 +112,7 @@ def csv_format(given: Mapping[str, str]) -> CsvFormat:
 def _dialect(options: Mapping[str, str], encoding: str, *, reads_lines: bool) -> Dialect:
     """Convert the options for Spark's CSV reader to a `Dialect`.
 
-    A null character (U+0000) as the quote, escape or comment character means that there is none.
+    A null character (U+0000) disables the quote, escape or comment character.
 
     Args:
         options: the options, with lowercase names. ``quote`` and ``escape`` must be set. Other options default to

@@ -1,11 +1,11 @@
 """Read the rows of CSV files, which are the items of a run (driver).
 
 Spark's CSV reader splits the rows into strings. sparkscore infers or checks the column types by the rules in
-``docs/inputs.md``, and converts the strings to these types.
+``docs/inputs.md``, and converts the strings to these types. Spark's reader itself converts declared columns of the
+files in two cases:
 
-There is one exception: Spark's reader itself converts a declared column of the files if the options set a pattern for
-its type, such as 'dateFormat', or if its type is ``float`` or ``double`` and the options set strings for NaN or
-infinity.
+- The options set a pattern, such as 'dateFormat', for the declared type.
+- The declared type is ``float`` or ``double``, and the options set strings for NaN or infinity.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ class CsvSource:
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in each of the given columns, if the NULLs have been counted.
+        """Return the NULL counts of the given columns.
 
-        NULLs are counted when the input is opened or, if columns are declared, by `check_contents`. Before they are
-        counted, the result is 0 for columns declared NOT NULL, and other columns are left out.
+        NULLs are counted when the input is opened or, if columns are declared, by `check_contents`. Until then, only
+        columns declared NOT NULL have a count, which is 0. Columns without a count are left out.
         """
         counted = dict.fromkeys(self._not_null, 0)
         for each, found in zip(self._layout.columns, self._surveyed or (), strict=False):
@@ -244,7 +244,7 @@ class CsvSource:
         return [(each.name, each, field.dataType) for (each, _), field in zip(kept, types, strict=True)]
 
     def _values(self, fields: list[tuple[str, CsvColumn, DataType]]) -> DataFrame:
-        """Return the rows with the given columns, converted to the given types, and the hidden columns."""
+        """Return the rows with the given columns, converted to the given types, followed by the hidden columns."""
         rows = with_source_file(self._load_texts(are_texts=False))
         values = [
             (

@@ -109,7 +109,7 @@ def survey_columns(spark: SparkSession, texts: DataFrame, types: Sequence[str], 
     """Read all values on the workers, and return a summary of each column.
 
     A summary contains the number of NULLs. If the column's type is given, it also contains the number of values that do
-    not fit this type; otherwise, the types that the values look like.
+    not fit this type. Otherwise, it contains the types that the values look like.
 
     Args:
         spark: the session.

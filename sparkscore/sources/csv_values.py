@@ -1,8 +1,8 @@
 """Convert the strings of CSV files and of partition columns to typed values with Spark expressions (driver).
 
-Spark's readers are not used for this, because their results depend on session settings. A string that Spark cannot
-convert makes the run fail. Other values, such as decimals with too many digits, would be rounded by Spark;
-`CsvSource.check_contents` and `check_key_values` raise an error for them.
+Spark's readers are not used for this, because their results depend on session settings. The run fails if Spark cannot
+convert a string. Spark would round other values, such as decimals with too many digits, so `CsvSource.check_contents`
+and `check_key_values` raise an error for them.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def _converted(text: Column, data_type: DataType, zone: str) -> Column:
 def _with_zone(text: Column, zone: str) -> Column:
     """Return an expression that adds missing seconds and a missing time zone to timestamp strings.
 
-    A date without a time gets the time 00:00:00. Seconds are needed because Spark's cast does not accept a time zone
-    directly after minutes. A time zone is needed because the cast would use the session's time zone.
+    A date without a time gets the time 00:00:00. Seconds are added because Spark's cast does not accept a time zone
+    directly after minutes. A time zone is added because the cast would otherwise use the session's time zone.
     """
     time = regexp_replace(text, _WITHOUT_SECONDS, "$1:00")
     whole = when(text.contains(":"), time).otherwise(concat(text, lit(" 00:00:00")))

@@ -24,7 +24,7 @@ from sparkscore.spark.settings import read_from
 class DeltaSource:
     """A source whose items are the rows of a Delta table.
 
-    It reads the version given by 'input.version', or the newest version when the source is opened.
+    It reads the version set by 'input.version', or else the version that is newest when the source is opened.
     """
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
@@ -59,10 +59,10 @@ class DeltaSource:
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in each of the given columns, from the footers of the version's data files.
+        """Return the NULL counts of the given columns, from the footers of the version's data files.
 
-        A column is left out if its number of NULLs is not known, for example because some NULLs may be in deleted rows.
-        All columns are left out if the table is remote, or if columns may have different names in the data files.
+        A column is left out if its count is not known, for example because some NULLs may be in deleted rows. All
+        columns are left out if the table is remote, or if columns may have different names in the data files.
         """
         # The statistics in the Delta log are not used, because they may cover only the first columns or no column.
         if self._has_own_names:
@@ -141,7 +141,7 @@ class DeltaSource:
 
 
 def _measure(frame: DataFrame) -> tuple[int, int]:
-    """Return the number of rows, and the total size in bytes of their data files.
+    """Return the number of rows, and the total size in bytes of the data files that contain them.
 
     This starts a Spark job, which reads no column of the table.
     """

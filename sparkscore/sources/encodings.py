@@ -59,7 +59,7 @@ def with_encoding(options: Mapping[str, str], encoding: str | None) -> dict[str,
 
     Args:
         options: options for Spark's reader.
-        encoding: Spark's name for the encoding, or None to only remove these options.
+        encoding: Spark's name for the encoding, or None to just remove these options.
     """
     others = {key: value for key, value in options.items() if key.lower() not in _OPTIONS}
     return others if encoding is None else {**others, "encoding": encoding}

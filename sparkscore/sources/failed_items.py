@@ -134,9 +134,10 @@ def _in_order_of(failed: FailedItems, columns: Sequence[str]) -> FailedItems:
 
 
 def items_of(spark: SparkSession, failed: FailedItems) -> Counter[str | None]:
-    """Return a Counter of the failed items in the quarantine, whose keys are file paths or rows as JSON.
+    """Count how often each failed item is in the quarantine.
 
-    Items that cannot be identified are left out. The count of a file is always 1.
+    The keys of the Counter are file paths, or rows as JSON. Items that cannot be identified are left out. The count of
+    a file is always 1.
 
     Raises:
         SourceError: the quarantine cannot be read.
@@ -164,8 +165,8 @@ def _remaining(items: Sequence[Row], identity: str, left: Counter[str | None] | 
     Args:
         items: rows of the quarantine.
         identity: the name of the column that identifies an item.
-        left: how often each item remains to be scored, or None to return all items. The first of several equal items
-            are returned.
+        left: the number of times that each item remains to be scored, or None to return all items. Among equal items,
+            the first ones are returned.
     """
     if left is None:
         return list(items)
@@ -211,7 +212,7 @@ class FailedRowsSource:
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in each of the given columns."""
+        """Return the NULL counts of the given columns."""
         return {name: self._nulls[name] for name in columns}
 
     def check_contents(self) -> None:

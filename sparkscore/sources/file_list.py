@@ -53,7 +53,7 @@ class FileListSource:
         return None
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002 - the same for every source
-        """Return an empty dictionary, since files have no columns here."""
+        """Return an empty dictionary, since the items are files, which have no columns."""
         return {}
 
     def check_contents(self) -> None:

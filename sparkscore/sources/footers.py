@@ -37,13 +37,13 @@ class Footer:
 
 @dataclass
 class NullCounts:
-    """The number of NULLs in each column of several files, added up from the statistics in their footers.
+    """The NULL count of each column over several files, added up from the statistics in their footers.
 
     Attributes:
         rows: the number of rows in the files whose footer can be read.
         files: the number of files that have rows or whose footer cannot be read.
-        nulls: for each column, the number of NULLs in the files whose statistics contain it.
-        known: for each column, the number of files whose statistics contain its number of NULLs.
+        nulls: for each column, the sum of the NULL counts in the files' statistics.
+        known: for each column, the number of files whose statistics contain its NULL count.
     """
 
     rows: int = 0
@@ -66,7 +66,7 @@ class NullCounts:
             self.known.update(file.nulls.keys())
 
     def of(self, columns: Iterable[str], rows: int | None = None) -> dict[str, int]:
-        """Return the number of NULLs in each of the given columns. A column is left out if its number is not known.
+        """Return the NULL counts of the given columns. Columns whose count is not known are left out.
 
         Args:
             columns: names of top-level columns. A column with a dot in its name is left out.
@@ -74,9 +74,9 @@ class NullCounts:
                 with deleted rows has fewer rows than its files.
 
         Returns:
-            the number of NULLs by column. 0 means that every file with rows has statistics, and none shows a NULL. A
-            number above 0 is only returned if the reader returns all rows. It may be too low, because some files may
-            have no statistics.
+            the NULL counts by column. 0 means that every file with rows has statistics, and none shows a NULL. A count
+            above 0 is only returned if the reader returns all rows. It may be too low, because some files may have no
+            statistics.
         """
         are_all_read = rows is None or rows == self.rows
         # The path of a nested field, such as 'a.b', cannot be distinguished from the name of a column with a dot.
@@ -94,7 +94,7 @@ class Footers:
 
     Attributes:
         of_files: the footer of each file, in the order of the files, or None for a footer that cannot be read.
-        nulls: the number of NULLs in each column, over all files.
+        nulls: the NULL count of each column over all files.
     """
 
     of_files: list[Footer | None]
@@ -102,7 +102,7 @@ class Footers:
 
 
 def read_footers(files: Sequence[InputFile], columns: Collection[str] | None = None) -> Footers:
-    """Return the footers of Parquet files, and the number of NULLs in their columns.
+    """Return the footers of Parquet files, and the NULL counts of their columns.
 
     Args:
         files: the files.
@@ -120,7 +120,7 @@ def read_footers(files: Sequence[InputFile], columns: Collection[str] | None = N
 
 
 def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None = None) -> dict[str, int]:
-    """Return the number of NULLs in each of the given columns, from the footers of Parquet files.
+    """Return the NULL counts of the given columns, from the footers of Parquet files.
 
     Args:
         paths: the paths of the files.
@@ -128,7 +128,7 @@ def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None
         rows: the number of rows that the reader returns, or None if it returns all rows of the files.
 
     Returns:
-        the number of NULLs by column. A column is left out if its number is not known; see `NullCounts.of`.
+        the NULL counts by column. Columns whose count is not known are left out; see `NullCounts.of`.
     """
     if not columns or not paths:
         return {}
@@ -145,13 +145,13 @@ def names_of(footers: Iterable[Footer | None]) -> list[tuple[str, ...] | None]:
 
 @dataclass(frozen=True)
 class _FileNulls:
-    """The number of rows in a file, and the number of NULLs by column.
+    """The number of rows in a file, and the NULL count of each column.
 
     A column is left out in any of these cases:
 
     - It was not requested.
     - It is nested, or has a dot in its name.
-    - The statistics of a row group do not contain its number of NULLs.
+    - The statistics of a row group do not contain its NULL count.
     """
 
     rows: int
@@ -224,7 +224,7 @@ def _nulls_of_file(metadata: pq.FileMetaData, columns: Collection[str] | None) -
 
 
 def _nulls_in(groups: Iterable[pq.RowGroupMetaData], index: int) -> int | None:
-    """Return the number of NULLs in a column of a file, or None if the statistics of a row group do not contain it.
+    """Return the NULL count of a column in a file, or None if the statistics of a row group do not contain it.
 
     Args:
         groups: the row groups of the file.

@@ -37,14 +37,14 @@ def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool 
     - The format that the deployment names.
     - ``delta``, if the only location is a folder that contains ``_delta_log``.
     - ``files``, if `is_files_by_default` is true.
-    - The format that belongs to the extensions of all files.
+    - The format that the file extensions stand for, if they all stand for the same one.
     - ``files``.
 
     Args:
         config: the deployment's 'input' section.
         is_files_by_default: whether the items are files if the deployment does not name a format.
-        is_no_code: whether the deployment is written for Azure ML and has no scoring script. If so, and if the
-            extensions decide, all files must have the same format: ``csv``, ``parquet`` or ``files``.
+        is_no_code: whether the deployment is written for Azure ML and has no scoring script. If so, and if the file
+            extensions determine the format, all files must have the same one: ``csv``, ``parquet`` or ``files``.
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.

@@ -27,8 +27,7 @@ def read_integers(load: Callable[[StructType], DataFrame], schema: StructType, r
     Args:
         load: a function that reads the files with a schema and adds the hidden columns.
         schema: the declared columns.
-        respelled: the names of the columns with such integers. The declared types must be able to hold all of their
-            numbers.
+        respelled: the names of the columns with such integers. All of their numbers must fit the declared types.
     """
     if not respelled:
         return load(schema)

@@ -61,7 +61,7 @@ class JsonFiles:
         rows: the number of records that were read.
         columns: a summary of each column's values.
         schema: the columns with their inferred types, or None if Spark has to infer the types. If columns are declared,
-            only the names of the files' columns are used, and all types are `NullType`.
+            only the column names in the files matter, so all types are `NullType`.
         are_all_read: whether Spark reads all records. If the 'mode' option has a value other than FAILFAST, Spark may
             drop or change some.
         respelled: the columns declared as integers, or as nested types with integers, in which some numbers are written
@@ -203,7 +203,7 @@ class _Survey:
         return found
 
     def _count_lines(self, lines: Mapping[int, int]) -> None:
-        """Store in `self._first_lines`, for each part of a file, the number of lines of the file before that part.
+        """Store in `self._first_lines` the number of lines that precede each part in its file.
 
         Args:
             lines: the number of lines in each part, by part number.

@@ -50,8 +50,8 @@ class Doubt:
     Attributes:
         column: the name of the column, or the path of values inside it, such as ``column.field`` or ``column[]``.
         got: a phrase with the conflicting types, and the file and line of the first value of each type.
-        expected: a phrase that describes values for which there is a type.
-        type: a type with which the user can declare the column.
+        expected: a phrase for the values that were expected, such as ``values of one type``.
+        type: a type that the user can declare for the column.
         effect: a phrase that says how values are read with that type.
     """
 
@@ -189,8 +189,8 @@ class TypesOfJson:
         Args:
             path: the path of the values: a column, or a part of a nested column.
             found: the conflicting types, each with the position of its first value.
-            expected: a phrase that describes values for which there is a type.
-            declared: a type with which the user can declare the column, if the values are not inside objects or arrays.
+            expected: a phrase for the values that were expected.
+            declared: a type that the user can declare for the column, unless the values are inside objects or arrays.
             effect: a phrase that says how values are read with that type.
         """
         got = " and ".join(f"{json_type} ({self._position_text(position)})" for json_type, position in found)
@@ -201,9 +201,9 @@ class TypesOfJson:
 
 
 def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
-    """Yield the names of the columns as a list, and then the field names of nested objects as further lists.
+    """Yield a list of the column names, and then a list of field names for the objects at each path.
 
-    There is one further list for the objects at each path, such as ``column`` or ``column.field``.
+    A path is, for example, ``column`` or ``column.field``.
     """
     yield list(columns)
     for seen in columns.values():
@@ -211,7 +211,7 @@ def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
 
 
 def _names_inside(seen: FieldSurvey) -> Iterator[list[str]]:
-    """Yield a list of the field names of a column's objects, and further lists for the objects inside them."""
+    """Yield a list of the field names of a column's objects, and then further lists for the objects inside them."""
     if seen.fields:
         yield from names_in(seen.fields)
     if seen.element is not None:

@@ -41,11 +41,11 @@ class Listing:
 def list_files(locations: Iterable[str]) -> Listing:
     """List the files at the locations of an input.
 
-    A location is the path of a file, a glob, or a folder, whose files are listed recursively. Symbolic links to folders
-    are not followed inside a folder.
+    A location is a file path, a glob or a folder. Folders are listed recursively, but symbolic links to folders inside
+    them are not followed.
 
-    Hidden files and folders are left out unless their path is itself a location. So are the files that sparkscore wrote
-    for its runs.
+    Hidden files and folders are left out, unless a location names them directly. Files that sparkscore wrote for its
+    runs are left out as well.
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.

@@ -43,8 +43,8 @@ def is_own_file(path: Path) -> bool:
 def refuse_own(path: Path) -> None:
     """Raise an error if an input location belongs to sparkscore's runs, whose files it may change or remove.
 
-    Such locations are runs folders, and the folder of a run or a stage with everything inside it. The files that a
-    scoring script wrote into the folder of its run are allowed.
+    These locations are runs folders, the folders of runs, stages, and anything inside the folder of a run or a stage.
+    The files that a scoring script wrote into the folder of its run are an exception.
 
     Raises:
         SourceError: the path is such a location.

@@ -61,8 +61,7 @@ class ParquetPlan:
 
     Attributes:
         schema: the columns of the input, with the types to which the values are converted.
-        groups: the files, grouped by their column types. Files without rows are left out, unless all files have no
-            rows.
+        groups: the files, grouped by their column types. Files without rows are left out, unless no file has rows.
     """
 
     schema: StructType
@@ -79,8 +78,8 @@ def plan_parquet(
 
     Args:
         files: the files.
-        footers: the footer of each file, or None for a footer that cannot be read. In that case, no plan is made,
-            because Spark's own error about the file is more precise.
+        footers: the footer of each file, or None for a footer that cannot be read. If there is such a footer, the
+            result is None, because Spark's own error about the file is more precise.
         declared: the declared columns, or None if none are declared.
         wanted: the columns that the run uses, or None for all columns.
 
@@ -358,7 +357,7 @@ def _is_foreign(file_type: FileType) -> bool:
 
 
 def _declarable(file_type: FileType) -> str:
-    """Return a column's type as an error message suggests it for 'input.schema'.
+    """Return the type that an error message suggests for a column in 'input.schema'.
 
     If Spark has no type for the values but can read them as another type, the result is that type, such as ``bigint``
     for durations. If all values are NULL, or if Spark cannot read the values, the result is ``string``.
@@ -372,7 +371,7 @@ def _declarable(file_type: FileType) -> str:
 def _type_text(file_type: FileType) -> str:
     """Return the name of a type for an error message: Spark's name, or Arrow's name if Spark has no such type.
 
-    For timestamps in nanoseconds, both names are included.
+    For nanosecond timestamps, both names are included.
     """
     text = file_type.arrow_type if file_type.spark is None else file_type.spark.simpleString()
     return f"{text} ({file_type.arrow_type})" if file_type.is_nanos else text

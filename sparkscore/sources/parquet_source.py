@@ -54,10 +54,10 @@ class ParquetSource:
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in each of the given columns, from the footers of the files.
+        """Return the NULL counts of the given columns, from the footers of the files.
 
-        The number is 0 for a column declared NOT NULL. Any other column is left out if the footers do not show its
-        number of NULLs; see `NullCounts.of`.
+        The count is 0 for a column declared NOT NULL. Any other column is left out if the footers do not show its
+        count; see `NullCounts.of`.
         """
         return self._footers.nulls.of(columns) | dict.fromkeys(self._not_null.intersection(columns), 0)
 

@@ -46,7 +46,7 @@ class FileType:
         spark: Spark's type for the same values, or None if Spark has no such type.
         stored: the type with which Spark reads the values from the file, or None if it is the same as `spark`.
         fix: if Spark has no type for the values, advice on how to write them with a different type.
-        is_nanos: whether the values are timestamps in nanoseconds, which Spark can read only as integers.
+        is_nanos: whether the values are nanosecond timestamps, which Spark can read only as integers.
     """
 
     arrow_type: str
@@ -64,7 +64,8 @@ class FileType:
     def read(self) -> DataType | None:
         """The type with which Spark reads the column, or None if Spark cannot read it.
 
-        A column, or a part of a nested column, that has no type because all its values are NULL is read as integers.
+        A column without a type, because all its values are NULL, is read as integers. The same applies to parts of
+        nested columns.
         """
         found = self.spark if self.stored is None else self.stored
         return None if found is None else filled(found, IntegerType())
@@ -87,7 +88,7 @@ def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
 
 
 def _as_instants(arrow_type: pa.DataType) -> pa.DataType:
-    """Return a copy of an Arrow type in which all timestamps are in UTC, also inside lists, maps and structs."""
+    """Return a copy of an Arrow type in which all timestamps are in UTC, including those in lists, maps and structs."""
     if pa.types.is_timestamp(arrow_type):
         return pa.timestamp("us", "UTC")
     if pa.types.is_map(arrow_type):
@@ -147,8 +148,7 @@ def _always(spark: DataType) -> Callable[[pa.DataType], FileType]:
 def _nested(arrow_type: pa.DataType) -> FileType:
     """Return the `FileType` of a column of lists, maps or structs.
 
-    The result has no Spark type if Spark has no type for an inner value, or if inner values are timestamps in
-    nanoseconds.
+    The result has no Spark type if Spark has no type for an inner value, or if inner values are nanosecond timestamps.
     """
     text = str(arrow_type)
     inner = [file_type(arrow_type.field(number), is_int96=False) for number in range(arrow_type.num_fields)]
@@ -213,9 +213,9 @@ def merged(one: DataType, other: DataType) -> DataType | None:
     """Return a type that holds the values of two types unchanged, or None if the types cannot be merged.
 
     - Decimals are merged if they have the same scale.
-    - Structs are merged into a struct with the fields of both.
+    - Arrays and maps are merged if their elements, keys and values can be merged.
+    - Structs are merged into a struct with the fields of both, if the types of each shared field can be merged.
     - `NullType` is merged with any type.
-    - Arrays, maps and struct fields are merged if their parts can be.
     - All other types must be equal.
 
     >>> merged(NullType(), LongType()), merged(DecimalType(4, 2), DecimalType(9, 2)), merged(LongType(), DoubleType())
@@ -258,7 +258,7 @@ def has_null_inside(data_type: DataType) -> bool:
 
 
 def filled(data_type: DataType, leaf: DataType) -> DataType:
-    """Return a copy of a type in which `leaf` replaces each `NullType`, also inside arrays, maps and structs.
+    """Return a copy of a type in which `leaf` replaces each `NullType`, including those in arrays, maps and structs.
 
     >>> filled(ArrayType(NullType()), LongType())
     ArrayType(LongType(), True)
@@ -277,7 +277,7 @@ def filled(data_type: DataType, leaf: DataType) -> DataType:
 def is_shape_of(part: DataType, whole: DataType) -> bool:
     """Return whether two types are equal, ignoring the parts of the first type that are `NullType`.
 
-    Such a part is not ignored if the second type has an array, map or struct in its position: the result is then False.
+    The result is False if the second type has an array, map or struct in the position of such a part.
     """
     if isinstance(part, ArrayType) and isinstance(whole, ArrayType):
         return is_shape_of(part.elementType, whole.elementType)
@@ -313,9 +313,9 @@ def in_order_of(part: DataType, whole: DataType) -> DataType:
 def is_castable(one: DataType, other: DataType) -> bool:
     """Return whether values of the first type can be cast to the second type. Some values may not fit.
 
-    Casts are allowed between equal types, between types of numbers, from dates to timestamp_ntz (at midnight), and
-    between arrays of these. All other casts are not, for example between numbers and strings, or between timestamps
-    with and without a time zone.
+    Casts are allowed between equal types, between numeric types, from dates to timestamp_ntz (at midnight), and between
+    arrays of these. Other casts are not allowed, for example between numbers and strings, or between timestamps with
+    and without a time zone.
     """
     if isinstance(one, ArrayType) and isinstance(other, ArrayType):
         return is_castable(one.elementType, other.elementType)

@@ -26,10 +26,10 @@ def refuse_times_of_a_session(
 ) -> None:
     """Raise an error if Spark may read the timestamps in a Delta table's partition columns in the wrong time zone.
 
-    The right time zone is the ``timeZone`` option, or UTC by default. Delta's reader ignores this option, so the user
-    has to set the session's time zone.
+    The correct time zone is set by the ``timeZone`` option, and is UTC by default. Delta's reader ignores this option,
+    so the user has to set the session's time zone.
 
-    Nothing is checked if the session has the right time zone, or if no partition column is of type ``timestamp``.
+    Nothing is checked if the session has the correct time zone, or if no partition column is of type ``timestamp``.
     Otherwise, Spark collects the distinct values of these columns twice: in the session's time zone and in UTC.
 
     Args:

@@ -158,7 +158,7 @@ def check_options(options: Mapping[str, str], file_format: str) -> None:
 def find_option(options: Mapping[str, str], name: str) -> str | None:
     """Return the value of an option, or None if it is not set.
 
-    Names are case-insensitive, as in Spark. ``true`` and ``false`` are returned in lower case.
+    Names are case-insensitive, as in Spark. Boolean values are returned in lower case.
     """
     found = {key.lower(): value for key, value in options.items()}.get(name.lower())
     return found.lower() if found is not None and found.lower() in {"true", "false"} else found
@@ -215,14 +215,14 @@ _CHECKS: Final[Mapping[str, Mapping[str, Callable[[str], _Problem]]]] = {
 
 
 def _unknown(given: str, known: Mapping[str, str]) -> _Problem:
-    """Return the problem of an unknown option. The advice suggests a similar name, if there is one."""
+    """Return the problem with an unknown option. Its next step suggests a similar name, if there is one."""
     near = difflib.get_close_matches(given.lower(), known, n=1)
     next_step = f"Did you mean '{known[near[0]] or near[0]}'?" if near else "Correct its name, or leave it out."
     return "an option that Spark's readers do not have", "the name of an option", next_step
 
 
 def _find_problem(name: str, value: str, file_format: str) -> _Problem:
-    """Return the problem if an option is not allowed or has an invalid value, or None if there is no problem.
+    """Return the problem with an option that is not allowed or has an invalid value, or None if there is no problem.
 
     Args:
         name: the name of the option in Spark's spelling, or an empty string for an option that is not checked.

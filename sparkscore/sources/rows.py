@@ -91,7 +91,7 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
 
 
 def find_nulls(frame: DataFrame, columns: Sequence[str], what: str) -> dict[str, bool]:
-    """Return for each column whether it has a NULL. Spark reads all of these columns in one action.
+    """Return whether each column has a NULL. Spark reads all of these columns in one action.
 
     Args:
         frame: the rows.

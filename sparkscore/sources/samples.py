@@ -1,7 +1,7 @@
 """Find input files that changed during a run (driver).
 
-A file whose size or modification time differs has changed. If only its inode or change time differs, a sample of its
-bytes is compared, because `chmod`, a hard link or a remount may change these without changing the bytes.
+A file has changed if its size or modification time is different. If only its inode or change time is different, a
+sample of its bytes is compared, because `chmod`, a hard link or a remount may change these without changing the bytes.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def with_samples(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
 def check_files_unchanged(files: Sequence[InputFile]) -> None:
     """Check that no file has changed since it was listed.
 
-    A file whose size or modification time differs has changed. If only its inode or change time differs, its sample is
-    compared.
+    A file has changed if its size or modification time is different. If only its inode or change time is different, its
+    sample is compared.
 
     Args:
         files: all files that were listed together, because the size of the samples depends on their number.

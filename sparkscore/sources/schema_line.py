@@ -13,7 +13,7 @@ _LONGEST: Final = 200
 def schema_line(types: Mapping[str, str], changed: Mapping[str, str]) -> str:
     """Return an 'input.schema' that declares columns, with some of their types replaced.
 
-    If it would have more than 200 characters, it consists of ``…`` and the columns in `changed`.
+    If it would have more than 200 characters, it contains only ``…`` and the columns in `changed`.
 
     Args:
         types: the columns with their types.

@@ -13,7 +13,7 @@ _MOST_ITEMS: Final = 500
 
 
 def in_shares(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[tuple[T, ...]]:
-    """Divide files, or parts of files, into shares, keeping their order.
+    """Divide files, or parts of files, into consecutive shares.
 
     A share is complete when it has at least 16 MiB in total, or 500 elements.
 

@@ -146,7 +146,7 @@ class SparkFiles:
         return select_columns(frame, in_order, self.file_format), doubt or doubt_of_keys(last)
 
     def _with_keys(self, declared: StructType | None, of_files: StructType) -> StructType:
-        """Return the schema of the input, with undeclared partition columns as strings in the last positions.
+        """Return the schema of the input, with the undeclared partition columns last, as strings.
 
         The other columns are the declared columns or, if none are declared, the columns of the files. The types of
         undeclared partition columns are not inferred, because the folder names '01', '1' and '1.0' would all become the

@@ -86,11 +86,12 @@ def check_and_read(
 ) -> tuple[FileFault | None, T | None]:
     """Find a fault in a CSV file, and let a function read the text in the same pass.
 
-    A quick check is tried first, if the dialect allows it. If this check fails, the file is read again for a slower
-    one.
+    A quick check is tried first, if the dialect allows it. If it fails, the file is read again for a slower check.
 
-    Quotes and line endings are not checked if the dialect has no quote character. They are not checked either if
-    ``dialect.reads_lines`` is true and ``dialect.line_end`` is set to something other than LF, CR and CR LF.
+    Quotes and line endings are not checked in two cases:
+
+    - The dialect has no quote character.
+    - ``dialect.reads_lines`` is true, and ``dialect.line_end`` is set to something other than LF, CR or CR LF.
 
     Args:
         path: the path of the file.
@@ -226,7 +227,7 @@ def _without_escapes(block: str | None, held: str, dialect: Dialect) -> tuple[st
         dialect: a dialect whose escape character is not the quote character.
 
     Returns:
-        the block after the replacement, and ``held`` for the next block: the block's last character if this escapes the
+        the block after the replacement, and ``held`` for the next block: the block's last character if it escapes the
         first character of the next block, or else an empty string.
     """
     escape = dialect.escape

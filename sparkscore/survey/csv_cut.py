@@ -1,7 +1,10 @@
-"""Parse CSV files with PyArrow if it finds the same values as Spark's parser (driver and worker).
+"""Parse CSV files with PyArrow, which is faster than Spark's parser, if both find the same values (driver and worker).
 
-PyArrow is faster. It finds the same values if all quotes enclose values or are doubled inside quoted values, all line
-endings are alike, and the file has no comments and no other escape characters. Spark must parse all other files.
+Both find the same values in files that meet all of these conditions. Spark must parse all other files.
+
+- Quotes only enclose values, or are doubled inside quoted values.
+- All line endings are alike.
+- There are no comments, and no escape characters other than the quote.
 """
 
 from __future__ import annotations
@@ -32,9 +35,10 @@ class NotCutError(Exception):
 
 
 def can_cut(dialect: Dialect, width: int) -> bool:
-    """Return whether `cut` finds the same values as Spark's parser, or else raises an error, in files of this syntax.
+    """Return whether `cut` is safe for files of this syntax.
 
-    The files must also pass the quick check of `check_and_read`.
+    It is safe if it either finds the same values as Spark's parser or raises an error. This is only true for files that
+    also pass the quick check of `check_and_read`.
 
     Args:
         dialect: the syntax.

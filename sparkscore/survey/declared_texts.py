@@ -2,7 +2,7 @@
 
 A value may be written in several ways: the string ``007`` is 7 as a bigint. But a string does not fit if its conversion
 would truncate it, round an integer or a decimal, or move a local time that clocks skip when they are set forward. Only
-``float`` and ``double`` may round: fractions, and numbers written with an exponent.
+``float`` and ``double`` may round, and only fractions and numbers written with an exponent.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _is_floating(text: str, rounded: Callable[[str], float]) -> bool:
 
     - NaN and infinity fit.
     - An integer without an exponent, such as ``7`` or ``7.00``, fits if the type holds it exactly.
-    - Any other number fits unless it overflows to infinity or underflows to zero. It may be rounded.
+    - Any other number may be rounded, but must not overflow to infinity or underflow to zero.
 
     Args:
         text: the string.

@@ -1,4 +1,4 @@
-"""Find INT96 timestamps with nanoseconds in Parquet files: Spark truncates them to microseconds (driver and worker)."""
+"""Find INT96 timestamps in Parquet files that Spark would truncate to microseconds (driver and worker)."""
 
 from __future__ import annotations
 

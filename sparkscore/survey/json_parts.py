@@ -107,7 +107,7 @@ class Found:
 
 
 def survey_parts(share: Share) -> str:
-    """Survey parts of files until the first problem, and return the result, a `Found`, as JSON."""
+    """Survey parts of files until the first problem, and return a `Found` as JSON."""
     found = Found()
     declared = None if share.declared is None else _Declared.of_types(share.declared, share.formats)
     for part in share.parts:
