@@ -300,10 +300,10 @@ class DeltaSink:
         return any((self._target.path / _LOG).glob("[0-9]*"))
 
     def _check_first_commit(self, stage: RunStage) -> None:
-        """Before creating a table, check that the output contains no foreign files, and make a note in the stage.
+        """Check that the output contains no files of others, and note in the stage that this run creates the table.
 
         A failed first commit may leave files that are not in Delta's log. Delta ignores them, so they are not removed.
-        The note tells a retry of the run that such files are not foreign. If the table or the note already exists,
+        If the run is retried, the note shows that such files may be its own. If the table or the note already exists,
         nothing is checked or written.
 
         Raises:

@@ -80,7 +80,8 @@ class TableRules:
 
         Raises:
             SinkSchemaError: some rows break rules. The message lists each broken rule with the number of rows that
-                break it, and an SQL statement that removes the first of them, if there is one.
+                break it. It also contains an SQL statement that removes the first broken rule, if there is such a
+                statement.
         """
         if not self._of_rows:
             return

@@ -21,8 +21,8 @@ class Origins:
     """The result columns, with their names before the deployment's ``columns`` renamed them.
 
     Attributes:
-        carried: carried columns: names in the input, keyed by names in the result.
-        added: predictions and lineage columns: original names, keyed by names in the result.
+        carried: the carried columns' names in the input, keyed by their names in the result.
+        added: original names of the predictions and lineage columns, keyed by their names in the result.
         renamed: the deployment's ``columns``: new names, keyed by original names.
     """
 

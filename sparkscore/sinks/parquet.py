@@ -101,7 +101,7 @@ class ParquetSink:
         check_writable(self._target)
 
     def columns_without_null(self) -> list[str]:
-        """Return an empty list, because Parquet files have no NOT NULL rule."""
+        """Return an empty list, because columns of Parquet files are never declared NOT NULL."""
         return []
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
@@ -206,10 +206,10 @@ class ParquetSink:
         return published.version == self._run_folder.name and self._run_folder.is_dir()
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Check the types of the partition columns, and that the columns match those of earlier runs.
+        """Check the types of the partition columns and, in ``append`` mode, compare all columns with an earlier run.
 
-        A partition column must be a string, an integer, a boolean or a date, and must not be the run id column. In
-        ``append`` mode, the columns and partition columns are compared with those of a single file from an earlier run.
+        A partition column must be a string, an integer, a boolean or a date, and must not be the run id column. Columns
+        and partition columns are compared with those of a single file from the earlier run.
         """
         for name in self._target.partition_by:
             spark_type = schema[name].dataType

@@ -37,7 +37,7 @@ class RowRule:
 
 
 def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]) -> list[RowRule]:
-    """Return a Delta table's rules for rows, given the table's columns and properties.
+    """Derive a Delta table's row rules from its columns and properties.
 
     Args:
         columns: the table's columns, as returned by `read_columns`.
@@ -52,7 +52,7 @@ def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]
 
 
 def evaluated_rules(rules: Sequence[RowRule], unknown: Collection[str]) -> list[RowRule]:
-    """Return the rules that can already be evaluated, because their conditions refer to no unknown column.
+    """Return the rules that can already be evaluated, because their conditions do not refer to unknown columns.
 
     Args:
         rules: the table's rules.

@@ -1,6 +1,6 @@
 """The stage: the folder in which workers store a run's rows until they are published (driver and worker).
 
-This package imports neither Spark nor pydantic, because workers use it, too.
+This package imports neither Spark nor pydantic, because workers use it as well.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _DIGEST_BYTES: Final = hashlib.sha256().digest_size
 class HashingFile:
     """A file that computes the SHA-256 checksum of the bytes written to it.
 
-    PyArrow can write to it like to a Python file object.
+    PyArrow can write to it as if it were a Python file object.
 
     Attributes:
         size_bytes: number of bytes written so far.

@@ -1,8 +1,8 @@
 """Write, read and remove chunks: mini-batches that are scored and stored in the stage (driver and worker).
 
 A chunk is a sequence of mini-batches of one work unit. Once their rows are staged, the worker writes their reports to a
-file in the stage, the chunk file. If the work unit is executed again, by another task attempt or after a driver crash,
-the reports are read from this file instead of scoring the mini-batches again.
+chunk file in the stage. If the work unit is executed again, by another task attempt or after a driver crash, the
+reports are read from this file, and the mini-batches are not scored again.
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ def _names(store: Store) -> dict[str, re.Match[str]]:
 
 
 def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
-    """Remove the chunk files that list any of the given data files, to have these chunks scored again (driver).
+    """Remove the chunk files that list any of the given data files (driver).
 
-    Chunk files that were modified are removed as well. Data files are kept.
+    Their mini-batches are then scored again. Chunk files that were modified are removed as well. Data files are kept.
 
     Args:
         stage_folder: path of the run's stage.
@@ -128,7 +128,7 @@ def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
 
 
 def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
-    """Remove a chunk file, if it exists, to have the chunk scored again. Data files are kept.
+    """Remove a chunk file, if it exists. Data files are kept, but the chunk's mini-batches are scored again.
 
     Args:
         stage_folder: path of the run's stage.
@@ -147,8 +147,8 @@ def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int,
     """Return the reports of all work units whose mini-batches are all in finished chunks, keyed by unit number.
 
     A chunk is damaged if its chunk file was modified (which is logged as a warning), or if one of its data files is
-    missing or has a different size. The chunk file is then removed, and the work unit is omitted. Its later chunks are
-    not checked.
+    missing or has a different size. The chunk file is then removed, and the work unit is omitted. Later chunks of the
+    work unit are not checked.
 
     Args:
         stage_folder: path of the run's stage.

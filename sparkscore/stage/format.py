@@ -19,7 +19,7 @@ def refuse_other_format(found: object, what: str, path: Path, run_id: str) -> No
     """Raise an error if another version of sparkscore wrote a run's file in a different format.
 
     Args:
-        found: format number in the file, or None or an empty string if the file has none, which is accepted.
+        found: format number in the file. None or an empty string means that the file has none, which is accepted.
         what: what the file is, for the error message: a stage, a plan or a manifest.
         path: path of the file.
         run_id: id of the run that the file belongs to.

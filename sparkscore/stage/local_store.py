@@ -184,7 +184,7 @@ class LocalStore:
         The old file is first renamed to a temporary name, which only one of several simultaneous calls can do. If it
         turns out to have a different version, its name is restored, unless a new file has taken that name.
 
-        Return False as well if there is no such file, or if a new file takes its name during the call.
+        Also return False if there is no such file, or if a new file takes its name during the call.
         """
         path = self._path(name)
         aside = path.with_name(unfinished(path.name, self.token()))

@@ -67,7 +67,7 @@ class RunLock:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Acquire the lock, replacing that of a dead driver, and start a thread that touches the lock file.
+        """Acquire the lock, replacing a dead driver's lock if necessary, and start a thread that touches the lock file.
 
         Raises:
             ConfigError: a live driver holds the lock (code ``RUN_ID_RUNNING``), or the path is taken by something that
@@ -177,7 +177,7 @@ class RunLock:
     def _may_be_empty(self, error: OSError) -> bool:
         """Return whether an empty file can serve as the lock.
 
-        This requires that the disk is full, and that the lock is in one of sparkscore's own folders.
+        This is the case only if the disk is full and the lock is in one of sparkscore's own folders.
 
         Args:
             error: the error that was raised when writing the lock.
@@ -260,8 +260,8 @@ def is_lock(path: Path) -> bool:
     """Return whether the file at a path is a lock. Return True if there is no file.
 
     A file that begins with ``{"token": "`` is a lock. An empty file, or one that contains only part of this prefix, may
-    be an incompletely written lock, but also a file of the user's. It therefore counts as a lock only if its path is
-    that of a lock in one of sparkscore's own folders.
+    be an incomplete lock, or may belong to the user. It therefore counts as a lock only if its path is that of a lock
+    in one of sparkscore's own folders.
     """
     found = _Found.at(open_store(path.parent), path.name)
     return found.entry is None or found.start == _BEGIN or (_is_in_own_folder(path) and found.is_lock_or_beginning)

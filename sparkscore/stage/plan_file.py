@@ -77,7 +77,7 @@ def _by_mini_batch(plan: pa.Table) -> list[tuple[str, list[str]]]:
 
 
 def count_mini_batches(plan_file: str) -> dict[int, int]:
-    """Return the number of mini-batches per work unit of a plan file, keyed by unit number (driver)."""
+    """Return the number of mini-batches in each work unit of a plan file, keyed by unit number (driver)."""
     rows = pq.read_table(plan_file, columns=["unit", "mini_batch"])
     counts = rows.group_by("unit").aggregate([("mini_batch", "count_distinct")]).to_pylist()
     return {row["unit"]: row["mini_batch_count_distinct"] for row in counts}

@@ -22,7 +22,7 @@ from sparkscore.stage.report import MiniBatchReport, StagedFile
 
 
 class Decision(StrEnum):
-    """A finding that a run stores in its stage to reuse it when the run is resumed.
+    """A finding that a run stores in its stage, for reuse when it is resumed.
 
     Attributes:
         PROBE: the result columns, as found by the probe.
@@ -118,7 +118,7 @@ class TaskStage(Protocol):
         """
 
     def forget_chunk(self, unit: int, first: int) -> None:
-        """Remove a chunk's stored reports, to have its mini-batches scored again. The call can be repeated.
+        """Remove a chunk's stored reports. Its mini-batches are then scored again. The call can be repeated.
 
         Args:
             unit: number of the work unit.
@@ -224,9 +224,9 @@ class RunStage(Protocol):
         """Return the number of chunks whose reports are stored in the stage, without checking the reports."""
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the stored reports of each chunk that contains any of the given files, to have it scored again.
+        """Remove the stored reports of each chunk that contains any of the given files.
 
-        Reports that were modified are removed as well. The call can be repeated.
+        These chunks are then scored again. Reports that were modified are removed as well. The call can be repeated.
 
         Args:
             files: paths of staged files, relative to the stage.

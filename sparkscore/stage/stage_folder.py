@@ -110,9 +110,9 @@ class StageFolder:
         return chunks.count_chunks(self.path)
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the chunk files that list any of the given data files, to have these chunks scored again.
+        """Remove the chunk files that list any of the given data files.
 
-        Chunk files that were modified are removed as well.
+        A resumed run then scores these chunks again. Chunk files that were modified are removed as well.
 
         Args:
             files: paths of the data files, relative to the stage.
@@ -197,7 +197,7 @@ class TaskFolder:
         chunks.write_chunk(self.folder, unit, first, reports)
 
     def forget_chunk(self, unit: int, first: int) -> None:
-        """Remove a chunk file, to have the chunk scored again.
+        """Remove a chunk file. The chunk's mini-batches are then scored again.
 
         Args:
             unit: number of the work unit.

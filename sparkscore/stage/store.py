@@ -50,8 +50,8 @@ class Entry:
 class Writer(Protocol):
     """Writes an object in parts. Readers see the object only after `close`.
 
-    PyArrow can write to it like to a Python file object. After a crash or an `OSError`, readers see either the whole
-    new object or what was there before. Parts of the new object may be left under a temporary name; see
+    PyArrow can write to it as if it were a Python file object. After a crash or an `OSError`, readers see either the
+    whole new object or what was there before. Parts of the new object may be left under a temporary name; see
     `sparkscore.stage.layout.unfinished`.
     """
 
@@ -76,7 +76,7 @@ class Writer(Protocol):
 
 
 class Mark(Protocol):
-    """An empty object created by this process, which shows whether it has been removed or replaced."""
+    """A handle to an empty object created by this process. It can tell whether the object was removed or replaced."""
 
     def is_there(self) -> bool:
         """Return whether the object is still in the store and has not been replaced."""
@@ -167,9 +167,9 @@ class Store(Protocol):
     def put_if_match(self, name: str, content: bytes, version: str) -> bool:
         """Replace an object if it still has the given version, and return whether this call replaced it.
 
-        Return False as well if there is no object with this name. At most one of several simultaneous calls replaces
-        the object. After a crash or an `OSError`, the store contains the old content, the new content, or no object
-        with this name.
+        Also return False if there is no object with this name. At most one of several simultaneous calls replaces the
+        object. After a crash or an `OSError`, the store contains the old content, the new content, or no object with
+        this name.
         """
 
     def put_mark(self, name: str) -> Mark | None:

@@ -56,7 +56,7 @@ def _namespace() -> str | None:
 def _began(pid: int) -> str | None:
     """Return a process's start time in clock ticks since boot, or None if the process has ended.
 
-    Return None as well if there is no /proc, as on macOS.
+    Also return None if there is no /proc, as on macOS.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()

@@ -30,7 +30,7 @@ from sparkscore.worker.result import ResultSpec, make_outcome, read_returned
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """How a worker starts the child process that scores, and how long the child may take.
+    """How a worker starts the child process, and how long the child may take.
 
     Attributes:
         python: path of the child's interpreter on the worker's host, or None if the deployment does not name one.
@@ -59,7 +59,7 @@ class EngineSpec:
         scorer: the scorer to load.
         environment: the packages listed by the deployment or the model. None if there is no list, if it cannot be read,
             or if Spark itself scores the rows.
-        child: how to run the child process that scores, or None to score in the worker itself.
+        child: how to run the child process, or None to score in the worker itself.
         variables: environment variables for a model without a script. A script's variables are in the scorer's spec.
         secrets: values to mask in messages.
         not_null: input columns that are declared NOT NULL.
@@ -120,14 +120,14 @@ class Engine(Protocol):
     """
 
     def load(self) -> Loaded:
-        """Load the scorer, or load it again after the process that scores has ended.
+        """Load the scorer, or load it again after its process has ended.
 
         No exception is raised if loading fails; the returned `Loaded` contains the failure.
         """
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the scorer is loaded. It becomes False when a call finds that the process that scores has ended."""
+        """Whether the scorer is loaded. It becomes False when a call finds that the scorer's process has ended."""
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
         """Score one mini-batch in one call and return its result rows or a failure.
@@ -234,7 +234,7 @@ class LocalEngine:
 
     @property
     def _handed_over(self) -> HandedOver | None:
-        """The DataFrame that was passed to the user's code in the last call, or None if it was not kept."""
+        """The DataFrame that was passed to the user's code in the last call, or None if none was passed or kept."""
         return getattr(self._scorer, "handed_over", None)
 
     @property

@@ -100,7 +100,7 @@ class Halving:
             parts: the parts that `score` returned for it.
 
         Raises:
-            BrokenContractError: the call failed as a whole without ending the process that scores, although each of its
+            BrokenContractError: the call failed as a whole without ending the scorer's process, although each of its
                 items had been scored successfully in a part.
         """
         good = [part for part in parts if part.outcome.failure is None]
@@ -183,7 +183,7 @@ class Halving:
         checked.
 
         Raises:
-            BrokenContractError: every such call failed as a whole without ending the process that scores, or all parts
+            BrokenContractError: every such call failed as a whole without ending the scorer's process, or all parts
                 were too small for a call.
         """
         number = self._telling_count
@@ -208,7 +208,7 @@ def can_be_halved(mini_batch: MiniBatch, outcome: Outcome) -> bool:
 
     - It has only one item, or is indivisible.
     - ``run()`` returned no elements, since it may return none for the halves either.
-    - The failure itself rules it out, for example because the process that scores has ended.
+    - The failure itself rules it out, for example because the scorer's process has ended.
     """
     if not failed_whole(outcome) or outcome.failure is None or outcome.elements == 0:
         return False
@@ -249,7 +249,7 @@ def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
     """Check that two halves together returned as many elements as the whole.
 
     The check is skipped unless the mini-batch failed because of its number of elements. It is also skipped if either
-    half ended the process that scores.
+    half ended the scorer's process.
 
     Raises:
         BrokenContractError: the halves returned more or fewer elements than the whole, or a half failed before its
@@ -268,12 +268,12 @@ def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
 def _all_failed(parts: Sequence[Part]) -> bool:
     """Return whether the mini-batch was split into eighths, and each of them failed as a whole.
 
-    Return False if the process that scores has ended, or the scorer can no longer be loaded.
+    Return False if the scorer's process has ended, or the scorer can no longer be loaded.
     """
     whole = len(parts) == 2**_LEVELS
     return whole and all(failed_whole(part.outcome) and not _is_gone(part.outcome) for part in parts)
 
 
 def _is_gone(outcome: Outcome) -> bool:
-    """Return whether the process that scores has ended, or the scorer can no longer be loaded."""
+    """Return whether the scorer's process has ended, or the scorer can no longer be loaded."""
     return outcome.failure is not None and (outcome.is_final or outcome.failure.code in PROCESS_IS_GONE)

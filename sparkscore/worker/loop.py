@@ -36,7 +36,7 @@ class WorkerSpec:
         result: how to build the result rows.
         stage: where to read the plan and write the result rows.
         rules: how to handle failed items.
-        units: work unit numbers, in task order. If None, each task scores the work unit with its own number.
+        units: work unit numbers, in task order. If None, each task scores the work unit with the task's number.
         chunk: number of items and seconds after which a chunk ends.
     """
 
@@ -146,7 +146,7 @@ class _Task:
     def score(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
         """Score the mini-batches of one chunk, write their rows to the stage, and return their reports.
 
-        The reports are also stored in the stage, to avoid scoring the chunk again, unless the task must stop, or the
+        To avoid scoring the chunk again, the reports are also stored in the stage, unless the task must stop or the
         items' positions in the input are unknown.
 
         Args:

@@ -64,8 +64,8 @@ def _is_mixed(index: pd.Index[Any]) -> bool:
 def _have_labels_moved(handed: HandedOver) -> bool:
     """Return whether rows have moved together with their index labels.
 
-    Before the call, the labels were the row numbers. Different labels alone are not enough, because a script may number
-    its rows from 1. The values of at least one column must have moved with them.
+    Before the call, the labels were the row numbers. Changed labels alone are not enough, because a script may number
+    its rows from 1. The values of at least one column must have moved with the labels.
     """
     index, count = handed.frame.index, handed.rows.num_rows
     is_plain = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(count))

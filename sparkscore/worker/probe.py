@@ -87,7 +87,7 @@ class ProbeReport:
 
 
 def probe(spec: ProbeSpec) -> pa.RecordBatch:
-    """Score one mini-batch, and report the names and types of its result in a record batch with a single row.
+    """Score one mini-batch, and report the names and types of its result columns in a one-row record batch.
 
     Runs on the worker. The record batch has the schema `PROBE_SCHEMA`. The scorer may be called again after a failure,
     or with parts of the mini-batch. No exception is raised if the probe fails; the row contains the failure.
@@ -164,8 +164,8 @@ def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
     Parts are tried only if the run tolerates failed items. After 20 calls, no further parts are tried.
 
     Returns:
-        the result of the successful call and the part that was scored, or the failure of the whole mini-batch and None
-        if no call succeeded.
+        the result of the successful call, and the part that was scored. If no call succeeded, the failure of the whole
+        mini-batch, and None.
     """
     rows = None if spec.rows is None else pa.ipc.open_stream(spec.rows).read_all()
     parts = deque([MiniBatch(spec.mini_batch_id, spec.files, rows)])

@@ -14,7 +14,7 @@ class FailureRules:
     Attributes:
         tries: maximum number of calls with a whole mini-batch before it is halved or fails.
         tolerance: how many items and mini-batches may fail in the whole run. A task stops once its own failures exceed
-            either number.
+            either limit.
     """
 
     tries: int = 1

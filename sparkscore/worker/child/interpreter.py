@@ -1,4 +1,4 @@
-"""Find the child's Python interpreter on this host and unpack it first if it is in an archive (worker)."""
+"""Find the child's Python interpreter on this host, unpacking its archive if necessary (worker)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from sparkscore.worker.engine import ChildSpec
 def find_interpreter(spec: ChildSpec) -> str:
     """Return the path of the Python interpreter for the child.
 
-    Without an interpreter or archive in the deployment, the worker's own interpreter is used. An archive is unpacked
-    once per host.
+    If the deployment names neither an interpreter nor an archive, the worker's own interpreter is used. An archive is
+    unpacked once per host.
 
     Raises:
         EnvironmentMismatchError: the archive is damaged, is not a TAR file, contains no environment, contains a virtual

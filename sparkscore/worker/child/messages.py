@@ -55,8 +55,8 @@ class Connection:
         Args:
             end: the socket.
             token: first bytes of each message, the same at both ends and unique to this connection.
-            is_other_alive: function that returns whether the other process is still running. Without it, the end of
-                that process is noticed only through the socket.
+            is_other_alive: function that returns whether the other process is still running. Without it, only the
+                socket shows that the process has ended.
         """
         self._socket = end
         self._token = token

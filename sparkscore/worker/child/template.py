@@ -155,8 +155,8 @@ class Template:
     def wait_for_child(self, seconds: float) -> int | None:
         """Wait for the child to end, and return its exit code, or None if it is still running when the time is up.
 
-        If a signal ended the child, its negated number is returned. If the template has ended, this is the number of
-        ``SIGKILL``. While the template runs, the child's process id is not reused before `forget_child` is called.
+        If a signal ended the child, the negated signal number is returned. If the template has ended, ``-SIGKILL`` is
+        returned. While the template runs, the child's process id is not reused before `forget_child` is called.
         """
         if self._code is None and self._connection.wait(seconds):
             try:
