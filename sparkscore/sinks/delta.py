@@ -300,7 +300,7 @@ class DeltaSink:
         return any((self._target.path / _LOG).glob("[0-9]*"))
 
     def _check_first_commit(self, stage: RunStage) -> None:
-        """Check that the output contains no files of others, and note in the stage that this run creates the table.
+        """Check that the run may create the table, and note in the stage that it is about to do so.
 
         A failed first commit may leave files that are not in Delta's log. Delta ignores them, so they are not removed.
         If the run is retried, the note shows that such files may be its own. If the table or the note already exists,

@@ -91,7 +91,7 @@ class UnfinishedFile:
             self.closed = True
 
     def abandon(self) -> None:
-        """Close the file and remove the temporary file if it still exists. A file with its final name is kept.
+        """Close the file and remove the temporary file, unless the file already has its final name.
 
         Any `OSError` is ignored.
         """

@@ -213,7 +213,7 @@ class LocalStore:
             return None
 
     def writer(self, name: str) -> UnfinishedFile:
-        """Return a writer for a file that gets the given name when the writer is closed, replacing any older file."""
+        """Return a writer for a file, which gets its name when the writer is closed and replaces any older file."""
         return UnfinishedFile(self, self._path(name), self._do_replace, is_durable=False)
 
     def touch(self, name: str) -> None:

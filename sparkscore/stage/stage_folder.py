@@ -95,7 +95,7 @@ class StageFolder:
         return str(self.path)
 
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-        """Return the reports of all work units whose mini-batches are all in finished chunks, keyed by unit number.
+        """Return the reports of each work unit that consists entirely of finished chunks, keyed by unit number.
 
         A chunk is damaged if its chunk file was modified, or if one of its data files is missing or has a different
         size. The chunk file is then removed, and the work unit is omitted.
