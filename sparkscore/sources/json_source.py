@@ -47,7 +47,7 @@ class JsonSource:
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the NULL counts of the given columns, as counted when the input was opened.
+        """Return the NULL counts of the given columns, determined when the input was opened.
 
         The count is 0 for a column declared NOT NULL. Any other column is left out if no record contains it, or if the
         'mode' option allows Spark to drop or change records.

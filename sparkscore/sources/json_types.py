@@ -120,9 +120,8 @@ class TypesOfJson:
     def _type_of(self, path: str, seen: FieldSurvey) -> DataType | None:
         """Return the type of the values at a path, or None if all of them are objects without fields.
 
-        The result is also None for objects and arrays that contain only such objects. NULL fits every type, and if all
-        values are NULL, the type is a string. If no type can hold all values, a `Doubt` is stored and the type is a
-        string.
+        The result is also None for objects and arrays that contain only such objects. NULL fits every type. The type is
+        a string if all values are NULL, or if no type can hold all of them. In the latter case, a `Doubt` is stored.
 
         Args:
             path: a column, a field of objects (``column.field``), or the elements of arrays (``column[]``).
@@ -211,7 +210,7 @@ def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
 
 
 def _names_inside(seen: FieldSurvey) -> Iterator[list[str]]:
-    """Yield a list of the field names of a column's objects, and then further lists for the objects inside them."""
+    """Yield the field names of a column's objects as a list, and likewise for the objects inside them."""
     if seen.fields:
         yield from names_in(seen.fields)
     if seen.element is not None:

@@ -21,7 +21,7 @@ def refuse_packed(files: Sequence[InputFile], extensions: tuple[str, ...], expec
         expected: the allowed compressions, for the error message.
 
     Raises:
-        SourceError: a path has such an extension. The message contains the first one.
+        SourceError: a path has such an extension. The message contains the first such path.
     """
     if packed := next((file.path for file in files if file.path.endswith(extensions)), None):
         raise SourceError(

@@ -141,7 +141,7 @@ def _refused(fix: str) -> FileType:
 
 
 def _always(spark: DataType) -> Callable[[pa.DataType], FileType]:
-    """Return a function that returns a `FileType` with the given Spark type, whatever its argument."""
+    """Return a function that ignores its argument and returns a `FileType` with the given Spark type."""
     return lambda _: FileType("", spark)
 
 

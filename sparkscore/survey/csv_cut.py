@@ -37,7 +37,7 @@ class NotCutError(Exception):
 def can_cut(dialect: Dialect, width: int) -> bool:
     """Return whether `cut` is safe for files of this syntax.
 
-    It is safe if it either finds the same values as Spark's parser or raises an error. This is only true for files that
+    It is safe if it either finds the same values as Spark's parser or raises an error. This holds only for files that
     also pass the quick check of `check_and_read`.
 
     Args:

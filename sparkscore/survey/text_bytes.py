@@ -91,7 +91,7 @@ NOT_READ_HERE: Final = (".lz4", ".snappy")
 
 
 def is_compressed(path: str) -> bool:
-    """Return whether `open_bytes` decompresses the file with this path. Only the path's extension is checked."""
+    """Return whether `open_bytes` decompresses a file with this path. Only the path's extension is checked."""
     return path.endswith(tuple(_OPENERS))
 
 
