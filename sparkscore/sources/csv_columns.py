@@ -20,7 +20,7 @@ class CsvColumn:
     Attributes:
         read_as: the name of the column in the schema for Spark's reader.
         name: the name of the column in the rows: the declared name if there is one, otherwise the name in the header or
-            the name of the partition column. A column without any name is called ``_c`` plus its position. Underscores
+            the name of the partition column. A column without any name is named ``_c`` plus its position. Underscores
             are appended if the header already contains that name.
         declared: the declared name and type, or None if the column is not declared.
         is_named: False if the column's name in the header is empty or occurs twice, ignoring case. True for all other

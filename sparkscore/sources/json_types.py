@@ -92,7 +92,7 @@ class TypesOfJson:
         """Raise an error if no type can hold all values of one of the wanted columns.
 
         Raises:
-            SourceSchemaError: there is such a column. The message contains its name, the conflicting types, and the
+            SourceSchemaError: a column has no such type. The message contains its name, the conflicting types, and the
                 file and line of the first value of each type.
         """
         doubt = next((self._doubts[name] for name in wanted if name in self._doubts), None)

@@ -47,7 +47,7 @@ def refuse_own(path: Path) -> None:
     The files that a scoring script wrote into the folder of its run are an exception.
 
     Raises:
-        SourceError: the path is such a location.
+        SourceError: the path belongs to sparkscore's runs.
     """
     above = [folder for folder in (path, *path.parents) if _is_stage(folder) or _is_run(folder)]
     is_of_script = bool(above) and _is_run(above[0]) and path.relative_to(above[0]).parts[:1] in _FOLDERS_OF_SCRIPTS
