@@ -52,8 +52,8 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
 
     Files that sparkscore did not create are kept, and a warning lists them.
 
-    If a file cannot be listed or removed, a warning is logged instead of raising an error. The result may then be
-    empty, and the stage keeps its marker file.
+    If a file cannot be listed or removed, a warning is logged, but no error is raised. The result may then be empty,
+    and the stage keeps its marker file.
 
     Args:
         stage: the stage's folder. If it is not a stage, or has a different format, its files are kept without a

@@ -66,7 +66,7 @@ def _files_below(store: Store, folder: str = "") -> Iterator[tuple[str, int]]:
 
 
 def is_of_a_run(folder: Path) -> bool:
-    """Return whether a folder contains the list that `list_files` writes, which shows that sparkscore published it."""
+    """Return whether sparkscore published a folder, as shown by the list that `list_files` writes."""
     store = open_store(folder)
     entry = store.find()
     return entry is not None and entry.type is EntryType.FOLDER and _listed(store) is not None

@@ -193,8 +193,8 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
     The number is ambiguous if it is 1 or a number of columns: the script may return one element in all, or one per
     column. The probe fails if the element counts of the halves do not add up to that of the whole.
 
-    The probe does not fail because of an unambiguous wrong number, or because a half fails: the run itself finds the
-    failing rows.
+    An unambiguous wrong number or a failing half does not fail the probe, because the run itself finds the failing
+    rows.
 
     Returns:
         a pair. The first element is `probed`, or a failure if the number of elements does not depend on the rows. The
