@@ -193,8 +193,9 @@ class NotebookDisplay:
 
         The HTML includes a progress bar if the total number of items is known.
         """
-        share = "" if self._state.total is None else f' value="{self._state.items}" max="{max(self._state.total, 1)}"'
-        bar = f'<progress{share} style="width:20em"></progress>' if self._state.total is not None else ""
+        bar, total = "", self._state.total
+        if total is not None:
+            bar = f'<progress value="{self._state.items}" max="{max(total, 1)}" style="width:20em"></progress>'
         return {"text/plain": text, "text/html": f"<div>{bar} {html.escape(text)}</div>"}
 
 

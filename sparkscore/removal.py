@@ -8,6 +8,7 @@ that is not empty is removed only if it, or a parent folder, contains the marker
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -129,7 +130,7 @@ def move_new(path: Path, target: Path) -> None:
         OSError: the file or folder cannot be renamed.
     """
     if os.path.lexists(target):
-        raise FileExistsError(17, "File exists", str(target))
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     path.rename(target)
 
 

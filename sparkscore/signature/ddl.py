@@ -128,7 +128,10 @@ class _Parser:
         token = self._take()
         if token.type != "text":
             self._fail(token.shown, "the comment in quotes", token)
-        return unquote(token.text)
+        try:
+            return unquote(token.text)
+        except ValueError:
+            self._fail(token.shown, "a comment in which each escape is a Unicode character", token)
 
     def _name(self) -> str:
         token = self._take()

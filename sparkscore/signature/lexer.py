@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,13 +77,20 @@ def tokenize(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCo
 
 
 def unquote(literal: str) -> str:
-    """Return the value of an SQL string literal, which may contain backslash escapes and doubled quotes."""
-    return _ESCAPE.sub(_unescape, literal[1:-1])
+    """Return the value of an SQL string literal, which may contain backslash escapes and doubled quotes.
+
+    Raises:
+        ValueError: an escape does not stand for a Unicode character.
+    """
+    text = _ESCAPE.sub(_unescape, literal[1:-1])
+    text.encode()  # refuses half of a surrogate pair
+    return text
 
 
 def _unescape(match: re.Match[str]) -> str:
     if match["short"] or match["long"]:
-        return chr(int(match["short"] or match["long"], 16))
+        number = int(match["short"] or match["long"], 16)
+        return chr(min(number, sys.maxunicode + 1))  # `chr` raises an OverflowError for a much larger number
     if match["octal"]:
         return chr(int(match["octal"], 8))
     if match["twice"]:

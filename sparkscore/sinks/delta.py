@@ -227,14 +227,15 @@ class DeltaSink:
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
         """Return the version and row count of this run's commit, or None if there is no table or no such commit.
 
-        The commit is looked up in the table's history. If the history has no row count for it, 0 is returned.
+        The commit is looked up in the table's history by the run id. If the history has no row count for it, the rows
+        of the staged files are counted.
         """
-        del files  # the commit has the run id
         commits = self._commits() if self._exists() else []
         if not commits:
             return None
         metrics = commits[0]["operationMetrics"] or {}
-        return Published(int(commits[0]["version"]), int(metrics.get("numOutputRows", 0)), schema)
+        rows = metrics.get("numOutputRows", sum(file.rows for file in files))
+        return Published(int(commits[0]["version"]), int(rows), schema)
 
     def shows_rows(self) -> bool:
         """Return whether the table's current version contains rows of this run."""

@@ -103,6 +103,8 @@ def test_a_lone_struct_is_its_columns() -> None:
         ("a int not", 10, "NULL after NOT"),
         ("a int not null not null", 16, "got 'not'"),
         ("a int comment x", 15, "in quotes"),
+        (r"a int comment '\UFFFFFFFF'", 15, "a Unicode character"),
+        (r"a int comment '\ud83d'", 15, "a Unicode character"),
         ("a int default 1", 7, "got 'default'"),
         ("a array", 8, "'<'"),
         ("a array<int", 12, "'>'"),
