@@ -171,8 +171,8 @@ def category_maker(model: Any, unseen: dict[str, int]) -> CategoryMaker | None:
 
     Args:
         model: a LightGBM or XGBoost Booster or fitted estimator, or any other object.
-        unseen: dictionary to which the callable adds, for each column, the number of values without a category in a
-            LightGBM model. A count is only ever replaced with a larger one, because rows may be converted twice.
+        unseen: dictionary in which the callable records, for each column, the number of values without a category in
+            a LightGBM model. A count is only replaced with a larger one, because rows may be converted twice.
 
     Returns:
         the callable, or None if the model is not a LightGBM or XGBoost Booster or fitted estimator.
@@ -195,7 +195,7 @@ def use_own_categories(model: Any, unseen: dict[str, int]) -> None:
     Args:
         model: any loaded model. LightGBM and XGBoost estimators inside it, for example in a pipeline or grid search,
             are changed as well if `parts_of` finds them.
-        unseen: dictionary to which the wrappers add, for each column, the number of values without a category in a
+        unseen: dictionary in which the wrappers record, for each column, the number of values without a category in a
             LightGBM model.
 
     Raises:

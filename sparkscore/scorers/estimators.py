@@ -136,7 +136,7 @@ def _input_tags(part: Any) -> Any:
 
 
 def _old_tags(part: Any) -> list[str]:
-    """Return the input types in the tags of an estimator from scikit-learn before 1.6.
+    """Return the input types listed in an estimator's tags, for scikit-learn versions before 1.6.
 
     The list is empty if the estimator has no tags or raises an exception.
     """

@@ -39,7 +39,7 @@ def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, 
         are the name in the input.
 
     Raises:
-        SignatureMismatchError: no input column, or more than one, matches a column of the model. Or a scikit-learn,
+        SignatureMismatchError: no input column, or more than one, matches a column of the model; or a scikit-learn,
             XGBoost or LightGBM model takes columns by position, and the order of the input columns is unknown.
     """
     features = feature_names(model)

@@ -41,7 +41,7 @@ def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
 
     Raises:
         SignatureMismatchError: a value cannot be converted to the model's type, for example because a number is out of
-            range. Or an integer or boolean column contains a NULL, but the model does not accept NULLs in it.
+            range; or an integer or boolean column contains a NULL, but the model does not accept NULLs in it.
     """
     return pa.table(
         {name: _column(rows, column, feed) for feed, (column, name) in zip(feeds, names_of(feeds), strict=True)}

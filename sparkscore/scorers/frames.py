@@ -17,7 +17,7 @@ _DEFAULT: Final = Dtypes()
 
 @dataclass(frozen=True)
 class HandedOver:
-    """A DataFrame that was passed to the user's code, which may have changed it, and the rows it was made from.
+    """A DataFrame that was passed to the user's code, together with the rows it was made from.
 
     Attributes:
         frame: the DataFrame, including any changes made by the user's code.
@@ -66,7 +66,7 @@ def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
 
 
 def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a DataFrame for the user's code, and a second one to compare it with after the call.
+    """Return a DataFrame for the user's code, and a second one to compare it with after the user's code has run.
 
     The two share their Python objects. If the first is Arrow-backed, the second has no columns.
 

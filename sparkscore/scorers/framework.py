@@ -42,8 +42,8 @@ _MODULES: Final = {"sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "ligh
 class FrameworkScorer:
     """A scorer for scikit-learn, XGBoost and LightGBM model files. It calls the model as plain Python code would.
 
-    - Pickles from scikit-learn or any other library: the object's methods get a DataFrame. XGBoost Boosters get a
-      ``DMatrix`` instead.
+    - Pickles from scikit-learn or any other library: the methods of the unpickled model get a DataFrame. XGBoost
+      Boosters get a ``DMatrix`` instead.
     - XGBoost files: ``Booster.predict`` gets a ``DMatrix``. For a classifier, it usually returns probabilities. If the
       deployment names a method that a Booster does not have, such as ``predict_proba``, the file is loaded as an
       ``XGBClassifier`` or ``XGBRegressor``, whose methods get a DataFrame.
@@ -53,7 +53,7 @@ class FrameworkScorer:
         handed_over: the last DataFrame that was made for the model and the rows it was made from. None before the
             first call and after `close`.
         warnings: warnings about the model, collected while it was loaded.
-        verified: digest of the model file, once it has been checked on this host. Empty before.
+        verified: digest of the model file, once it has been checked on this host. Empty until then.
     """
 
     def __init__(self, spec: FrameworkSpec) -> None:
@@ -107,8 +107,8 @@ class FrameworkScorer:
 
         Raises:
             ScorerFailedError: the model raised an exception.
-            SignatureMismatchError: the rows do not fit the model, for example because a column is missing or a value
-                cannot be converted to the model's type. Or the items are files.
+            SignatureMismatchError: the items are files, or the rows do not fit the model, for example because a column
+                is missing or a value cannot be converted to the model's type.
             SourceSchemaError: a column cannot be converted to pandas; `to_pandas` lists the reasons.
             ModelLoadError: it cannot be determined which columns a LightGBM model's categories belong to.
         """

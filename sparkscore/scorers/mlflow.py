@@ -48,7 +48,7 @@ class MlflowScorer:
         handed_over: the DataFrame that was passed to the model in the last call and the rows it was made from. None if
             the model got no DataFrame, or one whose column names are numbers.
         warnings: warnings about the model, collected while it was loaded.
-        verified: digest of the model's files, once it has been checked on this host. Empty before.
+        verified: digest of the model's files, once it has been checked on this host. Empty until then.
     """
 
     def __init__(self, spec: MlflowSpec) -> None:
@@ -91,9 +91,9 @@ class MlflowScorer:
 
         Raises:
             ScorerFailedError: the model raised an exception.
-            SignatureMismatchError: the rows do not fit the model, for example because a column is missing or a value
-                cannot be converted to the type in the signature. Or the items are files, but the signature does not
-                have exactly one input.
+            SignatureMismatchError: the items are files, but the signature does not have exactly one input; or the rows
+                do not fit the model, for example because a column is missing or a value cannot be converted to the
+                type in the signature.
             SourceSchemaError: a column cannot be converted to pandas; `to_pandas` lists the reasons.
             ModelLoadError: it cannot be determined which columns a LightGBM model's categories belong to.
             MissingDependencyError: images must be decoded, but the ``pillow`` package is not installed.

@@ -41,7 +41,7 @@ class OnnxScorer:
     """A scorer that runs an ONNX graph with ONNX Runtime.
 
     Attributes:
-        verified: digest of the model's files, once it has been checked on this host. Empty before.
+        verified: digest of the model's files, once it has been checked on this host. Empty until then.
     """
 
     def __init__(self, spec: OnnxSpec) -> None:
@@ -98,7 +98,7 @@ class OnnxScorer:
         return PartlyScored(returned, failures) if failures else returned
 
     def close(self) -> None:
-        """Release the session."""
+        """Release the ONNX Runtime session."""
         self._session = None
 
     def _run_on(self, feeds: dict[str, Tensor], rows: int) -> object:
@@ -237,7 +237,7 @@ def _set_option(options: SessionOptions, name: str, value: object) -> None:
 
 
 def _entry_text(value: object) -> str:
-    """Convert the value of a configuration entry to a string: True to "1", False to "0"."""
+    """Convert the value of an ONNX Runtime configuration entry to a string. True becomes "1", False becomes "0"."""
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 

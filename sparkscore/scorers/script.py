@@ -90,7 +90,7 @@ class ScriptScorer:
     Attributes:
         handed_over: the DataFrame that was passed to ``run()`` in the last call and the rows it was made from. None if
             ``run()`` got a list of files, before the first call, and after `close`.
-        verified: digests of the models' files, once they have been checked on this host. Empty before.
+        verified: digests of the models' files, once they have been checked on this host. Empty until then.
     """
 
     def __init__(self, spec: ScriptSpec) -> None:

@@ -60,7 +60,7 @@ class _HasOnly(type):
 
 
 class EntryScript(metaclass=_HasOnly):
-    """A replacement for Azure's ``EntryScript`` helper class, which is a singleton.
+    """A replacement for Azure's ``EntryScript`` helper class, which has only one instance.
 
     Source: https://learn.microsoft.com/azure/machine-learning/how-to-debug-parallel-run-step. The ``working_dir``
     property comes from a class for local tests in the GitHub repository Azure/MachineLearningNotebooks.

@@ -1,4 +1,4 @@
-"""Undo side effects of the user's code on a process: forks, built-in names, standard streams (worker and child)."""
+"""Undo what the user's code does to its process: forks, replaced built-ins, closed streams (worker and child)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Contained:
 
     - Forked processes: they exit when they leave the context, so that only one process scores.
     - Replaced built-in names, such as ``len``: the original is restored. The user's replacement is active again when
-      the same object is entered for the next call.
+      the same `Contained` object is entered for the next call.
     - Closed standard streams: they are reopened as ``/dev/null``. Otherwise, the next file that the process opens would
       get the stream's descriptor, and printed text would be written to that file.
     """

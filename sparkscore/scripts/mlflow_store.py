@@ -1,7 +1,7 @@
 """Set an MLflow tracking store for a script that may use MLflow, unless a store is already set (worker and driver).
 
-The store is in the folder for the script's logs. MLflow's default store would be in the working directory, which is
-removed along with the copy of the script. Each worker or child gets its own SQLite file, because several processes
+The store is in the folder for the script's logs. MLflow's default store would be in the script's working directory,
+which is removed when the scorer is closed. Each worker or child gets its own SQLite file, because several processes
 cannot safely write to the same file on a shared file system. Source: https://www.sqlite.org/faq.html#q5
 """
 

@@ -73,7 +73,7 @@ def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) ->
 
 
 def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
-    """Run the probe in a Spark job with one task, and return its report.
+    """Score one mini-batch in a Spark job with one task, and return a report on the result columns.
 
     Args:
         spark: the session.
@@ -113,7 +113,7 @@ def find_changed_files(
 
 
 def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
-    """Return at most ten mini-batches for the probe.
+    """Return up to ten mini-batches to score before the run, one after another, until the result columns are known.
 
     If the items are files, these are the first mini-batches of the plan. Otherwise, a Spark job reads a sample of the
     rows:
@@ -194,7 +194,7 @@ def _check_function(stage: TaskStage, files: tuple[StagedFile, ...], count: int,
 
 def _probe_function(spec: ProbeSpec) -> ArrowFunction:
     def probe_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Run the probe and yield its report. Runs on a worker, in the job's only task."""
+        """Score the mini-batch in ``spec`` and yield a report on the result columns. Runs on a worker."""
         for _ in batches:
             yield probe(spec)
 

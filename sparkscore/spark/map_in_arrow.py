@@ -72,7 +72,7 @@ def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares
 
 def _mapper(function: Callable[[Share], str], shares: Sequence[Share], count: int) -> ArrowFunction:
     def answer(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Call the function for the elements of this task, and yield the results. Runs on a worker."""
+        """Call ``function`` for this task's elements of ``shares``, and yield the results. Runs on a worker."""
         for batch in batches:
             for first in batch.column(0).to_pylist():
                 numbers = list(range(first, len(shares), count))

@@ -76,7 +76,7 @@ def columns_of(schema: StructType) -> dict[str, str]:
 
 
 def schema_of(columns: Mapping[str, str]) -> StructType:
-    """Return the Spark schema for a dictionary of column names and type names. The inverse of `columns_of`."""
+    """Convert a dictionary of column names and type names, as returned by `columns_of`, to a Spark schema."""
     # Spark's own parser is used only if `parse_ddl` does not know one of the types, because Spark's result for
     # ``timestamp`` depends on the session's setting ``spark.sql.timestampType``.
     ddl = ", ".join(f"{quoted(name)} {type_name}" for name, type_name in columns.items())

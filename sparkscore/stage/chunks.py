@@ -50,7 +50,7 @@ class ChunkLimit:
 def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
     """Write a chunk's reports to its chunk file, unless the file already exists (worker).
 
-    Another task attempt, or an earlier execution of the run, may have written it.
+    The file exists if another task attempt, or an earlier execution of the run, wrote it.
 
     Args:
         stage_folder: path of the run's stage.

@@ -191,11 +191,10 @@ def tries_of(calls: Iterable[CallReport]) -> int:
 
 
 def add_counts(counts: Iterable[Iterable[tuple[str, int]]]) -> tuple[tuple[str, int], ...]:
-    """Add up the numbers for each column, and return pairs of column and sum, sorted by column.
+    """Add up several sequences of (column, count) pairs, and return the sum for each column, sorted by column.
 
     Args:
-        counts: sequences of pairs of column and number, for example one sequence per mini-batch. A column occurs at
-            most once in each sequence.
+        counts: the sequences, for example one per mini-batch. A column occurs at most once in each sequence.
     """
     total: Counter[str] = Counter()
     for each in counts:

@@ -25,7 +25,7 @@ class Decision(StrEnum):
     """A finding that a run stores in its stage, for reuse when it is resumed.
 
     Attributes:
-        PROBE: the result columns, as found by the probe.
+        PROBE: the result columns, as found by scoring one mini-batch before the run.
         NULLS: whether each integer and boolean input column contains a NULL.
     """
 

@@ -124,7 +124,7 @@ class StageFolder:
         return read_progress(str(self.path))
 
     def forget_progress(self, kept: Collection[int]) -> None:
-        """Remove the file that asks tasks to stop, and the progress files of an earlier execution of the run.
+        """Remove the file that asks all tasks to stop, and the progress files of an earlier execution of the run.
 
         Args:
             kept: numbers of the finished work units, whose progress files are kept.
@@ -171,7 +171,7 @@ class TaskFolder:
 
     @contextmanager
     def open_chunk(self, unit: int) -> Iterator[FolderChunk]:
-        """Yield a writer for one chunk's rows. No other task attempt writes to its folders.
+        """Yield a writer for one chunk's rows. No other task attempt writes to the same folders.
 
         If `self.left_out` is not empty, quarantine rows are written without the ``run_id`` column, because the
         published Parquet files' paths contain the run id.

@@ -91,13 +91,13 @@ _here: ContextVar[Surroundings] = ContextVar("surroundings", default=Surrounding
 
 
 def here() -> Surroundings:
-    """Return the functions that apply to the calling code: the usual ones, or those set by `put_into`."""
+    """Return the replacement functions if the caller runs in a `put_into` block, or else the usual functions."""
     return _here.get()
 
 
 @contextmanager
 def put_into(surroundings: Surroundings) -> Iterator[None]:
-    """Replace the functions of this module within a ``with`` block, for tests."""
+    """Make `here` return replacement functions in the ``with`` block, for tests."""
     token = _here.set(surroundings)
     try:
         yield

@@ -76,7 +76,7 @@ class StageWriter:
         self._open.clear()
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows to the buffer, without the left-out columns. A full buffer is written to the files."""
+        """Add rows, except for the columns in `left_out`, to the buffer. A full buffer is written to files."""
         kept = rows.drop_columns(self._left_out)
         self._pending.append(kept)
         self._pending_rows += kept.num_rows

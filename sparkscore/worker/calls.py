@@ -54,7 +54,7 @@ class Calls:
         - If every try fails, it is halved repeatedly to find the failing items. If it cannot be halved, all its items
           fail.
         - Once more items have failed than the run tolerates, the remaining items fail without being scored.
-        - If the scorer turns out to break its contract, all items fail.
+        - If the scorer turns out to break its contract to return one element per item, all items fail.
         """
         outcome = self._call(mini_batch)
         while failed_whole(outcome) and self._loaded.failure is None and self.tries < self._rules.tries:
@@ -134,7 +134,7 @@ class Calls:
         return replace(joined, failure=whole.outcome.failure) if joined.failed else joined
 
     def _check_ambiguous(self, mini_batch: MiniBatch, outcome: Outcome) -> Outcome:
-        """Check that a successful call really returned one element per row, by also scoring half of the mini-batch.
+        """Check that a successful call really returned one element per row, by also scoring half of its mini-batch.
 
         For example, a script that returns one element per column seems correct if there happen to be as many rows as
         columns. If the half returns a wrong number of elements, the outcome is a failure of the whole mini-batch. If
@@ -165,7 +165,7 @@ class Calls:
         return replace(failed_outcome(mini_batch.item_count, failure), is_contract_broken=True)
 
     def _broken(self, whole: Outcome, why: str) -> Outcome:
-        """Return a failed outcome for a mini-batch whose scorer broke its contract.
+        """Return a failed outcome for a mini-batch if the scorer broke its contract to return one element per item.
 
         Rows that were scored in parts are dropped, so the scored-item count is set to 0 in all reports.
 

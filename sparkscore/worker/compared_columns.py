@@ -34,11 +34,11 @@ class Pair:
 
 
 def compare_bits(pair: Pair) -> tuple[bool, Numbers | None]:
-    """Compare the bits of a column's values, or its object references, before and after the call.
+    """Compare the bits of a column's values, or its object references, before and after the user's code ran.
 
     Returns:
-        a pair. The first element is whether new values were found in the column. The second element is an array with a
-        number per value if all bits are unchanged, or None otherwise.
+        a pair. The first element is whether new values were found in the column. The second element is the bits of each
+        value as an integer if all bits are unchanged, or None otherwise.
     """
     if _has_lost_nan(pair):
         return True, None
@@ -54,7 +54,7 @@ def compare_bits(pair: Pair) -> tuple[bool, Numbers | None]:
 
 
 def _has_lost_nan(pair: Pair) -> bool:
-    """Return whether a float column has fewer NaN now than NULLs before the call, for example after ``fillna``."""
+    """Return whether a float column has fewer NaN than it had NULLs before the user's code ran, as after ``fillna``."""
     now = pair.now
     if not pair.was.null_count or not isinstance(now, np.ndarray) or now.dtype.kind != "f":
         return False
@@ -62,14 +62,14 @@ def _has_lost_nan(pair: Pair) -> bool:
 
 
 def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
-    """Return whether the changed values include one that the column did not contain before the call.
+    """Return whether the changed values include one that the column did not contain before the user's code ran.
 
     To save time, only the smallest and the largest changed value are looked up, so new values in between are missed.
     The result is also False if there are no changed values, or if any of them is NaN.
 
     Args:
-        before: the column's values before the call.
-        changed: some of the values that differ after the call.
+        before: the column's values before the user's code ran.
+        changed: some of the values that the user's code changed.
     """
     if not len(changed) or (changed.dtype.kind in "fMm" and np.isnan(changed).any()):  # NaN is not equal to itself
         return False
@@ -77,7 +77,7 @@ def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
 
 
 def _raw(pair: Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-    """Return a column's values before and after the call as NumPy arrays that can be compared bit by bit.
+    """Return a column's values before and after the user's code ran, as arrays that can be compared bit by bit.
 
     For Python objects, the arrays contain the object references. If the column's type cannot be compared bit by bit,
     both elements are None.
@@ -114,7 +114,7 @@ def _addresses(objects: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def has_other_numbers(pair: Pair) -> bool:
-    """Return whether the minimum, maximum or NaN count of a numeric column has changed."""
+    """Return whether the user's code changed the minimum, maximum or NaN count of a numeric column."""
     if not (pa.types.is_integer(pair.was.type) or pa.types.is_floating(pair.was.type)) or not len(pair.was):
         return False
     if not isinstance(pair.now, np.ndarray) or pair.now.dtype.kind not in "iuf":
@@ -131,10 +131,9 @@ def _count_nan(values: npt.NDArray[Any]) -> int:
 
 
 def numbers_if_same(pair: Pair) -> Numbers | None:
-    """Number the values of an unchanged column, so that equal values have equal numbers.
+    """Encode the values of an unchanged column as integers, so that equal values have equal integers.
 
-    Values of nested types cannot be numbered, so all of them get 0. Return None if the column has changed, or cannot be
-    compared.
+    All values of a nested type are encoded as 0. Return None if the column has changed, or cannot be compared.
     """
     before, after = without_nan(pair.was), to_arrow(pair.now, pair.was.type)
     if after is None or not after.equals(before):

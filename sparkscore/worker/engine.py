@@ -74,7 +74,7 @@ class EngineSpec:
     not_null: tuple[str, ...] = ()
 
     def remember_secrets(self) -> None:
-        """Have this process mask the run's secrets, and any secrets in its environment variables."""
+        """Register the run's secrets, and those in this process's environment variables, to be masked in messages."""
         remember_values(self.secrets)
         remember_secrets(dict(os.environ))
 
@@ -234,14 +234,17 @@ class LocalEngine:
 
     @property
     def _handed_over(self) -> HandedOver | None:
-        """The DataFrame that was passed to the user's code in the last call, or None if none was passed or kept."""
+        """The DataFrame that the scorer passed to the user's code in the last call.
+
+        None if the scorer passed no DataFrame, or does not keep it.
+        """
         return getattr(self._scorer, "handed_over", None)
 
     @property
     def _unseen(self) -> tuple[tuple[str, int], ...]:
-        """Pairs of a categorical column and the number of its values that the model does not know.
+        """Pairs of a categorical column and the number of values in it that the model does not know.
 
-        Empty if the scorer does not count such values.
+        The tuple is empty if the scorer does not count such values.
         """
         return tuple(sorted(getattr(self._scorer, "unseen", {}).items()))
 

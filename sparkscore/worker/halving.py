@@ -2,8 +2,8 @@
 
 The contract is that the scorer returns one element per row. A single row cannot reveal a broken contract: a script that
 always returns one element appears correct. The results of parts are therefore checked before they are used. For
-example, if a mini-batch failed because of its number of elements, the element counts of its halves must add up to that
-number.
+example, if a mini-batch failed because the scorer returned the wrong number of elements, the element counts of its
+halves must add up to that number.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Part:
 
 
 class BrokenContractError(Exception):
-    """The scorer seems to break its contract to return one element per item. The message says how."""
+    """The scorer seems to break its contract, which is to return one element per item. The message says how."""
 
 
 class Halving:
@@ -61,8 +61,8 @@ class Halving:
             call: calls the scorer with a part, and keeps the returned rows.
             test: calls the scorer with a part only to see whether it fails, and drops the returned rows.
             rules: how many items may fail. Once more items of the mini-batch have failed, no more calls are made.
-            columns: the number of input columns, and the number of columns that the scorer gets. A result with as many
-                elements may have one element per column instead of one per row.
+            columns: the number of input columns, and the number of columns that the scorer gets. A result with either
+                number of elements may have one element per column instead of one per row.
         """
         self._call = call
         self._test = test
@@ -80,7 +80,7 @@ class Halving:
             whole: the mini-batch, with the outcome of the failed call.
 
         Raises:
-            BrokenContractError: the scorer seems to break its contract, so no single item is to blame.
+            BrokenContractError: the scorer seems not to return one element per item, so no single item is to blame.
         """
         parts = [whole]
         for _ in range(_LEVELS):
@@ -184,7 +184,7 @@ class Halving:
 
         Raises:
             BrokenContractError: every such call failed as a whole without ending the scorer's process, or all parts
-                were too small for a call.
+                were skipped because they had only a few items.
         """
         number = self._telling_count
         if all(part.mini_batch.item_count == 1 for part in parts):
@@ -235,21 +235,21 @@ def is_proof(outcome: Outcome, columns: int) -> bool:
 
 
 def flag_broken(outcome: Outcome) -> Outcome:
-    """Mark an outcome as a broken contract if it failed because of the order of its rows, and return it."""
+    """Mark an outcome as a broken contract if its rows were in a different order from the input, and return it."""
     is_broken = outcome.failure is not None and outcome.failure.code in _OF_THE_WHOLE
     return replace(outcome, is_contract_broken=outcome.is_contract_broken or is_broken)
 
 
 def broken_contract(failure: Failure, why: str) -> Failure:
-    """Return the failure with a message that says how the scorer broke its contract."""
+    """Return the failure with a message that says how the scorer broke its contract to return one element per item."""
     return replace(failure, message=f"broken contract ({why}): {failure.message}")
 
 
 def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
-    """Check that two halves together returned as many elements as the whole.
+    """Check that the two halves of a mini-batch together returned as many elements as the whole mini-batch.
 
-    The check is skipped unless the mini-batch failed because of its number of elements. It is also skipped if either
-    half ended the scorer's process.
+    The check is skipped unless the mini-batch failed because the scorer returned the wrong number of elements for it.
+    It is also skipped if either half ended the scorer's process.
 
     Raises:
         BrokenContractError: the halves returned more or fewer elements than the whole, or a half failed before its

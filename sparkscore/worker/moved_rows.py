@@ -1,6 +1,7 @@
 """Find out whether the user's code moved rows in the DataFrame that was passed to it (worker and child).
 
-After the call, the DataFrame is compared with the mini-batch's Arrow table, to which the user's code has no access.
+After the user's code returns, the DataFrame is compared with the mini-batch's Arrow table, to which the user's code has
+no access.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def _is_mixed(index: pd.Index[Any]) -> bool:
 def _have_labels_moved(handed: HandedOver) -> bool:
     """Return whether rows have moved together with their index labels.
 
-    Before the call, the labels were the row numbers. Changed labels alone are not enough, because a script may number
-    its rows from 1. The values of at least one column must have moved with the labels.
+    Before the user's code ran, the labels were the row numbers. Changed labels alone are not enough, because a script
+    may number its rows from 1. The values of at least one column must have moved with the labels.
     """
     index, count = handed.frame.index, handed.rows.num_rows
     is_plain = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(count))
@@ -111,7 +112,7 @@ def _are_moved(handed: HandedOver) -> bool:
 
 
 class _Fingerprint:
-    """Computes a number per row from the values of some columns, to show that no two rows are equal."""
+    """Computes a fingerprint of each row from the values of some columns, to show that no two rows are equal."""
 
     def __init__(self, count: int) -> None:
         self._numbers = np.zeros(count, np.uint64)
@@ -119,10 +120,10 @@ class _Fingerprint:
         self._next_look = 0
 
     def tells_rows_apart_with(self, column: Numbers) -> bool:
-        """Mix a column into each row's number and return whether all rows are now known to be different.
+        """Add a column to the fingerprints, and return whether all rows are now known to be different.
 
         To save time, many calls return False without checking all rows. A column whose first values are all equal is
-        not mixed in.
+        not added.
         """
         first = column[: _SAMPLES[0]]
         if (first == first[:1]).all():
@@ -143,7 +144,7 @@ def _has_repeats(numbers: Numbers) -> bool:
 
 
 def _pairs(handed: HandedOver) -> Iterator[Pair]:
-    """Yield each column that is still in the DataFrame or its index, with its values before and after the call.
+    """Yield each column that is still in the DataFrame or its index, with its original and its current values.
 
     Float columns come first, because they are fast to compare and seldom repeat values. Integer columns follow, then
     all others.
@@ -163,7 +164,7 @@ def _pairs(handed: HandedOver) -> Iterator[Pair]:
 
 
 def _pair(handed: HandedOver, position: int, current: int | str) -> Pair:
-    """Return a column's values before and after the call.
+    """Return a column's values before and after the user's code ran.
 
     Args:
         handed: the DataFrame and the original rows.
@@ -189,7 +190,7 @@ def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
     position has another original column's name.
 
     Args:
-        frame: the DataFrame after the call.
+        frame: the DataFrame after the user's code ran.
         found: names of the original columns.
 
     Returns:
@@ -210,7 +211,7 @@ def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
 
 
 def _one_permutation_explains(changed: list[Pair], kept: list[Pair]) -> bool:
-    """Return whether a new row order can explain how the columns changed.
+    """Return whether a new row order can explain how the user's code changed the columns of a DataFrame.
 
     Only columns that contain the same values as before, in a different order, can show that rows have moved. A column
     whose two values were swapped, as by ``1 - flag``, is not enough on its own.
@@ -235,11 +236,11 @@ def _one_permutation_explains(changed: list[Pair], kept: list[Pair]) -> bool:
 
 @dataclass(frozen=True)
 class _Codes:
-    """The values of a column before and after the call, as numbers. Equal values have equal numbers.
+    """Integer codes for the values of a column, before and after the user's code ran. Equal values have equal codes.
 
     Attributes:
-        was: numbers before the call.
-        now: numbers after the call.
+        was: codes of the values before the user's code ran.
+        now: codes of the values afterwards.
         are_two_numbers: whether the column has exactly two distinct values apart from NULL, and they are numbers or
             booleans.
         is_flag: whether these two values are 0 and 1, or False and True.
@@ -272,9 +273,9 @@ class _Codes:
 
 
 def _codes(pair: Pair) -> _Codes | None:
-    """Return a column's values before and after the call as numbers, which are fast to compare.
+    """Encode a column's values before and after the user's code ran as integers, which are fast to compare.
 
-    Return None if the values after the call cannot be converted to the column's original type.
+    Return None if the values afterwards cannot be converted to the column's original type.
     """
     now = to_arrow(pair.now, pair.was.type)
     if now is None:
@@ -291,9 +292,9 @@ def _codes(pair: Pair) -> _Codes | None:
 
 
 def _moved_together(columns: list[_Codes]) -> bool:
-    """Return whether these columns have the same rows as before the call, in any order.
+    """Return whether the rows that these columns form are the same as before the user's code ran, in any order.
 
-    The caller must already have checked this for the first column alone.
+    The caller must already have checked the first column on its own.
     """
     was, now = columns[0].was, columns[0].now
     for column in columns[1:]:

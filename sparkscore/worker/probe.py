@@ -34,7 +34,7 @@ PROBE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ProbeSpec:
-    """What a worker needs for the probe: the scorer, one mini-batch, and the declared result columns, if any.
+    """What a worker needs for the probe: a call of the scorer before the run, to find the result columns.
 
     Attributes:
         engine: which scorer to load, and in which process. The run uses the same key, so a worker that ran the probe
@@ -63,7 +63,7 @@ class ProbeSpec:
 
 @dataclass(frozen=True)
 class ProbeReport:
-    """The result of the probe.
+    """The result of the probe, a call of the scorer before the run to find the result columns.
 
     Attributes:
         predictions: names and types of the columns that ``run()`` returned, or None if the probe failed.
@@ -129,7 +129,7 @@ def read_probe_report(table: pa.Table) -> ProbeReport:
 
 
 class _Calls:
-    """Calls the scorer, and counts the calls."""
+    """Calls the scorer and counts the calls."""
 
     def __init__(self, loaded: LoadedEngine, declared: pa.Schema | None) -> None:
         self.loaded = loaded
@@ -137,9 +137,9 @@ class _Calls:
         self._declared = declared
 
     def probe(self, part: MiniBatch) -> Probed:
-        """Call the scorer with some items, loading it first if its process has ended.
+        """Call the scorer with some items, loading the scorer first if its process has ended.
 
-        If it cannot be loaded, the load failure is returned without a call.
+        If the scorer cannot be loaded, it is not called, and the load failure is returned.
         """
         self.loaded.ensure()
         if self.loaded.failure is not None:

@@ -53,8 +53,8 @@ class ResultSpec:
         caller: name of the function or model that returns the value, for messages; for example ``run()``.
         is_per_item: whether a returned DataFrame has one row per item, in item order. This holds for models. A script
             may return any number of rows.
-        columns: number of input columns, or 0 if the items are files. A result with as many elements may have one per
-            column instead of one per row.
+        columns: number of input columns, or 0 if the items are files. A result with this many elements may have one
+            per column instead of one per row.
         is_proven: whether the scorer is known to return one element per row.
     """
 
@@ -79,7 +79,7 @@ class ResultSpec:
         return pa.schema([*carried, *added])
 
     def name_of_added(self, name: str) -> str:
-        """Return the name of a prediction or lineage column in the result."""
+        """Return the name that a prediction or lineage column has in the result, which the deployment can change."""
         return dict(self.renamed).get(name, name)
 
     def name_of_carried(self, name: str) -> str:
@@ -111,7 +111,7 @@ def make_outcome(
         spec: how to build the rows.
         scored_at: value of the lineage column ``scored_at``, in UTC.
         handed: the DataFrame that was passed to the user's code, which shows whether the code moved its rows. None if
-            there is none.
+            no DataFrame was passed.
 
     Raises:
         OutputContractError: the value cannot be read or converted to the declared columns and types, a NOT NULL column

@@ -70,7 +70,7 @@ def main(end: int, worker: int, token: str) -> None:
 
 
 def _be_child(end: int, trace: int, template: int, worker: int, token: bytes) -> None:
-    """Set up the forked process, and answer the worker's requests until the connection is closed.
+    """Set up this newly forked child process, and answer the worker's requests until the connection is closed.
 
     Args:
         end: file descriptor of the child's end of the socket.
@@ -142,7 +142,7 @@ def _serve(connection: Connection, worker: int) -> None:
 
 
 def _answer(connection: Connection, number: int, method: Any, arguments: list[Any]) -> None:
-    """Call a method of the engine, and send the worker its result, or a traceback if it raises an exception.
+    """Call a method of the engine, and send the worker the method's result, or a traceback if it raises an exception.
 
     The engine's methods return failures of the user's code instead of raising them. An exception therefore usually
     means that the user's code has damaged the interpreter.

@@ -166,9 +166,9 @@ class Template:
         return self._code
 
     def forget_child(self) -> bool:
-        """Release the process id of a child that has ended, and return whether the template can fork another child.
+        """Wait a few seconds for the child to exit, have it reaped, and return whether another child can be forked.
 
-        If the child is still running after a few seconds, its process id is kept, and False is returned.
+        Return False if the child is still running. The child is then not reaped, so its process id is not reused.
         """
         if self.wait_for_child(_STOP_SECONDS) is None:
             return False
