@@ -223,7 +223,7 @@ class ModelError(SparkscoreError):
 
 
 class ModelNotFoundError(ModelError):
-    """The model was not found under its path or reference."""
+    """No model was found at the given path, or for the given MLflow reference."""
 
     exit_code = 2
 

@@ -66,7 +66,7 @@ class MiniBatch:
         return len(self.files) if self.rows is None else self.rows.num_rows
 
     def halves(self) -> tuple[MiniBatch, MiniBatch]:
-        """Return two mini-batches, each with half of the items. If their number is odd, the second half is larger."""
+        """Return two mini-batches, each with half of the items. The second is larger if the number of items is odd."""
         middle = self.item_count // 2
         if self.rows is None:
             return replace(self, files=self.files[:middle]), replace(self, files=self.files[middle:])
@@ -132,7 +132,7 @@ class _Pending:
         self._first_row = 0
 
     def add(self, piece: pa.RecordBatch) -> Iterator[MiniBatch]:
-        """Add rows from the current block, and yield each mini-batch that becomes full."""
+        """Add rows from the current file block, and yield each mini-batch that becomes full."""
         while piece.num_rows:
             fitting = self._fitting(piece)
             if not fitting and self._pieces:
@@ -167,7 +167,7 @@ class _Pending:
         return f"{self.block.file}#{self.block.start}+{self.block.length}:{self._first_row}+{count}"
 
     def _cost(self, piece: pa.RecordBatch) -> int:
-        """Return the size of these rows in the unit of the limit: bytes or rows."""
+        """Return the size of a record batch in the unit of the mini-batch limit: bytes or rows."""
         return int(piece.nbytes if self._limit.size_bytes else piece.num_rows)
 
     def _fitting(self, piece: pa.RecordBatch) -> int:

@@ -49,7 +49,7 @@ class Failure:
 
     @property
     def error_class(self) -> str:
-        """The class name to show for this failure: ``exception``, or else sparkscore's error class for the code."""
+        """The class name to show: ``exception``, or the name of sparkscore's error class if ``exception`` is empty."""
         return self.exception or error_class_of(self.code).__name__
 
 

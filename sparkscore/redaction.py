@@ -255,7 +255,7 @@ class _KnownValues:
         return escaped if len(value) >= self._LONG else rf"(?<!\w){escaped}(?!\w)"
 
     def masked(self, text: str) -> str:
-        """Replace each of the values in a string with ``***``."""
+        """Replace each known secret value in a string with ``***``."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
 

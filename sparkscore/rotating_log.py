@@ -53,7 +53,7 @@ class PipedLog:
     """A process that copies data from a pipe to a log of limited size, until all writers have closed the pipe."""
 
     def __init__(self, file: Path) -> None:
-        """Start the process.
+        """Start the process that copies data from the pipe to the log.
 
         Args:
             file: path of the log.
@@ -80,7 +80,7 @@ class PipedLog:
             os.close(secrets)
 
     def mask(self, secrets: Iterable[str]) -> None:
-        """Send secrets to the process, which masks them in all data that it reads from now on.
+        """Send secrets to the process that writes the log, which masks them in all data that it reads from now on.
 
         No error is raised if the process has ended or is blocked.
         """

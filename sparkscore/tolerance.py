@@ -33,7 +33,9 @@ class Tolerance:
         return self.items == 0
 
     def is_passed(self, items: int, mini_batches: int) -> bool:
-        """Return whether an allowed number is exceeded. The allowed percentage is not checked.
+        """Return whether more items or mini-batches have failed than the allowed number.
+
+        The allowed percentage is not checked.
 
         Args:
             items: number of failed items.
@@ -42,7 +44,7 @@ class Tolerance:
         return bool(self._passed_number(items, mini_batches))
 
     def passed(self, items: int, mini_batches: int, of_mini_batches: int) -> str:
-        """Return a message about the limit that is exceeded, or an empty string if none is.
+        """Return a message about the limit that is exceeded, or an empty string if no limit is exceeded.
 
         Unlike `is_passed`, this method also checks the allowed percentage.
 
@@ -62,7 +64,7 @@ class Tolerance:
         return ""
 
     def _passed_number(self, items: int, mini_batches: int) -> str:
-        """Return a message about the allowed number that is exceeded, or an empty string if none is."""
+        """Return a message about the allowed number that is exceeded, or an empty string if neither is."""
         counted, what = (mini_batches, "files") if self.counts_files else (items, "items")
         if 0 <= self.items < counted:
             return f"{counted} failed {what}, 'settings.error_threshold' allows {self.items}"

@@ -206,7 +206,7 @@ def _reply_failure(request: RunRequest, error: BaseException) -> int:
 def _finished(folder: RunStore | None) -> RunRecord | None:
     """Return the record of a run if the run is complete or held, or else None.
 
-    An interrupted command may have finished its run, if the signal arrived afterwards.
+    A run may have finished although its command was interrupted, because the signal arrived after the run had ended.
     """
     record = None if folder is None else folder.read_record()
     return record if record is not None and record.state in {COMPLETE, HELD} else None

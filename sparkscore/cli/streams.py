@@ -77,8 +77,8 @@ def guard_streams() -> CarefulStream:
 def exit_code_of(code: int, command: str, stdout: CarefulStream) -> int:
     """Return the exit code of the process, and print a warning if the result could not be written to stdout.
 
-    In that case, the exit code is at least 1. Only ``run``, ``resume`` and ``publish`` keep their exit code, so that a
-    scheduler does not repeat a run that is already published.
+    After such a failure, ``run``, ``resume`` and ``publish`` keep their own exit code, so that a scheduler does not
+    repeat a run that is already published. For other commands, the exit code is then at least 1.
 
     Args:
         code: the command's own exit code.

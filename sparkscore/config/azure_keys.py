@@ -232,8 +232,8 @@ def is_azure_reference(path: object) -> bool:
 def name_and_version(reference: str) -> dict[str, str]:
     """Parse the model's name and version from an ``azureml:`` reference.
 
-    The version is omitted if the reference has none, or has a label such as ``@latest`` instead. If the reference is
-    not a model reference, the dictionary is empty.
+    The version is omitted if the reference has no version, or has a label such as ``@latest`` instead. If the reference
+    is not a model reference, the dictionary is empty.
 
     >>> name_and_version("azureml:heart:3"), name_and_version("azureml:heart@latest")
     ({'name': 'heart', 'version': '3'}, {'name': 'heart'})

@@ -108,7 +108,7 @@ class Deployment(Section):
         return self.is_azure and self.code_configuration is None
 
     def mini_batch_size_for(self, item_type: ItemType) -> MiniBatchSize:
-        """Return the deployment's mini-batch size, or the default size if it sets none.
+        """Return the deployment's mini-batch size, or the default size if the deployment sets no size.
 
         With Azure's schema, a quoted number means bytes if the items are rows.
 
@@ -119,9 +119,9 @@ class Deployment(Section):
         return size.of_table() if self.is_azure and item_type == "rows" else size
 
     def chosen_defaults(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the defaults that a run logs, by dotted key.
+        """Return the defaults of settings that affect the result but are not set, by dotted key.
 
-        These are the defaults of settings that affect the result but are not set.
+        A run logs these defaults.
 
         Args:
             item_type: whether the items are files or rows, which determines the default mini-batch size. If None, the

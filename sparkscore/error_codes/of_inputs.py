@@ -1,4 +1,4 @@
-"""Explain the error codes for inputs and scoring (driver)."""
+"""Explanations of the error codes for inputs and scoring (driver)."""
 
 from __future__ import annotations
 

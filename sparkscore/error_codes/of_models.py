@@ -1,4 +1,4 @@
-"""Explain the error codes for models (driver)."""
+"""Explanations of the error codes for models (driver)."""
 
 from __future__ import annotations
 

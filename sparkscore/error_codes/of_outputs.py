@@ -1,4 +1,4 @@
-"""Explain the error codes for outputs, runs and sparkscore itself (driver)."""
+"""Explanations of the error codes for outputs, runs and faults of sparkscore itself (driver)."""
 
 from __future__ import annotations
 

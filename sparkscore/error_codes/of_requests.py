@@ -1,4 +1,4 @@
-"""Explain the error codes for the request, the machine and the scoring script (driver)."""
+"""Explanations of the error codes for requests, scoring scripts, and the installed Java, Spark and Python (driver)."""
 
 from __future__ import annotations
 

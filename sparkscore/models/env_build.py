@@ -1,7 +1,7 @@
 """Build an archive of Python packages, which the workers unpack (driver).
 
-The archive does not contain Python itself. The workers use their own Python. Its path may differ, but its minor version
-must be that of the Python that built the archive.
+The archive does not contain Python itself. The workers use their own Python, which may have a different path but must
+have the same minor version as the Python that built the archive.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None =
 def _missing_own(requirements: Sequence[str]) -> list[str]:
     """Return requirements for the packages that sparkscore needs on the workers but that are not listed yet.
 
-    Each is pinned to the version that is installed here.
+    Each requirement is pinned to the version of the package that this process uses.
     """
     named = {_name_of(line) for line in requirements}
     return [f"{name}=={version(name)}" for name in _OWN_NEEDS if name not in named]

@@ -74,7 +74,7 @@ def check_params(description: ModelDescription, params: Mapping[str, object], *,
 
     Raises:
         SignatureMismatchError: the signature lacks one of the parameters, or a value's type differs from the type of
-            the parameter's default. An integer is accepted for a float, and any value if the default is None.
+            the parameter's default. An integer is accepted for a float. If the default is None, any value is accepted.
     """
     if not params or has_predict_fn or description.model_format not in {"mlflow", "spark"}:
         return

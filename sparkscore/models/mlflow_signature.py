@@ -85,7 +85,7 @@ def _has_one_unnamed(specs: list[Any], *types: str) -> bool:
 def _outputs(schema: Schema) -> pa.Schema | None:
     """Return the names and types of the result columns, or None if the signature leaves a type undefined.
 
-    If None is returned, a probe must find the types.
+    If None is returned, the types are found by calling the model before scoring (the probe).
     """
     if not schema.is_tensor_spec() and _has_one_unnamed(schema.inputs, "object", "map"):
         # The model returns dictionaries, and each key is a column. A map does not list its keys.

@@ -88,7 +88,7 @@ def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> N
         folder: the model's folder, or None if the model is a single file.
 
     Raises:
-        ModelLoadError: the model is a single file but has external data. Or an external data file is missing, is too
+        ModelLoadError: the model is a single file but has external data, or an external data file is missing, is too
             short, or is outside the graph's folder. The code is ``ONNX_EXTERNAL_DATA``.
     """
     from onnx import TensorProto

@@ -161,7 +161,7 @@ def _inputs(graph: GraphProto) -> tuple[TensorInput, ...]:
     """Return the graph inputs that need a value, which are those without an initializer.
 
     Raises:
-        ModelLoadError: there are no such inputs. Or one of them is not a tensor, has an unsupported type, or has no
+        ModelLoadError: there are no such inputs, or one of them is not a tensor, has an unsupported type, or has no
             dimension for the rows.
     """
     given = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}

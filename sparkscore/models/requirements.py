@@ -46,8 +46,8 @@ def environment_of(
         description: the model's description, or None if there is no model or a scoring script uses it.
 
     Raises:
-        ConfigError: the file named in ``python.requirements`` cannot be read. Or ``python.check`` is strict, and either
-            the conda file cannot be read or no packages are listed.
+        ConfigError: the file named in ``python.requirements`` cannot be read. If ``python.check`` is strict, this error
+            is also raised if the conda file cannot be read or no packages are listed.
     """
     is_strict = deployment.python.check == "strict"
     found = _own(deployment) or _azures(deployment) or _recorded(model, description)

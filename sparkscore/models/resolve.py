@@ -47,7 +47,8 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
     A model that is given as an MLflow reference is downloaded.
 
     Args:
-        model: the deployment's ``model`` section, or None if it has none. In that case, None is returned.
+        model: the deployment's ``model`` section. If it is None, because the deployment has no such section, None is
+            returned.
 
     Raises:
         ConfigError: the path is the URI of a remote store.
@@ -86,8 +87,8 @@ def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> t
             may have the name of the main model's file or folder.
 
     Raises:
-        ConfigError: a name is not a valid folder name, or is the name of the main model's file or folder. Or a path is
-            the URI of a remote store.
+        ConfigError: a name is not a valid folder name, a name is the name of the main model's file or folder, or a path
+            is the URI of a remote store.
         ModelError: a model cannot be found or read, or its digest differs from the one in the deployment.
         MissingDependencyError: a path is an MLflow reference, and MLflow is not installed.
     """

@@ -1,7 +1,7 @@
 """Build the table ``attempts.parquet`` from the workers' reports: one row per call of the model or script (driver).
 
-Calls made by the probe are not included. The columns are the same for all runs, so that the calls of several runs can
-be queried together with SQL.
+Calls before scoring, which find the result's columns (the probe), are not included. The columns are the same for all
+runs, so that the calls of several runs can be queried together with SQL.
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
 
     Args:
         reports: one report for each mini-batch.
-        probe: the probe's report, whose calls are counted separately, or None if there was no probe.
+        probe: the report of the call before scoring (the probe), or None if there was no probe. Its calls are counted
+            separately.
         items: the planned number of items. Those that are in no report are counted as skipped. If None, the items in
             the reports are counted instead, and no item counts as skipped.
     """
@@ -65,8 +66,8 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
 def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> dict[str, int]:
     """Count the model loads and the worker processes for the run record.
 
-    The result has the keys ``model_loads`` and ``worker_processes``. Failed loads are counted, and so is the probe's
-    worker process if there was a probe.
+    The result has the keys ``model_loads`` and ``worker_processes``. Failed loads are
+    counted, and so are the loads and the worker process of the call before scoring (the probe), if there was one.
     """
     loads: dict[str, int] = {}
     for report in _all(reports, probe):
@@ -83,9 +84,10 @@ def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
 def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:
     """Return the warnings for the run record.
 
-    First come the sorted, distinct warnings of the mini-batches and the probe. At most 10 of them begin with
-    ``while the model was loaded``. Then come up to three warnings about the whole run: about mini-batches that were
-    scored in parts, about broken contracts, and about values that are not among the model's categories.
+    First come the sorted, distinct warnings of the mini-batches and of the call before scoring (the probe). At most 10
+    of them begin with ``while the model was loaded``. Then come up to three warnings about the whole run: about
+    mini-batches that were scored in parts, about broken contracts, and about values that are not among the model's
+    categories.
     """
     done = list(reports)
     told = sorted({warning for report in _all(done, probe) for warning in report.warnings})
@@ -112,7 +114,7 @@ def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
 
 
 def unseen_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Count the values in each column that are not among the model's categories.
+    """For each column, count the values that are not among the model's categories.
 
     Columns without such values are left out.
     """

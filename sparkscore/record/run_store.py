@@ -27,8 +27,8 @@ class Claim(Protocol):
         """Claim the run for this driver.
 
         Raises:
-            ConfigError: a live driver has the claim (code ``RUN_ID_RUNNING``), or there is a file or folder at the
-                claim's location that sparkscore did not write (code ``RUN_LOCK_FOREIGN``).
+            ConfigError: a live driver has claimed the run (code ``RUN_ID_RUNNING``), or there is a file or folder at
+                the claim's location that sparkscore did not write (code ``RUN_LOCK_FOREIGN``).
             LineageError: the claim cannot be written.
         """
 
@@ -56,10 +56,10 @@ class Claim(Protocol):
 class RunStore(Protocol):
     """Stores the record, manifest, request, plan, calls and logs of a run.
 
-    The run's staged rows are not in this store, but in the run's stage. Only the driver that has the claim may call the
-    ``write_…`` methods. Any process may call the ``read_…`` methods at any time; they return either the old or the new
-    content. If a ``write_…`` method crashes or raises an error, the store has the old or the new content, and the call
-    can be repeated.
+    The run's staged rows are not in this store, but in the run's stage. Only the driver that has claimed the run may
+    call the ``write_…`` methods. Any process may call the ``read_…`` methods at any time; they return either the old or
+    the new content. If a ``write_…`` method crashes or raises an error, the store has the old or the new content, and
+    the call can be repeated.
 
     Attributes:
         run_id: id of the run.
@@ -92,7 +92,7 @@ class RunStore(Protocol):
         """Create the run's location in the store, unless it exists.
 
         Raises:
-            ConfigError: the location has files that sparkscore did not write. Or the store is not case-sensitive and
+            ConfigError: the location has files that sparkscore did not write, or the store is not case-sensitive and
                 already has a run whose id differs only in case.
             LineageError: the store cannot be written.
         """
@@ -101,7 +101,7 @@ class RunStore(Protocol):
         """Return a context manager that claims the run for this driver."""
 
     def is_claimed(self) -> bool:
-        """Return whether a live driver has the claim. This may change at any time."""
+        """Return whether a live driver has claimed the run. This may change at any time."""
 
     def key(self) -> bytes:
         """Return the key for hashing the run's secrets.
@@ -149,11 +149,11 @@ class RunStore(Protocol):
 
         Returns:
             a dictionary with the keys ``files`` (digests by file name) and ``left_out`` (reasons by name). Both values
-            are empty dictionaries if nothing was stored or it cannot be read.
+            are empty dictionaries if nothing was stored or the stored content cannot be read.
         """
 
     def write_plan(self, mini_batches: pa.Table) -> None:
-        """Write the planned mini-batches for users to look at. The tasks read the plan from the stage instead.
+        """Store a copy of the planned mini-batches for users to look at. Tasks read the plan from the stage instead.
 
         Raises:
             LineageError: the mini-batches cannot be written.

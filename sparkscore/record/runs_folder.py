@@ -78,7 +78,7 @@ class RunFolder:
         self.script_logs = self.path / "script_logs"
 
     def refuse_foreign(self) -> None:
-        """Raise an error if the run folder's path is taken by a file or folder of the user.
+        """Raise an error if the run folder's path is taken by a file or folder of the user's.
 
         Raises:
             ConfigError: the path exists, and is neither a folder of this run nor an empty folder.
@@ -95,13 +95,13 @@ class RunFolder:
         )
 
     def create(self) -> None:
-        """Create the run's folder, with a folder for files written by scripts, unless they exist.
+        """Create the run's folder and, inside it, a folder for files written by scripts, unless they exist.
 
         Marker files in the run's folder and in the runs folder show that sparkscore made these folders.
 
         Raises:
-            ConfigError: the user has a file or folder with this name. Or the file system is not case-sensitive, and
-                there is a run whose id differs only in case.
+            ConfigError: the path is taken by a file or folder of the user's, or the file system is not case-sensitive
+                and there is a run whose id differs only in case.
             LineageError: the folder cannot be created.
         """
         with self._writing("Nothing was written."):
@@ -158,7 +158,7 @@ class RunFolder:
 
     @contextmanager
     def _writing(self, state: str = "") -> Iterator[None]:
-        """Raise a `LineageError` about the run's folder instead of any `OSError` raised in the ``with`` block."""
+        """Convert any `OSError` raised in the ``with`` block to a `LineageError` about the run's folder."""
         try:
             yield
         except OSError as error:
@@ -250,7 +250,7 @@ class RunFolder:
         return (self.path / _MANIFEST).exists()
 
     def read_manifest(self) -> Manifest | None:
-        """Return the manifest from ``manifest.json``, or None if the run has none.
+        """Return the manifest from ``manifest.json``, or None if the run has no such file.
 
         Raises:
             LineageError: the manifest cannot be read, has changed since it was written, or has a different format.
@@ -338,7 +338,7 @@ def open_run(runs: Path, run_id: str) -> RunStore:
 
 
 def list_records(runs: Path) -> list[RunRecord]:
-    """Return the records in a runs folder, starting with the run that started last.
+    """Return the records in a runs folder, with the most recently started run first.
 
     If a ``record.json`` cannot be read, or its run id is not the name of its folder, it is skipped and a warning is
     logged. If the runs folder does not exist, the list is empty.
@@ -374,7 +374,7 @@ def read_record(runs: Path, run_id: str) -> RunRecord:
 
 
 def waits_for_publishing(folder: Path) -> bool | None:
-    """Return whether a run is held, or None if the runs folder does not exist on this host.
+    """Return whether a run is held (scored but not published), or None if the runs folder does not exist on this host.
 
     A run without a readable record is not held.
 

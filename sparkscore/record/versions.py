@@ -24,8 +24,8 @@ def version_of_python() -> str:
 def git_commit_of(folder: Path) -> str | None:
     """Return the git commit of the repository that contains a folder, or None if it cannot be found.
 
-    If tracked files differ from the commit, it ends in ``-dirty``. The result is None if the folder is in no
-    repository, or if git cannot be run or takes more than 20 seconds.
+    If tracked files differ from the commit, the returned string ends in ``-dirty``. The result is None if the folder is
+    in no repository, or if git cannot be run or takes more than 20 seconds.
     """
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

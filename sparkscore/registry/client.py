@@ -68,7 +68,8 @@ class Registry:
 
         Args:
             name: name of the registered model.
-            stage: MLflow stage of the version, for example ``production``, in any case. None means any stage.
+            stage: MLflow stage of the version, for example ``production``; upper and lower case are equal. None means
+                any stage.
 
         Raises:
             NotRegisteredError: the registry reports that the model does not exist. Some registries report no versions
@@ -134,7 +135,7 @@ class Registry:
         """Return a phrase that lists what the registry has, for the error about a missing model (driver).
 
         The phrase lists up to five versions and up to five aliases of the model. If the model has no versions, it lists
-        up to five registered models instead, or says that the registry has none. If MLflow raises an
+        up to five registered models instead, or says that the registry has no models. If MLflow raises an
         ``MlflowException``, for example because the user may not list models, an empty string is returned.
 
         Args:
@@ -196,8 +197,8 @@ def configured_registry() -> Registry:
 def registry_of_name(name: str) -> Registry:
     """Return the registry in which to look up a registered model (driver).
 
-    This is the configured registry, with one exception: if it is that of a Databricks workspace, models whose names
-    have three parts (``catalog.schema.model``) are looked up in Unity Catalog.
+    This is the configured registry, with one exception: if this is a Databricks workspace's registry, models whose
+    names have three parts (``catalog.schema.model``) are looked up in Unity Catalog.
 
     Source: https://mlflow.org/docs/latest/ml/model-registry/ (registry URI ``databricks-uc``).
     """

@@ -62,7 +62,7 @@ def infer_type(values: Any, column: str) -> pa.DataType:
 
     Raises:
         OutputContractError: no type fits all values (code ``OUTPUT_TYPE``), for example because numbers and strings are
-            mixed. Or the column, or a part of it (for example the elements of its lists), has no values except NULLs
+            mixed; or the column or a part of it, such as the elements of its lists, has no values except NULLs
             (code ``OUTPUT_ALL_NULL``).
     """
     try:
@@ -138,10 +138,10 @@ def _type_of_items(item_type: str, items: list[Any], start: int, depth: int) -> 
 
 
 def _without_pandas_nan(objects: Objects) -> list[Any]:
-    """Return a column's values, with None in place of each NaN that stands for NULL.
+    """Return a column's values, with NaN replaced with None if it stands for NULL.
 
-    In a pandas object column, NaN stands for NULL. If the column has nothing but NaN and NULL, NaN is kept, so that the
-    column is inferred as a float column.
+    NaN stands for NULL in pandas object columns. However, if the column has nothing but NaN and NULL, NaN is kept, so
+    that the column's type is inferred as double.
     """
     if not objects.is_nan_missing:
         return objects.items

@@ -190,7 +190,8 @@ def _convert_structs(items: list[Any], type_: pa.DataType) -> pa.Array:
 def keys_difference(found: dict[Any, Any], wanted: set[str]) -> str:
     """Return a phrase for error messages that lists a dictionary's missing and unexpected keys.
 
-    The phrase lists at most five keys of each kind. For a key that is not a string, it shows only the key's class.
+    The phrase lists at most five missing and five unexpected keys. For a key that is not a string, it shows only the
+    key's class.
     """
     texts = {key if isinstance(key, str) else class_name(key) for key in found}
     lacking, extra = wanted - found.keys(), texts - wanted

@@ -37,7 +37,7 @@ class Refusal(Exception):  # noqa: N818 - never reaches the user: `raised_for` t
 
 @contextmanager
 def raised_for(column: str, expected: str) -> Iterator[None]:
-    """Raise an `OutputContractError` instead of a `Refusal` raised in the ``with`` block.
+    """Convert a `Refusal` raised in the ``with`` block to an `OutputContractError`.
 
     The error message gives the column name and the number of the element, counted from 1.
 

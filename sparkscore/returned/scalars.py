@@ -37,7 +37,7 @@ _COARSE_UNITS: Final = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us"}
 
 
 def cleaner_for(type_: pa.DataType) -> Cleaner | None:
-    """Return the function that converts a value to a type, or None if there is none, as for nested types."""
+    """Return the function that converts a value to a type, or None for types without one, such as nested types."""
     if pa.types.is_decimal128(type_):
         return clean_decimal
     return _CLEANERS.get(type_)
@@ -213,8 +213,8 @@ def clean_timestamp(value: Any, type_: pa.DataType) -> int:
     """Return a datetime as the number of microseconds since 1970.
 
     Raises:
-        Refusal: the value is not a datetime, is outside the years 1 to 9999, or is more precise than microseconds. Or
-            its time zone does not fit the type: a timestamp needs one, and a timestamp_ntz must not have one.
+        Refusal: the value is not a datetime, is outside the years 1 to 9999, is more precise than microseconds,
+            or its time zone does not fit the type: a timestamp needs one, and a timestamp_ntz must not have one.
     """
     found = value_type(value)
     wanted = value_types.TIMESTAMP_NTZ if type_.tz is None else value_types.TIMESTAMP

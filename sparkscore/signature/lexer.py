@@ -51,7 +51,7 @@ class Token:
         return f"'{self.text[:_SHOWN_LENGTH]}'"
 
     def is_word(self, word: str) -> bool:
-        """Return whether the token is the keyword ``word`` (given in lower case), in any case."""
+        """Return whether the token is a given keyword, ignoring case. ``word`` must be in lower case."""
         return self.type == "word" and self.text.lower() == word
 
 

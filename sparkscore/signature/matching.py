@@ -89,8 +89,8 @@ def order_advice(columns: Sequence[str]) -> str:
 def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
     """Return log lines that show which columns each input of the model gets.
 
-    Inputs of one type share a line if they are not tensors and get the columns of their own names. Long lists of names
-    are shortened.
+    Inputs of the same type that get the columns with their own names share a line, unless they are tensors. Long lists
+    of names are shortened.
     """
     by_type: dict[str, list[str]] = {}
     lines = []
@@ -118,7 +118,7 @@ def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None
         counts: the number of NULLs in each column for which it is known.
 
     Raises:
-        SignatureMismatchError: there are such columns. The message lists up to ten of them.
+        SignatureMismatchError: such columns exist. The message lists up to ten of them.
     """
     wanted = columns_without_null(feeds)
     problems = [
@@ -290,7 +290,7 @@ def _has_no_null(feed: Feed) -> bool:
     """Return whether an input of the model takes no NULLs.
 
     A tensor takes NULLs only if its elements are floats or Python objects. An integer or boolean column takes NULLs
-    only if the model says so. Columns of other types always do.
+    only if the model says so. Columns of other types always take NULLs.
     """
     if feed.type is None or pa.types.is_floating(feed.type) or feed.takes_null:
         return False
