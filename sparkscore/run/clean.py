@@ -1,4 +1,4 @@
-"""Remove the stages of stopped runs, and set the state of runs whose driver died to ABORT (driver)."""
+"""Remove the stages of stopped runs, and record the state ABORT for runs whose driver died (driver)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Cleaned:
 def clean(
     outputs: Sequence[str | Path] = (), *, runs: str | Path | None = None, dry_run: bool = False
 ) -> dict[str, Any]:
-    """Remove the stages of stopped runs, and set the state of runs whose driver died to ABORT.
+    """Remove the stages of stopped runs, and record the state ABORT for runs whose driver died.
 
     Overwrites left unfinished by a driver that died are completed or undone. Runs that are running or held are not
     touched. A run whose driver died after it began to publish keeps its state. A run's finished chunks are removed with

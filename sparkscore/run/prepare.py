@@ -345,7 +345,7 @@ def _data_folders(deployment: Deployment, folder: RunStore) -> list[Path]:
 
 
 def log_choices(deployment: Deployment, counted: ItemType) -> None:
-    """Log defaults that affect the result, keys that only Azure ML uses, and settings that are not applied yet.
+    """Log defaults that affect the result, keys that only Azure ML uses, and settings without effect in this version.
 
     Args:
         deployment: the deployment.

@@ -91,8 +91,8 @@ def describe_output(sink: Sink, published: Published | None, *, publishing_began
     Args:
         sink: the output.
         published: the published result. If None, the entry has no version, row count or columns.
-        publishing_began: whether readers may see rows of the run although it is not yet published. If None, this field
-            is not set.
+        publishing_began: whether readers may see rows of the run although it is not yet published. If None, the
+            field of that name is not set.
     """
     target = sink.target
     planned = RecordedOutput(

@@ -36,7 +36,7 @@ def quarantine_location(deployment: Deployment) -> str:
 
 
 def read_quarantine(spark: SparkSession, record: RunRecord) -> DataFrame:
-    """Return a DataFrame with a run's rows from the quarantine table. It is empty if there are none."""
+    """Return a DataFrame with a run's rows from the quarantine table, or an empty one if the run has no rows there."""
     schema, location = from_arrow(QUARANTINE_SCHEMA), record.quarantine.location
     if location is None:
         return spark.createDataFrame([], schema)
@@ -92,7 +92,7 @@ def publish_quarantine(
 
 
 def _refuse_other_items(sink: Sink, published: Published, staged: StagedResult) -> None:
-    """Raise an error if the failed items that an earlier execution published differ from those that failed now.
+    """Raise an error if an earlier execution of the run published different failed items from this one.
 
     Raises:
         SinkConflictError: the items differ.

@@ -66,7 +66,7 @@ class Run:
     def attempts(self) -> DataFrame:
         """Return a DataFrame with one row for each call of the script or model: its items, seconds, worker and error.
 
-        Calls during the probe are not included. Runs on the driver, which reads the rows and sends them to Spark.
+        Test calls before scoring are not included. Runs on the driver, which reads the rows and sends them to Spark.
         Workers do not need access to the runs folder.
 
         Raises:

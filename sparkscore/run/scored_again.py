@@ -39,6 +39,8 @@ _OVERWRITE = "overwrite"
 def family_locked(runs: Path, first: str | None) -> Iterator[None]:
     """Hold the lock of a family's first run during the ``with`` block, so that no item is scored by two runs at once.
 
+    A family is a run that scored a whole input, and the runs that score its failed items again.
+
     Args:
         runs: the runs folder.
         first: id of the run in which the items first failed, or None if the run scores a whole input. Without an id, no
@@ -78,7 +80,8 @@ def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
     lock of `family_locked`.
 
     Raises:
-        LineageError: the quarantine tables do not show which items were scored, or the list of later runs was changed.
+        LineageError: the quarantine tables do not show which items were scored, or the list that `note_publishing`
+            writes was changed.
         RunNotFoundError: the record of a run in which the items failed no longer exists.
         SourceError: a quarantine table cannot be read.
         SinkError: an output table cannot be read.
@@ -117,10 +120,10 @@ def only_failed_entry(failed: FailedItems | None, items: int | None) -> OnlyFail
 
 
 def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manifest: Manifest) -> None:
-    """Add a run to the family's list of runs that began to publish.
+    """Note that a run with ``only_failed`` begins to publish.
 
-    The list is in the folder of the run in which the items first failed. Does nothing for a run that scored a whole
-    input. The caller must hold the lock of `family_locked`.
+    The run is added to a list in the folder of the run in which its items first failed. Does nothing for a run that
+    scored a whole input. The caller must hold the lock of `family_locked`.
 
     Args:
         runs: the runs folder.
@@ -156,9 +159,9 @@ def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None
     of `family_locked`.
 
     Raises:
-        ConfigError: since this run was scored, another run of the family has published into the output, or another
-            run's rows were removed from the output.
-        LineageError: the list of the runs that began to publish was changed.
+        ConfigError: since this run was scored, another run that scored the same items has published into the output, or
+            the rows of such a run were removed from the output.
+        LineageError: the list that `note_publishing` writes was changed.
         SinkError: an output table cannot be read.
     """
     part = record.only_failed
@@ -184,7 +187,9 @@ def _output_of(record: RunRecord) -> str:
 
 
 def _published(spark: SparkSession, first: RunStore, output: str) -> list[ScoredAgain]:
-    """Return the later runs of a family whose rows are now in an output table, in the order in which they were listed.
+    """Return the runs that scored a run's failed items again and whose rows are now in an output table.
+
+    They are in the order in which they began to publish.
 
     Args:
         spark: the session.

@@ -87,7 +87,7 @@ class Work:
 
     Attributes:
         spec: the specification that every task gets.
-        rows: the rows that the tasks score, or None if the tasks read the files of the plan.
+        rows: the rows that the tasks score, or None if the tasks read the input files themselves.
         result: the columns of the result.
         probe: the probe's report, or None if no probe was needed.
         done: the reports of work units that an earlier execution of the run finished. These work units are not scored
@@ -217,8 +217,8 @@ def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Toler
 def _scorer(request: Request, stage: RunStage) -> tuple[DataFrame | None, ScorerSpec]:
     """Return the rows that the tasks score, and the specification of the scorer. Models are copied into the stage.
 
-    The rows are None if the tasks read the files of the plan. For a ``pyspark.ml`` model, the rows already include the
-    predictions, because Spark itself computes them.
+    The rows are None if the tasks read the input files themselves. For a ``pyspark.ml`` model, the rows already include
+    the predictions, because Spark itself computes them.
     """
     prepared, rows = request.prepared, request.rows
     if prepared.script is not None:
@@ -280,9 +280,10 @@ def _declared_names(deployment: Deployment) -> tuple[str, ...]:
 
 
 def _kept_probe(stage: RunStage) -> ProbeReport | None:
-    """Return the probe's report from the stage, or None if no earlier execution of the run has stored one.
+    """Return the stored report of the probe, or None if no earlier execution of the run has stored one in the stage.
 
-    A resumed run uses the stored report, so that its result has the same columns as the rows that are already staged.
+    The probe is a test call before scoring. A resumed run uses the stored report, so that its result has the same
+    columns as the rows that are already staged.
     """
     kept = stage.kept(Decision.PROBE)
     return None if kept is None else unpacked_report(kept)

@@ -161,7 +161,8 @@ def open_outputs(active: ActiveRun) -> Outputs:
     Raises:
         ConfigError: the deployment has no output location.
         SinkError: the run cannot publish to a table.
-        LineageError: the manifest of an earlier execution of the run was changed or has a different format.
+        LineageError: the manifest of an earlier execution of the run was changed, or has a format that this version of
+            sparkscore cannot read.
     """
     spark, deployment, run_id = active.spark, active.deployment, active.prepared.run_id
     former = active.prepared.folder.read_manifest()

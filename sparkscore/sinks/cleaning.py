@@ -75,7 +75,7 @@ def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
 def _runs_in(holder: Path) -> list[str]:
     """Return the ids of all runs that have a stage, a lock, or a temporary lock file in a folder.
 
-    Any files of the user's in the folder are ignored.
+    Other files in the folder are ignored.
     """
     entries, is_ours = open_store(holder).entries(), holder.name == STAGE_FOLDER
     found = {_run_of(holder, entry, is_ours=is_ours) for entry in entries}

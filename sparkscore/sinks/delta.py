@@ -176,8 +176,8 @@ class DeltaSink:
     def _is_cured_by_a_retry(self, error: Exception, *, is_first: bool) -> bool:
         """Return whether publishing may be retried because the commit conflicted with that of another process.
 
-        In ``overwrite`` mode, only a commit that would have created the table may be retried. Any other commit would
-        overwrite the rows that the other process has just committed.
+        In ``overwrite`` mode, only a commit that would have created the table may be retried. Retrying any other
+        commit would overwrite the rows that the other process has just committed.
 
         Args:
             error: the exception that Spark raised.

@@ -49,8 +49,8 @@ class Origins:
     def typing(self, types: Mapping[str, str]) -> list[str]:
         """Return advice for an error message about declaring column types in the deployment.
 
-        There is one clause about ``input.schema`` for the carried columns, and one about ``output.schema`` for the
-        others. Clauses without columns are omitted.
+        The list has one clause about ``input.schema`` for the carried columns, and one about ``output.schema`` for all
+        other columns. Clauses without columns are omitted.
 
         Args:
             types: the types to declare, keyed by column name in the result.

@@ -48,7 +48,7 @@ def drop_empty(folder: Path) -> None:
 
 
 def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
-    """Remove a stage's files and return which were removed and which were kept.
+    """Remove a stage's files, and return which files were removed and which were kept.
 
     Files that sparkscore did not create are kept, and a warning lists them.
 
@@ -56,8 +56,8 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     and the stage keeps its marker file.
 
     Args:
-        stage: the stage's folder. If it is not a stage, or has a different format, its files are kept without a
-            warning.
+        stage: the stage's folder. If it is not a stage, or if another version of sparkscore wrote it in a different
+            format, its files are kept without a warning.
         is_dry: whether to only return the files that would be removed.
     """
     if not is_stage(stage):

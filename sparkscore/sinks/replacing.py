@@ -35,7 +35,7 @@ _EARLIER_LITTER: Final = re.compile(r"\._journal\.json\.[0-9]+")
 
 
 def list_files(folder: Path, partitions: Mapping[str, str]) -> None:
-    """Write the list of a run's Parquet files to the run's folder before it is published.
+    """Write a list of a run's Parquet files to the folder that contains them, before the folder is published.
 
     The list contains file names, file sizes and the types of the partition columns. These types are needed because a
     folder name such as ``day=7`` does not show whether the value is a number or a string.
@@ -73,9 +73,10 @@ def is_of_a_run(folder: Path) -> bool:
 
 
 def partition_types(folder: Path) -> dict[str, str]:
-    """Return the types of a run's partition columns, keyed by name, from the list of files in the run's folder.
+    """Return the types of a run's partition columns, keyed by name, as stored by `list_files`.
 
-    Return an empty dictionary if there is no readable list, or if an earlier version of sparkscore wrote it.
+    The dictionary is empty if the stored list cannot be read, or if an earlier version of sparkscore wrote it without
+    types.
     """
     found = (_read(open_store(folder), FILES) or {}).get("partitions")
     return {str(name): str(type_name) for name, type_name in found.items()} if isinstance(found, dict) else {}

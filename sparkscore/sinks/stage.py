@@ -260,8 +260,10 @@ def is_held_in(stage: Path) -> bool:
     This is read from the run record, or from a file that earlier versions of sparkscore wrote to the stage. Return
     False if the stage has neither that file nor the path of the run's folder.
 
-    If the stage has a different format, or if the runs folder does not exist, for example because it is on another
-    host, it is unknown whether the run is held. To avoid losing rows, True is returned.
+    In two cases, it is unknown whether the run is held, and True is returned to avoid losing rows:
+
+    - Another version of sparkscore wrote the stage in a different format.
+    - The runs folder does not exist, for example because it is on another host.
     """
     if is_other_format(found := format_of(stage)):
         logger.warning(
@@ -307,7 +309,8 @@ def check_waiting(stage: RunStage) -> None:
     """Check that this version of sparkscore can read the stage of a run that is to be published or discarded.
 
     Raises:
-        LineageError: the stage has a different format, or no marker file.
+        LineageError: another version of sparkscore wrote the stage in a different format, or the stage has no marker
+            file.
     """
     folder = Path(stage.location)
     found = format_of(folder) if is_stage(folder) else f"unknown, without '{MARKER}'"

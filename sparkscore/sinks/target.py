@@ -91,7 +91,7 @@ class Published:
         rows: number of rows, or None if publishing is not complete.
         schema: the columns.
         moved_to: folder with old files that this run moved away but did not remove, for example because sparkscore did
-            not write them. None if there are none, or if unknown.
+            not write them. None if there is no such folder, or if it is unknown.
     """
 
     version: int | str | None
@@ -102,7 +102,7 @@ class Published:
 
 @contextmanager
 def nothing_published(run_id: str) -> Iterator[None]:
-    """Extend the message of any `SinkError` raised in the ``with`` block, which contains checks that run after scoring.
+    """Change the message of any `SinkError` that the checks in the ``with`` block raise after scoring.
 
     The message then says that the scored rows are staged but not published, and how to publish or discard them.
     """

@@ -162,7 +162,7 @@ def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, 
 
 
 def other_separator(name: str) -> str:
-    """Return a semicolon, tab or vertical bar in a column name, or an empty string if the name contains none of them.
+    """Return the semicolon, tab or vertical bar that a column name contains, or an empty string if it has none of them.
 
     If a CSV file seems to have only one column, such a character in its name is probably the separator.
     """

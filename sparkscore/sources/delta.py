@@ -59,7 +59,7 @@ class DeltaSource:
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the NULL counts of the given columns, from the footers of the version's data files.
+        """Return the NULL counts of the given columns, from the footers of the table's data files.
 
         A column is left out if its count is not known, for example because some NULLs may be in deleted rows. All
         columns are left out if the table is remote, or if columns may have different names in the data files.

@@ -125,7 +125,7 @@ def open_failed(
 def _in_order_of(failed: FailedItems, columns: Sequence[str]) -> FailedItems:
     """Return the failed items with their columns in the given order.
 
-    The items are returned unchanged unless `columns` are exactly their columns.
+    The items are returned unchanged unless `columns` contains exactly the same names.
     """
     found = failed.columns or {}
     if sorted(columns) != sorted(found):

@@ -70,13 +70,13 @@ class NullCounts:
 
         Args:
             columns: names of top-level columns. A column with a dot in its name is left out.
-            rows: the number of rows that the reader returns, or None if it returns all rows of the files. A Delta table
-                with deleted rows has fewer rows than its files.
+            rows: the number of rows in the input, or None if the input has all rows of the files. A Delta table with
+                deleted rows has fewer rows than its files.
 
         Returns:
             the NULL counts by column. 0 means that every file with rows has statistics, and none shows a NULL. A count
-            above 0 is only returned if the reader returns all rows. It may be too low, because some files may have no
-            statistics.
+            above 0 is only returned if the input has all rows of the files. It may be too low, because some files may
+            have no statistics.
         """
         are_all_read = rows is None or rows == self.rows
         # The path of a nested field, such as 'a.b', cannot be distinguished from the name of a column with a dot.
@@ -125,7 +125,7 @@ def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None
     Args:
         paths: the paths of the files.
         columns: names of top-level columns.
-        rows: the number of rows that the reader returns, or None if it returns all rows of the files.
+        rows: the number of rows in the input, or None if the input has all rows of the files.
 
     Returns:
         the NULL counts by column. Columns whose count is not known are left out; see `NullCounts.of`.

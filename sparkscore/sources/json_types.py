@@ -210,7 +210,7 @@ def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
 
 
 def _names_inside(seen: FieldSurvey) -> Iterator[list[str]]:
-    """Yield the field names of a column's objects as a list, and likewise for the objects inside them."""
+    """Yield a list of field names for the objects in a column, and one for the objects at each path inside them."""
     if seen.fields:
         yield from names_in(seen.fields)
     if seen.element is not None:

@@ -74,7 +74,7 @@ def plan_parquet(
     declared: StructType | None,
     wanted: Collection[str] | None,
 ) -> ParquetPlan | None:
-    """Return the plan for reading Parquet files, or None if Spark reads all of them together correctly.
+    """Return the plan for reading Parquet files in groups, or None if Spark may read all of them together.
 
     Args:
         files: the files.
@@ -169,8 +169,8 @@ class _Planner:
     def _found(self, name: str) -> dict[FileType, InputFile]:
         """Return the distinct types of a column, each with the first file that has it.
 
-        Files without rows are ignored if other files have rows. But if only files without rows have the column, the
-        type in the first of them is returned.
+        If there are files with rows, their types are returned. If none of them has the column, only the type in the
+        first file without rows that has it is returned.
         """
         found: dict[FileType, InputFile] = {}
         for footer, file in sorted(self._firsts, key=lambda first: first[0].is_empty):

@@ -101,9 +101,9 @@ def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> 
 def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType) -> Column:
     """Return an expression that is false if a cast between integer and float types involves a float of 2**63 or more.
 
-    Casting the result back does not reveal the change: Spark casts the double 2**63 to the bigint 2**63 - 1, and that
-    bigint back to the double 2**63. Arrays are checked element by element. The expression is true for NULL and for
-    casts between other types.
+    Such a cast may change the value, but casting the result back does not show this: Spark casts the double 2**63 to
+    the bigint 2**63 - 1, and that bigint back to the double 2**63. Arrays are checked element by element. The
+    expression is true for NULL and for casts between other types.
     """
     if isinstance(read, ArrayType) and isinstance(target, ArrayType):
         pairs = arrays_zip(stored.alias("stored"), cast.alias("cast"))

@@ -275,10 +275,7 @@ def filled(data_type: DataType, leaf: DataType) -> DataType:
 
 
 def is_shape_of(part: DataType, whole: DataType) -> bool:
-    """Return whether two types are equal, ignoring the parts of the first type that are `NullType`.
-
-    The result is False if the second type has an array, map or struct in the position of such a part.
-    """
+    """Return whether two types are equal, except that a `NullType` in the first matches any type that is not nested."""
     if isinstance(part, ArrayType) and isinstance(whole, ArrayType):
         return is_shape_of(part.elementType, whole.elementType)
     if isinstance(part, MapType) and isinstance(whole, MapType):

@@ -215,7 +215,7 @@ _CHECKS: Final[Mapping[str, Mapping[str, Callable[[str], _Problem]]]] = {
 
 
 def _unknown(given: str, known: Mapping[str, str]) -> _Problem:
-    """Return the problem with an unknown option. Its next step suggests a similar name, if there is one."""
+    """Return the problem with an unknown option, and advice that suggests a similar option name if there is one."""
     near = difflib.get_close_matches(given.lower(), known, n=1)
     next_step = f"Did you mean '{known[near[0]] or near[0]}'?" if near else "Correct its name, or leave it out."
     return "an option that Spark's readers do not have", "the name of an option", next_step

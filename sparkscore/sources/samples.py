@@ -1,7 +1,8 @@
 """Find input files that changed during a run (driver).
 
 A file has changed if its size or modification time is different. If only its inode or change time is different, a
-sample of its bytes is compared, because `chmod`, a hard link or a remount may change these without changing the bytes.
+sample of its bytes is read and compared with the sample taken when the file was listed. This is because `chmod`, a hard
+link or a remount may change the inode or change time without changing the bytes.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def with_samples(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
 def check_files_unchanged(files: Sequence[InputFile]) -> None:
     """Check that no file has changed since it was listed.
 
-    A file has changed if its size or modification time is different. If only its inode or change time is different, its
-    sample is compared.
+    A file has changed if its size or modification time is different. If only its inode or change time is different, a
+    sample of its bytes is compared with the sample taken when the file was listed.
 
     Args:
         files: all files that were listed together, because the size of the samples depends on their number.

@@ -99,8 +99,8 @@ def check_and_read(
         read: a function that gets an iterator over blocks of the text. It need not read all of them.
 
     Returns:
-        the fault, and the result of ``read``. The fault is None if none is found, or if the operating system cannot
-        read the file. The result is None unless the quick check has passed.
+        the fault, and the result of ``read``. The fault is None if the file has no fault, or if the operating system
+        cannot read it. The result is None unless the quick check has passed.
     """
     try:
         blocks = decoded_blocks(path, dialect.encoding)

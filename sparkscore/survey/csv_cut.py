@@ -109,9 +109,9 @@ def _pieces(blocks: Iterator[str], dialect: Dialect) -> Iterator[bytes]:
     """Encode a text in UTF-8, and yield it in pieces that end at the end of a record.
 
     Raises:
-        NotCutError: the text contains something that PyArrow may not treat as Spark's parser does: a comment character,
-            an escape character other than the quote, a null character, or a byte order mark. Or a record is so long
-            that its quote may never be closed.
+        NotCutError: the text contains a comment character, an escape character other than the quote, a null character
+            or a byte order mark, which PyArrow may not treat as Spark's parser does; or a record is so long that its
+            quote may never be closed.
     """
     special = {"\0", dialect.comment, dialect.escape} - {"", dialect.quote}
     parts: list[bytes] = []

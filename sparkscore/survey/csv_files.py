@@ -44,6 +44,8 @@ class CutSpec:
 class FilesSurvey:
     """The result of `survey_files`: the first fault, the distinct headers, and summaries of the columns.
 
+    A fault is a reason why Spark would misread a file or cannot read it.
+
     Attributes:
         fault: the path of a file and its fault, or None if no fault was found. If several files have a fault, this is
             the one whose path comes first in sorted order.

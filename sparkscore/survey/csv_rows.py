@@ -29,7 +29,7 @@ def find_uneven_row(path: str, dialect: Dialect, width: int) -> UnevenRow | None
     """Return the first row of a CSV file whose number of values is not ``width``.
 
     The result is None if there is no such row, or if the file cannot be read or decoded. The search ends at the first
-    fault that `check_and_read` would report, so the file must have no faults.
+    fault, so call this function only for a file in which `check_and_read` finds no fault.
     """
     walk = _CountingWalk(dialect, width)
     try:

@@ -125,7 +125,7 @@ def from_plain(plain: Mapping[str, Any]) -> ColumnSurvey:
 
 
 def merge(parts: Iterable[Sequence[ColumnSurvey]]) -> list[ColumnSurvey]:
-    """Merge summaries of different rows. Each part has a summary of each column, in the same order."""
+    """Merge the summaries of several sets of rows. Each part has one summary per column, in the same order."""
     return [reduce(_both, columns) for columns in zip(*parts, strict=True)]
 
 

@@ -74,7 +74,7 @@ class FieldSurvey:
                 self.element.add(inner, position)
 
     def field(self, name: str) -> FieldSurvey:
-        """Return the summary of the field with this name. Create it if no object had this field before."""
+        """Return the summary of the field with this name. The first call for a name creates an empty summary."""
         found = self.fields.get(name)
         if found is None:
             found = self.fields[name] = FieldSurvey()

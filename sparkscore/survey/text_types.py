@@ -118,7 +118,7 @@ _TYPES: Final = {
 
 
 def _canonical(texts: pa.Array) -> npt.NDArray[np.int64] | None:
-    """Convert strings to integers if each is written as Arrow writes integers, or return None if one is not."""
+    """Return strings converted to integers, or None if any string is not written as Arrow writes integers."""
     # This is faster than a regular expression.
     try:
         integers = texts.cast(pa.int64())
