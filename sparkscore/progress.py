@@ -145,7 +145,7 @@ class LineDisplay:
         self._state = _State(total, item_type)
 
     def update(self, items: int, failed: int) -> None:
-        """Write a line with the new counts if enough time has passed."""
+        """Write a line with the new counts if enough time has passed since the last line."""
         self._state.items, self._state.failed = items, failed
         if self._state.elapsed_s >= self._next_line_s:
             self._write(self._state.describe())

@@ -101,7 +101,7 @@ class PipedLog:
         self.pipe.close()
 
     def drain(self) -> None:
-        """Close the pipe, and wait up to five seconds for the process to write everything to the log."""
+        """Close the pipe, and wait up to five seconds for the process to finish writing the log."""
         self.close()
         try:
             self._process.wait(_DRAIN_SECONDS)

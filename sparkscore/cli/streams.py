@@ -51,10 +51,9 @@ class CarefulStream:
 
 
 def _nowhere(number: int) -> TextIO:
-    """Open the null device under the file descriptor of a closed stdout or stderr.
+    """Open the null device in place of a closed stdout or stderr, with the same file descriptor if it is free.
 
     If the descriptor stayed free, the next file to be opened would get it, and libraries would print into that file.
-    If the descriptor is already in use, a different one is used.
     """
     opened = os.open(os.devnull, os.O_RDWR)
     if opened != number:

@@ -110,7 +110,7 @@ def print_first_rows(run: Run, console: Console) -> None:
 
 
 def _columns_to_show(names: Sequence[str]) -> list[str]:
-    """Return the column names. If there are more than seven, the middle ones are left out."""
+    """Return up to seven of the column names: the first ones and the last ones."""
     if len(names) <= _MOST_COLUMNS:
         return list(names)
     first = _MOST_COLUMNS // 2

@@ -134,7 +134,7 @@ class Deployment(Section):
         return dict(sorted(values.items()))
 
     def ignored_keys(self) -> list[str]:
-        """Return the Azure-only keys (`WITHOUT_MEANING`) that the file or the options set.
+        """Return the Azure-only keys (`WITHOUT_MEANING`) that the deployment file or options set.
 
         For a key below one of these, such as ``environment.image``, the parent key ``environment`` is returned.
         """
@@ -146,7 +146,7 @@ class Deployment(Section):
         return unapplied(self.chosen())
 
     def chosen(self) -> dict[str, object]:
-        """Return the settings that the file or the options set, as JSON values by dotted key.
+        """Return the settings that the deployment file or options set, as JSON values by dotted key.
 
         A mapping whose keys the user chooses, such as ``environment_variables``, is a single value.
         """

@@ -65,7 +65,7 @@ class _StrictLoader(yaml.SafeLoader):
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Return the next node. Raise `_YamlError` for an alias, an anchor, a tag or excessive nesting."""
+        """Return the next YAML node. Raise `_YamlError` for an alias, an anchor, a tag or excessive nesting."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call] # PyYAML's stubs leave it out
         if isinstance(event, yaml.AliasEvent):
             raise _YamlError(f"alias '*{event.anchor}'", "the value itself", event.start_mark)

@@ -135,7 +135,7 @@ def _pin_model(reference: str, registry: Registry, parts: list[str]) -> tuple[st
 
 
 def _find_latest(registry: Registry, name: str, word: str) -> str:
-    """Return the latest version of a registered model, either of all its versions or of those in a stage.
+    """Return the latest version of a registered model, considering all versions or only those in a stage.
 
     Args:
         registry: the registry that has the model.

@@ -87,8 +87,8 @@ def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> t
             may have the name of the main model's file or folder.
 
     Raises:
-        ConfigError: a name is not a valid folder name, a name is the name of the main model's file or folder, or a path
-            is the URI of a remote store.
+        ConfigError: a model name is not a valid folder name or is already used by the main model's file or folder, or a
+            path is the URI of a remote store.
         ModelError: a model cannot be found or read, or its digest differs from the one in the deployment.
         MissingDependencyError: a path is an MLflow reference, and MLflow is not installed.
     """

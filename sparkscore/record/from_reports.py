@@ -66,8 +66,8 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
 def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> dict[str, int]:
     """Count the model loads and the worker processes for the run record.
 
-    The result has the keys ``model_loads`` and ``worker_processes``. Failed loads are
-    counted, and so are the loads and the worker process of the call before scoring (the probe), if there was one.
+    The result has the keys ``model_loads`` and ``worker_processes``. Failed loads are counted, and so are
+    the loads and the worker process of the call before scoring (the probe), if there was one.
     """
     loads: dict[str, int] = {}
     for report in _all(reports, probe):

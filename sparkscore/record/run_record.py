@@ -295,7 +295,7 @@ class RunRecord(Part):
         """Return a copy of the record with new values for the given fields. The values are not validated.
 
         Raises:
-            TypeError: the record does not have one of these fields.
+            TypeError: the record has no field of a given name.
         """
         if unknown := parts.keys() - RunRecord.model_fields.keys():
             raise TypeError(f"the record has no {', '.join(sorted(unknown))}")

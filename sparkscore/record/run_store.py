@@ -123,7 +123,7 @@ class RunStore(Protocol):
         """Write the run's request, so that the run can be resumed by its id.
 
         Args:
-            request: the request. Pass an empty one if the real one may contain a secret: `read_request` then returns
+            request: the request. Pass an empty mapping if the request may contain a secret. `read_request` then returns
                 None.
 
         Raises:
@@ -145,7 +145,7 @@ class RunStore(Protocol):
         """
 
     def read_code(self) -> dict[str, dict[str, str]]:
-        """Return what `write_code` stored for this run.
+        """Return the digests and reasons that `write_code` stored for this run.
 
         Returns:
             a dictionary with the keys ``files`` (digests by file name) and ``left_out`` (reasons by name). Both values

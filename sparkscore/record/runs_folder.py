@@ -127,7 +127,7 @@ class RunFolder:
         return self.path.parent
 
     def claim(self) -> RunLock:
-        """Return the run's lock, a context manager that acquires it."""
+        """Return a context manager that acquires the run's lock."""
         return RunLock(self.lock_file, self.run_id)
 
     def is_claimed(self) -> bool:
@@ -175,7 +175,7 @@ class RunFolder:
         """Write the run's request to ``request.json``, so that the run can be resumed by its id.
 
         Args:
-            request: the request. Pass an empty one if the real one may contain a secret: `read_request` then returns
+            request: the request. Pass an empty mapping if the request may contain a secret. `read_request` then returns
                 None.
 
         Raises:

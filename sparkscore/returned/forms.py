@@ -90,7 +90,7 @@ def _list_of(values: Any) -> list[Any]:
 
 
 def head(form: Form, count: int) -> Form:
-    """Return the first ``count`` elements of a column in the same form."""
+    """Return the first ``count`` elements of a column, in the same form as the column."""
     return form.head(count) if isinstance(form, (Vector, Objects)) else form.slice(0, count)
 
 
@@ -135,7 +135,7 @@ def _open_extension(series: pd.Series[Any]) -> Form:
 
 
 def open_arrow(array: pa.Array) -> Form:
-    """Return an Arrow array of integers, floats, booleans or timestamps as a `Vector`, and any other array as it is.
+    """Return an Arrow array of integers, floats, booleans or timestamps as a `Vector`, and any other array unchanged.
 
     Dictionary and run-end encodings are decoded first.
     """

@@ -34,7 +34,7 @@ def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether a cast is from signed to unsigned integers, or between lists of these.
+    """Return whether a cast converts signed integers, or lists of them, to unsigned integers.
 
     Spark has no unsigned integers, so data for a tensor of unsigned integers must be cast. Each value is checked during
     the cast, because some do not fit, for example negative numbers.
@@ -58,7 +58,7 @@ def without_absent(given: pa.DataType, wanted: pa.DataType) -> pa.DataType:
 
 
 def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether a cast is from numbers to floats, or between lists of these.
+    """Return whether a cast converts numbers, or lists of numbers, to floats.
 
     Such a cast can round each number to the nearest value of the type ``wanted``.
     """
