@@ -98,8 +98,8 @@ def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, 
 def _has_open_dtype(feed: Feed) -> bool:
     """Return whether the dtype of a model input depends on whether its column has NULLs.
 
-    A tensor has a fixed dtype. A column that is cast to the type of the model input also has one, unless the model
-    accepts NULLs in this column.
+    A tensor has a fixed dtype. A column that is cast to the type of the model input also has a fixed dtype, unless
+    the model accepts NULLs in this column.
     """
     return feed.shape is None and (feed.type is None or feed.takes_null)
 

@@ -84,8 +84,8 @@ class PreparedRun:
     def lineage_model(self) -> tuple[str | None, str | None]:
         """The model's name and version for the lineage columns of the result.
 
-        If a script has no main model but looks up models by name, their names are joined with commas, and so are their
-        versions. Without any model, both values are None.
+        If a script has no main model but looks up models by name, the names of these models are joined with commas, and
+        their versions likewise. Without any model, both values are None.
         """
         models = [self.model] if self.model is not None else self.models
         if not models:

@@ -58,9 +58,9 @@ class Recording:
 
     @contextmanager
     def timed(self, step: Literal["plan", "score", "publish"]) -> Iterator[None]:
-        """Add the time that the ``with`` block takes to the seconds of a step in the record.
+        """Add the duration of the ``with`` block to the seconds of a step in the record.
 
-        The time is also added if the block fails. The record is not written to the run's folder.
+        The duration is also added if the block fails. The record is not written to the run's folder.
         """
         start = time.perf_counter()
         try:

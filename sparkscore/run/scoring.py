@@ -1,4 +1,4 @@
-"""Decide before scoring what the Spark tasks do, with a probe if the result's columns are unknown (driver)."""
+"""Decide before scoring what the Spark tasks do, with a test call (probe) if the columns are unknown (driver)."""
 
 from __future__ import annotations
 
@@ -136,8 +136,9 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
 def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     """Decide what the Spark tasks do, and determine the columns of the result.
 
-    If the types of the predictions or the names of the carried columns are unknown, Spark runs a probe. If the run is
-    resumed, the plan, the probe's report and the finished work units in the stage are used again.
+    If the types of the predictions or the names of the carried columns are unknown, Spark runs a probe, a test call of
+    the scorer. If the run is resumed, the plan, the probe's report and the finished work units in the stage are used
+    again.
 
     Args:
         request: the checked request with its input.

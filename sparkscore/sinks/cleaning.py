@@ -1,4 +1,4 @@
-"""Remove the stages of runs whose drivers died, for the ``sparkscore clean`` command (driver)."""
+"""Remove the stages of runs that are neither running nor held, for the ``sparkscore clean`` command (driver)."""
 
 from __future__ import annotations
 

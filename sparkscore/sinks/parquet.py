@@ -140,8 +140,8 @@ class ParquetSink:
     def _refuse_foreign(self, entries: list[str]) -> None:
         """Check that ``overwrite`` may replace all files in the output.
 
-        Files that sparkscore wrote may be replaced. With ``output.replace: foreign``, so may other files that can be
-        part of a table: they are moved to another folder. Anything else, such as code, may not be replaced.
+        Files that sparkscore wrote may be replaced. With ``output.replace: foreign``, other files that can be part of a
+        table may be replaced as well: they are moved to another folder. Nothing else, such as code, may be replaced.
 
         Raises:
             SinkConflictError: the output contains files that may not be replaced.
@@ -310,7 +310,8 @@ class ParquetSink:
         In ``overwrite`` mode, old files are replaced.
 
         Returns:
-            the folder that contains old files that were moved away but not removed, or None if there are none.
+            the folder that contains old files that were moved away but not removed, or None if there are no such
+            files.
         """
         open_store(self._target.path).make()
         disk, (unpublished, run_folder) = open_common(gathered, self._run_folder)
@@ -325,7 +326,7 @@ class ParquetSink:
         return replace_entries(self._target.path, entries, self._run_folder, lock, show)
 
     def _recover(self) -> None:
-        """Complete or undo any replacement of rows that a dead driver began, including an earlier one of this run."""
+        """Complete or undo replacements of rows that were begun by drivers that have died, or by this run earlier."""
         try:
             recover(self._target.path, self._run_folder.name)
         except OSError as error:

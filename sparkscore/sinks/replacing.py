@@ -1,7 +1,8 @@
 """Replace the rows in a folder of Parquet files without losing rows if the driver crashes (driver).
 
-First, the old files are moved to the folder ``_replaced_by_<run>``, which readers ignore and which also contains a
-journal. Then the new rows are made visible. Finally, the old files that sparkscore wrote are removed.
+First, the old files are moved to the folder ``_replaced_by_<run>``, which readers ignore. A journal in this folder
+names the run's folder and lock. Then the new rows are made visible. Finally, the old files that sparkscore wrote are
+removed.
 
 After a crash, the next run or ``sparkscore clean`` finds the journal. If the new rows are visible, the old files that
 sparkscore wrote are removed. Otherwise, the old files are moved back.
@@ -107,8 +108,8 @@ def replace_entries(target: Path, entries: list[str], shown: Path, lock: Path, s
         show: function that makes the run's folder visible atomically.
 
     Returns:
-        the folder that contains old files that have changed or that sparkscore did not write, or None if there are
-        none.
+        the folder that contains old files that have changed or that sparkscore did not write, or None if there are no
+        such files.
 
     Raises:
         OSError: a file could not be moved or removed. Unless the new rows are visible, the old files are moved back. If
@@ -152,7 +153,7 @@ def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> li
         is_dry: whether to only return the folders, without changing anything.
 
     Returns:
-        the folders for the old files of these replacements. Folders that became empty have been removed.
+        the folders into which these drivers had moved the old files. Folders that became empty have been removed.
 
     Raises:
         OSError: files cannot be read, moved or removed.
@@ -213,7 +214,7 @@ def refuse_rival(target: Path, own: str) -> None:
 
 
 def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
-    """Return the journal in a folder of old files, or None if there is no valid journal.
+    """Return the journal of an unfinished replacement from a folder of old files, or None if there is no valid journal.
 
     A valid journal is complete, and contains the run id from the folder's name.
 
@@ -262,9 +263,9 @@ def _settle(store: Store, aside: str) -> Path | None:
 
 
 def _remove_run(store: Store, folder: str) -> None:
-    """Remove the files that a run listed in its folder, and then the folder if it is empty.
+    """Remove a run's files, as far as the run's file list names them, and then the run's folder if it is empty.
 
-    Files whose sizes differ from the list are kept. If there is no list, nothing is removed.
+    Files whose sizes differ from those in the list are kept. Nothing is removed if the folder contains no list.
 
     Args:
         store: the store of the table's folder.

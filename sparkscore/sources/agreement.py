@@ -55,7 +55,8 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
 def refuse_delta_table(files: Iterable[InputFile]) -> None:
     """Raise an error if a file is inside the folder of a Delta table.
 
-    The folder may contain data files that no longer belong to the table. Only the table's log shows which ones do.
+    The folder may contain files with rows that are no longer in the table. Only the table's log shows which files are
+    current.
 
     Raises:
         SourceError: a folder above one of the files has a ``_delta_log`` subfolder.

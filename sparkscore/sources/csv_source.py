@@ -132,7 +132,7 @@ class CsvSource:
             return select_columns(self._values(fields), config.columns, "csv"), self._order_doubt(config)
 
     def _find_layout(self, config: Input) -> _Layout:
-        """Match the header with the declared columns, and return the format and columns of the files.
+        """Match the header of the CSV files with the declared columns, and return the format and columns of the files.
 
         Also set `self._not_null`, and log a warning if the name of the only column contains a likely separator.
         """

@@ -71,7 +71,7 @@ class TypesOfJson:
     Attributes:
         left_out: the columns that Spark leaves out, because their values are objects without fields, or objects and
             arrays that contain only such objects.
-        schema: the other columns with their types.
+        schema: the remaining columns with their types.
     """
 
     def __init__(self, columns: Mapping[str, FieldSurvey], position_text: Callable[[list[int]], str]) -> None:

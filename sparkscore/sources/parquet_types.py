@@ -291,8 +291,9 @@ def is_shape_of(part: DataType, whole: DataType) -> bool:
 def in_order_of(part: DataType, whole: DataType) -> DataType:
     """Return a copy of the first type, with its struct fields in the order of the second type.
 
-    Fields that only the second type has are added, so that they are read as NULL. Fields that only the first type has
-    come last. The order matters because Spark reads struct fields from files by name but casts structs by position.
+    Fields that only the second type has are added, so that they are read as NULL. Fields that are missing from the
+    second type are placed last. The order matters because Spark reads struct fields from files by name but casts
+    structs by position.
     """
     if isinstance(part, ArrayType) and isinstance(whole, ArrayType):
         return ArrayType(in_order_of(part.elementType, whole.elementType))

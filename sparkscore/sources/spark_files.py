@@ -166,7 +166,7 @@ class SparkFiles:
 
 
 def doubt_of_keys(keys: Sequence[str]) -> str:
-    """Return the reason why partition columns make the column order uncertain, or an empty string if there are none.
+    """Return the reason why partition columns make the column order uncertain, or an empty string without such columns.
 
     Partition columns are not in the files, so they have no position among the files' columns.
 

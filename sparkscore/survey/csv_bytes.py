@@ -249,7 +249,7 @@ def tokens_of(dialect: Dialect) -> re.Pattern[str]:
 
 
 class Walk:
-    """A state machine that reads the text of a CSV file token by token and finds the first fault."""
+    """A state machine that reads the text of a CSV file token by token and finds the first `FileFault`."""
 
     # It takes about ten times as long as `_QuickCheck`, which may fail for a correct file.
     def __init__(self, dialect: Dialect) -> None:

@@ -157,8 +157,8 @@ def read_survey(text: str) -> FilesSurvey:
 def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
     """Merge the results of `survey_files` for several groups of files.
 
-    If several groups have a fault, the one whose path comes first in sorted order is kept. The same applies if several
-    groups have the same header.
+    If several groups have a fault, the fault of the file whose path comes first in sorted order is kept. If several
+    groups have the same header, the path that comes first is kept.
     """
     faults, headers, columns = [], dict[tuple[str, ...], str](), []
     for part in parts:

@@ -1,4 +1,4 @@
-"""Count the types of the values in each field of JSON records, and note their first positions (driver and worker)."""
+"""Count the types of values in each field of JSON records, and note each type's first position (driver and worker)."""
 
 from __future__ import annotations
 

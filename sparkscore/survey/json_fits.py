@@ -47,8 +47,9 @@ class Formats:
     Attributes:
         has_date: whether ``dateFormat`` is set. If so, Spark parses dates, and this module only checks that they are
             strings.
-        has_time: the same for ``timestampFormat`` and columns declared ``timestamp``.
-        has_local_time: the same for ``timestampNTZFormat`` and columns declared ``timestamp_ntz``.
+        has_time: whether ``timestampFormat`` is set, which has the same effect for columns declared ``timestamp``.
+        has_local_time: whether ``timestampNTZFormat`` is set, which has the same effect for columns declared
+            ``timestamp_ntz``.
         zone: the time zone for timestamps without a time zone.
     """
 

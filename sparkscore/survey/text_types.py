@@ -96,7 +96,7 @@ def type_of(seen: Seen) -> str:
     """Return Spark's name of the inferred type of a column.
 
     A mix of integers and decimals is ``double``, unless a double cannot hold one of the integers exactly. Any other mix
-    of types is ``string``. So is a column without flags, which has no values or only NULLs.
+    of types is ``string``. A column without flags, which has no values or only NULLs, is ``string`` as well.
 
     Args:
         seen: the flags of the column.
