@@ -54,8 +54,8 @@ def has_two_dtypes(arrow_type: pa.DataType) -> bool:
 def settle(rows: pa.Table, dtypes: Dtypes) -> pa.Table:
     """Convert the integer columns in ``dtypes.with_null`` to doubles.
 
-    pandas does the same, but only if a column actually contains a NULL. If the DataFrames are Arrow-backed, no column
-    is converted or checked.
+    pandas does the same, but only if a column actually contains a NULL. If ``dtypes.are_arrow`` is set, no column is
+    converted or checked.
 
     Raises:
         SourceSchemaError: an integer to convert is beyond ±2^53, or an integer or boolean column that is not in

@@ -165,7 +165,7 @@ class ScriptScorer:
             return returned
 
     def close(self) -> None:
-        """Call the script's ``shutdown()`` if it has one, unload its modules, and remove its code and linked models.
+        """Call the script's ``shutdown()`` if it has one, unload its modules, and remove its code and model links.
 
         ``shutdown()`` is called only if `load` succeeded, and its exceptions are ignored. If the script left an MLflow
         run active, that run is ended.
@@ -268,8 +268,8 @@ class ScriptScorer:
     def _surroundings(self) -> Iterator[None]:
         """Use the script's environment variables, working directory, import path and arguments in the ``with`` block.
 
-        After the block, the worker's own settings are restored. Changes that the script makes, for example in
-        ``init()``, are kept for its next call, unless the block raises an exception.
+        After the block, the worker's own settings are restored. Changes that the script makes to them, for
+        example in ``init()``, are kept for its next call, unless the block raises an exception.
         """
         workers_own = Surroundings.of_this_process()
         try:

@@ -125,7 +125,7 @@ def _may_define_run_elsewhere(tree: ast.Module) -> bool:
 
 
 def _online_reason(tree: ast.Module, run: ast.FunctionDef | None) -> str:
-    """Return why a script seems to be written for an online endpoint, or an empty string if it does not."""
+    """Return why a script seems to be written for an online endpoint, or an empty string if nothing suggests this."""
     for node in _top_level(tree):
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -145,7 +145,7 @@ def write_to_delta(frame: DataFrame, options: Mapping[str, str]) -> DataFrameWri
 
 @dataclass
 class _Change:
-    """A session setting that is changed while actions run.
+    """A session setting that is changed while Spark actions run.
 
     Attributes:
         before: the previous value, or None if the setting was not set.
@@ -165,7 +165,7 @@ _defaults: WeakKeyDictionary[SparkSession, dict[str, str | None]] = WeakKeyDicti
 
 @contextmanager
 def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole_files: bool = False) -> Iterator[None]:
-    """Pin a session's settings in the body of a ``with`` statement, and restore them afterwards.
+    """Pin a session's settings that could change a result until the ``with`` block ends, and then restore them.
 
     The settings in `PINNED` are always included. Depending on the arguments, `PINNED_FOR_WRITING` and
     `PINNED_FOR_WHOLE_FILES` are added. A setting is left unchanged if it already has the right value, or if this
@@ -232,7 +232,7 @@ def _default(spark: SparkSession, key: str) -> str | None:
 
 
 def _take(spark: SparkSession, key: str, wanted: str | None, given: Mapping[str, str]) -> bool:
-    """Change a setting for an action, and return whether `_restore` must be called when the action ends.
+    """Change a setting for a Spark action, and return whether `_restore` must be called when the action ends.
 
     If another running action has already changed the setting, the change is shared. If the setting already has the
     wanted value, or this version of Spark does not have it, nothing is changed.

@@ -112,7 +112,8 @@ def _names(store: Store) -> dict[str, re.Match[str]]:
 def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
     """Remove the chunk files that list any of the given data files (driver).
 
-    Their mini-batches are then scored again. Chunk files that were modified are removed as well. Data files are kept.
+    The mini-batches of these chunks are then scored again. Chunk files that were modified are removed as well. Data
+    files are kept.
 
     Args:
         stage_folder: path of the run's stage.

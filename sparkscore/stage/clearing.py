@@ -70,8 +70,8 @@ def clear(store: Store, is_known: Callable[[str], bool], below: str = "", *, is_
 def _walk(store: Store, folder: str, start: int, is_known: Callable[[str], bool]) -> Iterator[tuple[Entry, bool]]:
     """Yield each entry in a folder and its subfolders, together with whether sparkscore created it.
 
-    A subfolder precedes its entries. The entries of a subfolder are skipped if sparkscore did not create it, or if its
-    type is `EntryType.MADE`, because it is then removed as a whole.
+    A subfolder precedes its entries. The entries of a subfolder are skipped if sparkscore did not create the subfolder.
+    They are also skipped if its type is `EntryType.MADE`, because such a subfolder is removed as a whole.
 
     Args:
         store: the store that contains the folder.

@@ -133,7 +133,7 @@ class EmptyFile:
     descriptor: int
 
     def is_there(self) -> bool:
-        """Return whether the file at the path is still the one that was created for this object.
+        """Return whether the file at the path is still this file, and not a later one.
 
         Return False if the file at the path cannot be examined.
         """

@@ -298,7 +298,7 @@ class LocalStore:
     # --------------------------------------------------------------------------------------------------- single steps
 
     def _do_scan(self, folder: Path) -> Sequence[tuple[str, bool]]:
-        """Return the sorted names in a folder, each with whether it is a subfolder. Links are not subfolders."""
+        """Return a folder's sorted entry names, each with a flag that is True for subfolders, not for links."""
         with os.scandir(folder) as entries:
             return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
 

@@ -67,7 +67,7 @@ class ProgressFile:
             self._write()
 
     def close(self) -> None:
-        """Write the final numbers to the file, unless no items were counted. Any `OSError` is ignored."""
+        """Write the final item counts to the file, unless no items were counted. Any `OSError` is ignored."""
         if self._items:
             self._write()
 
@@ -117,7 +117,7 @@ def read_progress(stage_folder: str) -> ItemsDone:
 
 
 def _read(store: Store, name: str) -> ItemsDone:
-    """Return the numbers in a progress file, or zeros if it cannot be read or parsed."""
+    """Return the item counts in a progress file, or zeros if the file cannot be read or parsed."""
     with suppress(OSError, ValueError, RecursionError):
         numbers = json.loads(store.read(name))
         if isinstance(numbers, list) and all(type(number) is int and number >= 0 for number in numbers):

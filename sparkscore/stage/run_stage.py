@@ -70,7 +70,7 @@ class TaskProgress(Protocol):
         """
 
     def close(self) -> None:
-        """Make the task's final numbers visible to the driver."""
+        """Make the task's final item counts visible to the driver."""
 
 
 class TaskStage(Protocol):

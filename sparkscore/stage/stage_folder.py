@@ -63,7 +63,7 @@ class StageFolder:
         return count_mini_batches(file)
 
     def kept(self, decision: Decision) -> bytes | None:
-        """Return the content of a decision's file, without its checksum, or None if there is no such file.
+        """Return the content that `keep` stored for a decision, or None if nothing was stored.
 
         Raises:
             SinkError: the content does not match the checksum.
@@ -72,7 +72,7 @@ class StageFolder:
         return None if store.find(decision) is None else read_sealed(store, decision)
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Write a decision's content to its file, followed by a checksum."""
+        """Store the content of a decision, for example the result columns, in a file that ends with a checksum."""
         open_store(self.path).put(decision, sealed(content))
 
     def keep_model(self, files: Path, sha256: str) -> Path:

@@ -236,7 +236,7 @@ class LocalEngine:
     def _handed_over(self) -> HandedOver | None:
         """The DataFrame that the scorer passed to the user's code in the last call.
 
-        None if the scorer passed no DataFrame, or does not keep it.
+        It is None if the scorer passed no DataFrame, or does not keep it.
         """
         return getattr(self._scorer, "handed_over", None)
 

@@ -235,7 +235,7 @@ def is_proof(outcome: Outcome, columns: int) -> bool:
 
 
 def flag_broken(outcome: Outcome) -> Outcome:
-    """Mark an outcome as a broken contract if its rows were in a different order from the input, and return it."""
+    """Return the outcome, marked as a broken contract if it failed because its rows were not in input order."""
     is_broken = outcome.failure is not None and outcome.failure.code in _OF_THE_WHOLE
     return replace(outcome, is_contract_broken=outcome.is_contract_broken or is_broken)
 

@@ -240,7 +240,7 @@ class _Codes:
 
     Attributes:
         was: codes of the values before the user's code ran.
-        now: codes of the values afterwards.
+        now: codes of the values after it ran.
         are_two_numbers: whether the column has exactly two distinct values apart from NULL, and they are numbers or
             booleans.
         is_flag: whether these two values are 0 and 1, or False and True.
@@ -275,7 +275,7 @@ class _Codes:
 def _codes(pair: Pair) -> _Codes | None:
     """Encode a column's values before and after the user's code ran as integers, which are fast to compare.
 
-    Return None if the values afterwards cannot be converted to the column's original type.
+    Return None if the new values cannot be converted to the column's original type.
     """
     now = to_arrow(pair.now, pair.was.type)
     if now is None:

@@ -188,10 +188,10 @@ def _is_counted(probed: Probed, part: MiniBatch, spec: ProbeSpec) -> bool:
 
 
 def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -> tuple[Probed, bool]:
-    """Check that ``run()`` returned one element per row, scoring the halves as well if the number is ambiguous.
+    """Check that ``run()`` returned one element per row, scoring the halves as well if the count is ambiguous.
 
-    The number is ambiguous if it is 1 or a number of columns: the script may return one element in all, or one per
-    column. The probe fails if the element counts of the halves do not add up to that of the whole.
+    The count of elements is ambiguous if it is 1 or equals a number of columns: the script may return one element in
+    all, or one per column. The probe fails if the element counts of the halves do not add up to that of the whole.
 
     An unambiguous wrong number or a failing half does not fail the probe, because the run itself finds the failing
     rows.

@@ -79,7 +79,7 @@ class ResultSpec:
         return pa.schema([*carried, *added])
 
     def name_of_added(self, name: str) -> str:
-        """Return the name that a prediction or lineage column has in the result, which the deployment can change."""
+        """Return the name of a prediction or lineage column in the result. The deployment can rename columns."""
         return dict(self.renamed).get(name, name)
 
     def name_of_carried(self, name: str) -> str:
@@ -102,8 +102,8 @@ def make_outcome(
     """Check the value that a scorer returned for a mini-batch, and return its result rows or a failure.
 
     Each missing element counts as a failed item, as in Azure ML. If input columns are carried, however, a wrong number
-    of elements fails the whole mini-batch, because carried columns are added by position. In a `PartlyScored`, the
-    items that could not be scored fail, and these rules apply to the others.
+    of elements fails the whole mini-batch, because carried columns are added by position. If the value is a
+    `PartlyScored`, the items without a score fail, and these rules apply to the other items.
 
     Args:
         returned: value returned by ``run()`` or the model, or a `PartlyScored`.

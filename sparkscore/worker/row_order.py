@@ -102,7 +102,7 @@ def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] |
 
 
 def _positions_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tuple[object, Positions]]:
-    """Find the columns that contain exactly the labels of the index, in any order.
+    """Find the input columns that contain exactly the labels of a result's index, in any order.
 
     Yields each such column's name, along with the row number of each label. Nested and boolean columns, and columns
     with repeated values, are skipped. A MultiIndex is compared with the columns named after its levels. If these match,

@@ -1,1 +1,1 @@
-"""Start and stop the child process, and score in it (worker and child)."""
+"""Start and stop child processes, and score mini-batches in them (worker and child)."""

@@ -67,7 +67,7 @@ def _unpack(archive: ModelFiles, target: Path) -> None:
 
 
 def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
-    """Extract one entry of an archive, after checking that it stays inside the folder.
+    """Extract one entry of an archive, after checking that it stays inside the target folder.
 
     If this Python version supports extraction filters, the ``tar`` filter is applied as well.
     Source: https://docs.python.org/3/library/tarfile.html#tarfile-extraction-filter

@@ -51,7 +51,7 @@ _SHOWN_TRACE: Final = 20_000
 
 
 class Child:
-    """One child process. It has its own process group, and all processes in that group are killed with it."""
+    """A child process with its own process group. Killing the child kills all processes in the group."""
 
     def __init__(self, python: str, *, is_own_python: bool, timeout: float | None) -> None:
         """Start the child.
@@ -322,7 +322,7 @@ def _how_ended(code: int | None) -> str:
 
 
 def _about_the_end(code: int | None) -> str:
-    """Return a sentence with the usual cause of an exit code or signal."""
+    """Return a sentence that says what usually causes a process to end with this exit code or signal."""
     if code == -signal.SIGKILL:
         return "A process that was killed may have needed more memory than its host has."
     if code is None or code < 0:
