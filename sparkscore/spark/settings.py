@@ -176,8 +176,8 @@ def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole
 
     Args:
         spark: the session.
-        for_writing: whether the body writes a table.
-        for_whole_files: whether the tasks that the body starts must read whole files.
+        for_writing: whether the ``with`` block writes a table.
+        for_whole_files: whether the tasks that the block starts must read whole files.
 
     Raises:
         ConfigError: a setting has the wrong value and cannot be changed.

@@ -73,7 +73,7 @@ def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] |
     Args:
         labels: the index of the result.
         rows: the mini-batch's rows.
-        current: index of the user's DataFrame after the call, or None if the user's code got no DataFrame.
+        current: index that the user's DataFrame has after the user's code ran. None if the code got no DataFrame.
         caller: name of the function or model that returned the value, for messages; for example ``run()``.
 
     Raises:
