@@ -1,4 +1,4 @@
-"""Check the staged files before they are published (driver)."""
+"""Check a run's staged files before they are published (driver)."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class RunState:
         return "" if self.record is None else self.record.state
 
     def waiting(self) -> Waiting:
-        """Return what is needed to publish or discard the run's staged rows.
+        """Return the information that is needed to publish or discard the run's staged rows.
 
         Raises:
             ConfigError: there is no manifest or no stage, or the record says that the rows are published.

@@ -1,4 +1,4 @@
-"""Check that the stage and the output do not overlap (driver)."""
+"""Check that a run's stage does not overlap with its output (driver)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
             searched for keys. If it is None, there are no partition columns.
 
     Raises:
-        SourceSchemaError: two files have different partition columns, or the same ones in a different order; or two
+        SourceSchemaError: two files have different partition columns, or have them in a different order; or two
             partition columns of a path have names that are equal or differ only in case.
     """
     if folder is None:

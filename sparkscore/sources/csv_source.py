@@ -231,8 +231,8 @@ class CsvSource:
     def _found_fields(self, survey: list[ColumnSurvey]) -> list[tuple[str, CsvColumn, DataType]]:
         """Return the name, the `CsvColumn` and the inferred type of each column.
 
-        Partition columns are strings. If 'inferSchema' is false, so are all other columns. Otherwise, columns with
-        neither a name nor a value are left out, and the types are logged.
+        Partition columns are strings. If 'inferSchema' is false, all other columns are strings as well. Otherwise,
+        columns with neither a name nor a value are left out, and the types are logged.
         """
         layout = self._layout
         both = list(zip(layout.columns, survey, strict=True))

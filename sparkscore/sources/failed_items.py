@@ -40,8 +40,8 @@ class FailedItems:
             scored another run's failed items.
         since: the ids of the runs that have already scored failed items of run `first` again and published them to the
             same output.
-        left: a Counter of the items that remain to be scored, or None if all failed items do. The keys are file paths
-            or rows as JSON. Equal rows have the same key, so a count may be above 1.
+        left: a Counter of the items that remain to be scored, or None if all failed items remain. The keys are file
+            paths or rows as JSON. Equal rows have the same key, so a count may be above 1.
         order_doubt: why the column order was uncertain in the earlier run, or an empty string if it was certain.
         nulls: for each integer or boolean column whose NumPy dtype depends on its NULLs, whether it had a NULL in the
             earlier run. The new run uses this to give the column the same dtype.

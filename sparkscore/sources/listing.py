@@ -170,8 +170,8 @@ def _files_below(path: Path, skipped: Counter[str]) -> Iterator[InputFile]:
 def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
     """Yield the files in a folder and its subfolders.
 
-    The following are left out and counted in `skipped`: hidden files and folders, those that sparkscore wrote for its
-    runs, symbolic links to folders, and entries that are not files, such as pipes.
+    The following are left out and counted in `skipped`: hidden files and folders, files and folders that sparkscore
+    wrote for its runs, symbolic links to folders, and entries that are not files, such as pipes.
 
     Raises:
         SourceError: a folder cannot be read, or the path of a file is not UTF-8.
