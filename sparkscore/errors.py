@@ -149,7 +149,7 @@ class Faults:
             return None
 
     def raise_all(self) -> None:
-        """Raise the first collected error, with the others appended to its ``next_step``.
+        """Raise the first collected error, if any, with the others appended to its ``next_step``.
 
         Raises:
             SparkscoreError: at least one error has been collected.

@@ -295,7 +295,7 @@ def _poll(
     """Read and display the counts at regular intervals until `stop` is set, and pass them to `also`."""
     is_over = False
     while not is_over:
-        # They are read once more after the end, so that the final counts are shown.
+        # The counts are read once more after the end, so that the final counts are shown.
         is_over = stop.wait(_SECONDS_BETWEEN_READS)
         done = read()
         display.show(done)

@@ -250,7 +250,7 @@ class _KnownValues:
         listener(self._values)
 
     def _as_pattern(self, value: str) -> str:
-        """Return a regular expression for a value. A short value matches only as a whole word."""
+        """Return a regular expression that matches a secret value. A short value matches only as a whole word."""
         escaped = re.escape(value)
         return escaped if len(value) >= self._LONG else rf"(?<!\w){escaped}(?!\w)"
 

@@ -1,6 +1,6 @@
 """Remove, rename and replace files and folders, but remove only what sparkscore created (driver and worker).
 
-Callers must remove a file only if sparkscore chose its name, or if it is in a list that sparkscore wrote. A folder
+Callers may remove a file only if sparkscore chose its name, or if it is in a list that sparkscore wrote. A folder
 that is not empty is removed only if it, or a parent folder, contains the marker file that `make_folder` and
 `mark_made` write. Symbolic links in such a folder are removed, but not followed.
 """
@@ -44,7 +44,7 @@ def size_of_made(folder: Path) -> int:
 
 
 def make_folder(prefix: str, parent: Path | None = None, *, ends_with_process: bool = False) -> Path:
-    """Create a marked folder with a random name, and return its path.
+    """Create a folder with a random name, mark it as created by sparkscore, and return its path.
 
     The mark allows `remove_made` to remove the folder and its contents.
 

@@ -129,7 +129,7 @@ def copy_to_log(output: int, secrets: int, file: str, most_bytes: int) -> None:
 
 
 def _read(output: int, secrets: int, mask: _Mask) -> bytes:
-    """Wait for data from `output` and return it. At the end of `output`, return empty bytes.
+    """Wait for data from the file descriptor `output`, and return the data, or empty bytes at its end.
 
     Secrets that arrive before the data are added to the mask first.
     """
@@ -202,7 +202,7 @@ class _Mask:
     def _begins(self, data: bytes, secret: bytes) -> int:
         """Return how many bytes at the end of the data may be the beginning of a secret.
 
-        They may also be a complete short secret. Short secrets are masked only as whole words, and the word may
+        These bytes may also be a complete short secret. Short secrets are masked only as whole words, and the word may
         continue in the next piece.
         """
         most = len(secret) - (len(secret) >= self._LONG)
@@ -213,7 +213,7 @@ class _Mask:
 
 
 def _empty(log: int, file: str) -> None:
-    """Copy a log to ``<file>.before`` and empty it, even if the copy fails.
+    """Copy a log to ``<file>.before``. Then empty the log, even if the copy failed.
 
     The log is read and emptied through its open file descriptor, in case another file is now at its path.
     """

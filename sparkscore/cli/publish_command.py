@@ -70,7 +70,7 @@ def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 
 @contextmanager
 def _spark_for(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]]) -> Iterator[SparkSession]:
-    """Start Spark for the ``with`` block, and write its log to the run's folder."""
+    """Start Spark for the ``with`` block, and write Spark's log to the run's folder."""
     log_file, (master, conf) = open_run(runs_folder(runs), run_id).spark_log_file, session
     with (
         interruptible() as interrupts,

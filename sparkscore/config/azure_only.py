@@ -23,8 +23,8 @@ def refuse_partition_keys(tree: Mapping[str, object]) -> None:
     """Raise an error if the settings contain ``partition_keys``.
 
     In Azure's parallel jobs, this key lists columns by which the rows are grouped, and each call of ``run()`` gets one
-    group. If sparkscore ignored the key, ``run()`` would get rows from several groups. Environment variables, tags and
-    reader options may have this name.
+    group. If sparkscore ignored the key, ``run()`` would get rows from several groups. No error is raised for
+    environment variables, tags and reader options with this name.
 
     Args:
         tree: the settings in a file or an option, as nested dictionaries.

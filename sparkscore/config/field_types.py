@@ -79,7 +79,7 @@ def _as_input_ddl(value: str) -> str:
     because Spark's parser may accept it later.
 
     Raises:
-        ConfigError: the string cannot be parsed, and contains none of these.
+        ConfigError: the string cannot be parsed, and has no such type, character or comment.
     """
     try:
         parse_ddl(value, "input.schema", ErrorCode.INPUT_SCHEMA)

@@ -217,7 +217,7 @@ def _columns(graph: GraphProto, batch: int) -> list[tuple[str, str, pa.DataType 
         batch: number of rows that the graph takes at once, or -1 for any number.
 
     Raises:
-        ModelLoadError: no output has a value for each row, or the type of an output that has one is not supported.
+        ModelLoadError: no output has a value for each row, or the type of such an output is not supported.
     """
     outputs = [output for output in graph.output if _is_per_row(output.type, batch)]
     if not outputs:

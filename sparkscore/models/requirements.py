@@ -1,6 +1,6 @@
 """Find the Python packages that a deployment needs (driver).
 
-They are listed by the deployment itself, by Azure's conda file or by the model.
+The packages are listed by the deployment itself, by Azure's conda file or by the model.
 `sparkscore.scorers.environment` compares them with the packages installed on the workers.
 """
 

@@ -295,7 +295,7 @@ class RunRecord(Part):
         """Return a copy of the record with new values for the given fields. The values are not validated.
 
         Raises:
-            TypeError: the record has no field of a given name.
+            TypeError: a given field does not exist.
         """
         if unknown := parts.keys() - RunRecord.model_fields.keys():
             raise TypeError(f"the record has no {', '.join(sorted(unknown))}")
@@ -323,7 +323,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
 
     Args:
         run_id: id of the run.
-        deployment: name or path of the deployment file, or None if there is none.
+        deployment: name or path of the deployment file, or None if the run has no deployment file.
         config: the whole deployment with options and defaults, with secrets masked.
     """
     return RunRecord(

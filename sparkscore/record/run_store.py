@@ -1,8 +1,8 @@
 """Protocols for storing a run's record, manifest, request, plan, calls and logs (driver).
 
 `sparkscore.record.runs_folder.RunFolder` stores them as files. Rows that are scored but not yet published are in the
-stage instead; see `sparkscore.stage.run_stage`. A call that raises an error may still have had an effect: it may have
-succeeded, with only its answer lost.
+stage instead; see `sparkscore.stage.run_stage`. A call that raises an error may nevertheless have succeeded, because
+only its answer may have been lost.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class RunStore(Protocol):
         """Raise an error if the run's location has files that sparkscore did not write.
 
         Raises:
-            ConfigError: there are such files.
+            ConfigError: such files exist.
         """
 
     def create(self) -> None:
@@ -145,11 +145,12 @@ class RunStore(Protocol):
         """
 
     def read_code(self) -> dict[str, dict[str, str]]:
-        """Return the digests and reasons that `write_code` stored for this run.
+        """Return the information about the code folder that `write_code` stored for this run.
 
         Returns:
-            a dictionary with the keys ``files`` (digests by file name) and ``left_out`` (reasons by name). Both values
-            are empty dictionaries if nothing was stored or the stored content cannot be read.
+            a dictionary with the keys ``files`` (digests of the files that were sent to the workers, by file name) and
+            ``left_out`` (reasons why other files and folders were not sent, by name). Both values are empty
+            dictionaries if nothing was stored or the stored content cannot be read.
         """
 
     def write_plan(self, mini_batches: pa.Table) -> None:
@@ -184,7 +185,7 @@ class RunStore(Protocol):
         """Return whether the run has a manifest, even one in a format that `read_manifest` cannot read."""
 
     def read_manifest(self) -> Manifest | None:
-        """Return the run's manifest, or None if it has none.
+        """Return the run's manifest, or None if the run has no manifest.
 
         Raises:
             LineageError: the manifest cannot be read, has changed since it was written, or has a different format.
@@ -220,7 +221,7 @@ class RunStore(Protocol):
         """
 
     def read_attempts(self) -> pa.Table:
-        """Return the table of this run's calls, or an empty table if none was written.
+        """Return the table of this run's calls, or an empty table if no table was written.
 
         Raises:
             LineageError: the table cannot be read.

@@ -37,7 +37,7 @@ def is_run_folder(folder: Path, run_id: str) -> bool:
 def _is_of_an_earlier_version(folder: Path, run_id: str) -> bool:
     """Return whether a folder was made for this run by an earlier version, which wrote no `RUN_MARKER`.
 
-    An empty folder also counts.
+    The result is also True for an empty folder.
     """
     record, request = (read_json(folder / name) or {} for name in ("record.json", "request.json"))
     if record.get("run_id") == run_id and record.get("state") in _STATES and isinstance(record.get("config"), dict):

@@ -68,8 +68,7 @@ class Registry:
 
         Args:
             name: name of the registered model.
-            stage: MLflow stage of the version, for example ``production``; upper and lower case are equal. None means
-                any stage.
+            stage: MLflow stage of the version, for example ``production``. Case is ignored. None means any stage.
 
         Raises:
             NotRegisteredError: the registry reports that the model does not exist. Some registries report no versions

@@ -27,8 +27,8 @@ _LOGGERS: Final = ("mlflow", "alembic", "urllib3")
 def quiet_mlflow() -> Iterator[None]:
     """Import MLflow, and suppress its logs, warnings, progress bars and telemetry inside the ``with`` block.
 
-    Critical messages are still logged. Progress bars and telemetry are switched off, and HTTP requests retried less
-    often, by environment variables. Variables that the user has set are left as they are.
+    Critical messages are still logged. Environment variables switch off progress bars and telemetry, and limit the
+    number of times that a failed HTTP request is retried. Variables that the user has set are left as they are.
 
     Raises:
         MissingDependencyError: MLflow is not installed.

@@ -102,7 +102,7 @@ class ListOffsets:
         self.offsets.append(self.offsets[-1] + (length or 0))
 
     def owner(self, child: int) -> int:
-        """Return the index of the element that contains the child at the index ``child``."""
+        """Return the index of the element that contains the child value at the index ``child``."""
         return int(np.searchsorted(self.offsets, child, side="right")) - 1
 
     def to_arrow(self) -> tuple[pa.Array, pa.Array | None]:

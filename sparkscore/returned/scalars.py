@@ -213,8 +213,8 @@ def clean_timestamp(value: Any, type_: pa.DataType) -> int:
     """Return a datetime as the number of microseconds since 1970.
 
     Raises:
-        Refusal: the value is not a datetime, is outside the years 1 to 9999, is more precise than microseconds,
-            or its time zone does not fit the type: a timestamp needs one, and a timestamp_ntz must not have one.
+        Refusal: the value is not a datetime, is outside the years 1 to 9999, is more precise than microseconds, or
+            does not fit the type: a timestamp needs a time zone, and a timestamp_ntz must not have one.
     """
     found = value_type(value)
     wanted = value_types.TIMESTAMP_NTZ if type_.tz is None else value_types.TIMESTAMP

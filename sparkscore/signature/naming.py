@@ -33,7 +33,7 @@ class _NoSparkNameError(Exception):
 
 
 def type_name(type_: pa.DataType) -> str:
-    """Return Spark's name for an Arrow type, or ``Arrow`` followed by the Arrow name if Spark has none.
+    """Return Spark's name for an Arrow type, or ``Arrow`` followed by Arrow's name if Spark has no such type.
 
     >>> type_name(pa.list_(pa.int64()))
     'array<bigint>'

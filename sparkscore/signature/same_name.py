@@ -20,7 +20,7 @@ def keys_of(name: str) -> frozenset[str]:
 
 
 def doubled_names(found: Iterable[str]) -> list[str]:
-    """Return the names that Spark may treat as equal to another name in ``found``, in their order.
+    """Return the names that Spark may treat as equal to another name in ``found``, in the same order.
 
     >>> doubled_names(["id", "x", "ID"])
     ['id', 'ID']
