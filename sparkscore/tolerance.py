@@ -64,7 +64,7 @@ class Tolerance:
         return ""
 
     def _passed_number(self, items: int, mini_batches: int) -> str:
-        """Return a message if more items or mini-batches have failed than the allowed number, or else an empty string."""
+        """Return a message if more items or mini-batches have failed than the allowed number, or an empty string."""
         counted, what = (mini_batches, "files") if self.counts_files else (items, "items")
         if 0 <= self.items < counted:
             return f"{counted} failed {what}, 'settings.error_threshold' allows {self.items}"
