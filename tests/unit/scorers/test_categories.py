@@ -49,6 +49,8 @@ Y = PLAIN["n"] + PLAIN["city"].astype("category").cat.codes * 2 + PLAIN["code"] 
 LABELS = (Y.mean() < Y).astype("int64")
 QUIET = {"verbose": -1, "num_threads": 1, "min_data_in_leaf": 3}
 XGBOOST = {"max_depth": 5, "nthread": 1}
+# All rows at once, one by one, and with a rest.
+SIZES = (0, 1, 7)
 
 
 @pytest.fixture(autouse=True)
@@ -105,20 +107,21 @@ def xgboost_file(tmp_path: Path, frame: pd.DataFrame, ending: str = "json") -> t
 # ----------------------------------------------------------------------------------------------------------- LightGBM
 
 
-@pytest.mark.parametrize("size", [0, 1, 7])
 @pytest.mark.parametrize(
     "columns", [("city",), ("code",), ("yes",), ("city", "code", "yes", "size"), ("size", "city", "flag"), ("day",)]
 )
-def test_lightgbm_scores_each_value_by_its_own_lists(columns: tuple[str, ...], size: int, tmp_path: Path) -> None:
+def test_lightgbm_scores_each_value_by_its_own_lists(columns: tuple[str, ...], tmp_path: Path) -> None:
     kept = ["n", "flag", *dict.fromkeys(column for column in columns if column != "flag")]
     frame = categorised(PLAIN[kept], *columns)
     path, model = lightgbm_file(tmp_path, frame)
     rows = table(PLAIN[kept].astype({} if "flag" in columns else {"flag": "int32"}).iloc[:40])
 
-    values, unseen = score(spec_of(path, "lightgbm", rows), rows, size)
+    scored = {size: score(spec_of(path, "lightgbm", rows), rows, size) for size in SIZES}
 
-    assert values.tobytes() == model.predict(frame.iloc[:40]).tobytes()
-    assert unseen == {}
+    expected = model.predict(frame.iloc[:40]).tobytes()
+    assert {size: (values.tobytes(), unseen) for size, (values, unseen) in scored.items()} == {
+        size: (expected, {}) for size in SIZES
+    }
 
 
 def test_lightgbm_with_missing_categories(tmp_path: Path) -> None:
@@ -250,21 +253,19 @@ def test_pickled_models_take_booleans_beside_null(make: Any, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("ending", ["json", "ubj"])
-@pytest.mark.parametrize("size", [0, 1, 7])
 @pytest.mark.parametrize("columns", [("city",), ("code",), ("city", "code", "size"), ("size", "flag")])
-def test_xgboost_scores_each_value_by_its_own_lists(
-    columns: tuple[str, ...], size: int, ending: str, tmp_path: Path
-) -> None:
+def test_xgboost_scores_each_value_by_its_own_lists(columns: tuple[str, ...], ending: str, tmp_path: Path) -> None:
     kept = ["n", "flag", *[column for column in columns if column != "flag"]]
     frame = categorised(ASCII[kept], *columns)
     path, model = xgboost_file(tmp_path, frame, ending)
     rows = table(ASCII[kept].iloc[:40])
 
-    values, unseen = score(spec_of(path, "xgboost", rows), rows, size)
+    scored = {size: score(spec_of(path, "xgboost", rows), rows, size) for size in SIZES}
 
-    expected = model.predict(xgboost.DMatrix(frame.iloc[:40], enable_categorical=True, nthread=1))
-    assert values.tobytes() == expected.tobytes()
-    assert unseen == {}
+    expected = model.predict(xgboost.DMatrix(frame.iloc[:40], enable_categorical=True, nthread=1)).tobytes()
+    assert {size: (values.tobytes(), unseen) for size, (values, unseen) in scored.items()} == {
+        size: (expected, {}) for size in SIZES
+    }
 
 
 def test_xgboost_with_missing_categories(tmp_path: Path) -> None:
@@ -332,20 +333,20 @@ def as_categories(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(city=frame["city"].astype("category"), code=frame["code"].astype("category"))
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_proba"])
 @pytest.mark.parametrize("nesting", NESTED)
 @pytest.mark.parametrize("make", [lightgbm_classifier, xgboost_classifier])
-def test_pickled_estimators_use_their_own_lists(make: Any, nesting: str, method: str, tmp_path: Path) -> None:
+def test_pickled_estimators_use_their_own_lists(make: Any, nesting: str, tmp_path: Path) -> None:
     frame = categorised(ASCII[["n", "city", "code"]], "city", "code")
     model = NESTED[nesting](make()).fit(frame, LABELS)
     joblib.dump(model, tmp_path / "m.joblib")
     rows = table(ASCII[["n", "city", "code"]].iloc[:30])
 
-    values, unseen = score(spec_of(tmp_path / "m.joblib", "sklearn", rows, predict_fn=(method,)), rows, 3)
+    for method in ("predict", "predict_proba"):
+        values, unseen = score(spec_of(tmp_path / "m.joblib", "sklearn", rows, predict_fn=(method,)), rows, 3)
 
-    expected = getattr(model, method)(frame.iloc[:30])
-    assert np.asarray(values).tobytes() == np.asarray(expected).tobytes()
-    assert unseen == {}
+        expected = getattr(model, method)(frame.iloc[:30])
+        assert np.asarray(values).tobytes() == np.asarray(expected).tobytes(), method
+        assert unseen == {}
 
 
 def test_what_several_methods_and_models_have_not_seen_counts_once(tmp_path: Path) -> None:
@@ -393,7 +394,8 @@ def test_mlflow_models_use_their_own_lists(make: Any, is_nested: bool, tmp_path:
     model.fit(frame, LABELS)
     flavor: Any = mlflow.sklearn if is_nested else mlflow.lightgbm if make is lightgbm_classifier else mlflow.xgboost
     options = {"serialization_format": "cloudpickle"} if is_nested else {}
-    flavor.save_model(model, tmp_path / "m", **options)
+    # Without requirements, MLflow loads the model in a process of its own to find out.
+    flavor.save_model(model, tmp_path / "m", pip_requirements=["mlflow"], **options)
     rows = table(ASCII[["n", "city"]])
     spec = MlflowSpec(ModelFiles("m", "1", str(tmp_path / "m"), digest_of_path(tmp_path / "m")), None)
 
