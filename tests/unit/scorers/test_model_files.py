@@ -28,9 +28,11 @@ def counted(source, target):
     real(source, target)
 model_files.copy_model = counted
 files = pickle.loads(bytes.fromhex(sys.argv[1]))
-sys.stdin.readline()
-print(model_files.fetch_model(files), flush=True)
+print("ready", flush=True)
+for _ in sys.stdin:
+    print(model_files.fetch_model(files), flush=True)
 """
+RACING = 4
 
 
 @pytest.fixture(autouse=True)
@@ -310,7 +312,7 @@ def test_an_old_copy_that_was_used_while_its_lock_was_waited_for_stays(
 
 @pytest.fixture
 def racing(host: Path) -> Iterator[list[subprocess.Popen[str]]]:
-    """Five processes on one host that wait for a line before they fetch."""
+    """Processes on one host that fetch when they are told a line."""
     del host
     processes: list[subprocess.Popen[str]] = []
     yield processes
@@ -323,28 +325,40 @@ def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[s
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("kind", ["new", "damaged"])
+def lines_until_one_has(ending: str, process: subprocess.Popen[str]) -> list[str]:
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not lines or not lines[-1].endswith(ending):
+        lines.append(process.stdout.readline().rstrip("\n"))
+        assert lines[-1], "the process ended"
+    return lines
+
+
 def test_processes_that_race_make_one_copy(
-    kind: str, folder: Path, host: Path, cache: Path, racing: list[subprocess.Popen[str]]
+    folder: Path, host: Path, cache: Path, racing: list[subprocess.Popen[str]]
 ) -> None:
-    files = files_of(folder)
-    if kind == "damaged":
-        (fetch_model(files) / "MLmodel").unlink()
+    files, copy = files_of(folder), cache / digest_of_path(folder) / "churn"
     environment = {**os.environ, "TMPDIR": str(host), "PYTHONPATH": str(Path(model_files.__file__).parents[2])}
     command = [sys.executable, "-c", FETCH, pickle.dumps(files).hex()]
-    racing.extend(start(command, environment) for _ in range(5))
+    racing.extend(start(command, environment) for _ in range(RACING))
     for process in racing:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
+        assert lines_until_one_has("ready", process) == ["ready"]
 
-    said = [process.communicate(timeout=60)[0].split() for process in racing]
+    for kind in ("new", "damaged"):
+        if kind == "damaged":
+            (copy / "MLmodel").unlink()
+        for process in racing:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
 
-    assert [process.returncode for process in racing] == [0] * 5
-    assert sorted(len(lines) for lines in said) == [1, 1, 1, 1, 2]
-    assert {lines[-1] for lines in said} == {str(cache / files.sha256 / "churn")}
-    assert digest_of_path(cache / files.sha256 / "churn") == files.sha256
-    assert len(copies(cache)) == 2
+        said = [lines_until_one_has("churn", process) for process in racing]
+
+        assert sorted(said) == [[str(copy)]] * (RACING - 1) + [["copied", str(copy)]], kind
+        assert digest_of_path(copy) == files.sha256
+        assert len(copies(cache)) == 2
+    assert [process.communicate(timeout=60)[0] for process in racing] == [""] * RACING
+    assert [process.returncode for process in racing] == [0] * RACING
 
 
 def test_files_without_a_known_digest_are_made_once(cache: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import socket
@@ -23,7 +24,7 @@ from sparkscore.scripts import packing
 from sparkscore.scripts.packing import LOG, PackedScript, different_files, pack_script
 
 AS_NOBODY = """
-import os, sys
+import json, os, sys
 from pathlib import Path
 from sparkscore.config import Model
 from sparkscore.errors import SparkscoreError
@@ -31,15 +32,17 @@ from sparkscore.models import resolve_model
 from sparkscore.scripts.packing import pack_script
 if not os.getuid():
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
-place, script = Path(sys.argv[2]), sys.argv[3:]
-try:
-    if sys.argv[1] == "code":
-        packed = pack_script(place, *script)
-        print(sorted(packed.files), sorted(packed.left_out.items()))
-    else:
-        print(resolve_model(Model(path=str(place))).name)
-except SparkscoreError as error:
-    print(error)
+for line in sys.stdin:
+    kind, place, *script = json.loads(line)
+    try:
+        if kind == "code":
+            packed = pack_script(Path(place), *script)
+            said = f"{sorted(packed.files)} {sorted(packed.left_out.items())}"
+        else:
+            said = resolve_model(Model(path=place)).name
+    except SparkscoreError as error:
+        said = str(error)
+    print(json.dumps(said), flush=True)
 """
 
 
@@ -60,19 +63,26 @@ def folder(shared: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def as_nobody() -> Callable[..., str]:
-    """Do what another user would: this one may be root, who can read everything."""
+@pytest.fixture(scope="module")
+def as_nobody() -> Iterator[Callable[..., str]]:
+    """Do what another user would, in one process for all tests: this one may be root, who can read everything."""
+    # That user could not write what coverage.py has measured.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    command = [sys.executable, "-c", AS_NOBODY]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment) as nobody:
+        assert nobody.stdin and nobody.stdout and nobody.stderr  # noqa: PT018 - for the types
+        to, answers, errors = nobody.stdin, nobody.stdout, nobody.stderr
 
-    def run(*arguments: object) -> str:
-        command = [sys.executable, "-c", AS_NOBODY, *map(str, arguments)]
-        # That user could not write what coverage.py has measured.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
-        assert not ended.stderr
-        return ended.stdout
+        def run(*arguments: object) -> str:
+            to.write(json.dumps([*map(str, arguments)]) + "\n")
+            to.flush()
+            line = answers.readline()
+            assert line, errors.read()
+            return str(json.loads(line))
 
-    return run
+        yield run
+        assert nobody.communicate(timeout=60) == ("", "")
 
 
 def names(packed: PackedScript) -> list[str]:
@@ -108,7 +118,7 @@ def test_what_this_user_cannot_read_stays_behind_and_is_named(folder: Path, as_n
     said = as_nobody("code", folder, "score.py")
 
     assert said == (
-        "['labels.txt', 'score.py'] [('lost+found', 'Permission denied'), ('secret.txt', 'Permission denied')]\n"
+        "['labels.txt', 'score.py'] [('lost+found', 'Permission denied'), ('secret.txt', 'Permission denied')]"
     )
 
 
@@ -162,7 +172,7 @@ def test_a_model_that_this_user_cannot_read_is_refused_by_name(
     (model / "lost+found").mkdir(mode=0o700)
     for name in ("weights", "deep/weights"):
         (model / name).write_text("1")
-    assert as_nobody("model", model) == "model\n"
+    assert as_nobody("model", model) == "model"
     (model / place).chmod(0)
 
     said = as_nobody("model", model)
