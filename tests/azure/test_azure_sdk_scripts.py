@@ -17,6 +17,7 @@ from sparkscore.outcome import Failure
 from sparkscore.registry import quiet_mlflow
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.model_files import ModelFiles
+from tests.support.registry import make_store
 
 if TYPE_CHECKING:
     from tests.support.endpoint import Deploy
@@ -50,13 +51,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
     with quiet_mlflow():
         from mlflow import MlflowClient  # noqa: PLC0415 - quietly
 
-        client = MlflowClient(f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/mlflow.db")
+        store = make_store(folder)
+        client = MlflowClient(store, store)
         run = client.create_run(client.create_experiment("one", (folder / "artifacts").as_uri()))
         client.create_registered_model("inception")
         for count in (1, 2):
             client.log_text(run.info.run_id, f"version {count}", f"model-{count}/checkpoint.txt")
             client.create_model_version("inception", f"{run.info.artifact_uri}/model-{count}", run.info.run_id)
-    return f"sqlite:///{folder}/mlflow.db"
+    return store
 
 
 def files_of(path: Path, name: str, version: str = "1") -> ModelFiles:

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from sparkscore.digest import digest_of_path
 from sparkscore.models import env_build
+from tests.support import quick_venv
 
 
 @pytest.fixture
@@ -57,6 +58,7 @@ def test_an_environment_is_built_from_wheels_and_the_line_that_uses_it_is_printe
     sparkscore: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(env_build, "_OWN_NEEDS", ())
+    monkeypatch.setattr(env_build, "_make", quick_venv.make)
     (tmp_path / "wheels").mkdir()
     with zipfile.ZipFile(tmp_path / "wheels" / "tiny-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("tiny.py", "")

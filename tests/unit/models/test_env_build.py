@@ -19,6 +19,7 @@ from sparkscore.scorers.environment import EnvironmentSpec
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.worker import ChildSpec
 from sparkscore.worker.child.interpreter import find_interpreter
+from tests.support import quick_venv
 
 ASKED = EnvironmentSpec("'req.txt'", ("tiny-package==1.0",))
 
@@ -64,7 +65,11 @@ def test_an_environment_is_built_once_and_works_where_it_is_unpacked(
     assert b"No module named 'pyarrow'" in other.stderr
 
 
-def test_requirements_that_are_not_to_be_had_are_refused_and_leave_nothing(tmp_path: Path, wheels: Path) -> None:
+def test_requirements_that_are_not_to_be_had_are_refused_and_leave_nothing(
+    tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(env_build, "_make", quick_venv.make)
+
     with pytest.raises(ConfigError) as caught:
         build_environment(EnvironmentSpec("'req.txt'", ("tiny-package==2.0",)), tmp_path / "built", wheels)
 

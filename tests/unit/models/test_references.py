@@ -27,6 +27,7 @@ from sparkscore.errors import MissingDependencyError, ModelError, ModelNotFoundE
 from sparkscore.models import resolve_model
 from sparkscore.models.references import find_in_registry
 from sparkscore.registry import Registry, registry_of_name
+from tests.support.registry import make_store
 
 MODEL_FILE = "flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n"
 
@@ -65,7 +66,7 @@ def _quiet() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("registry")
-    return fill(f"sqlite:///{folder}/mlflow.db", folder / "artifacts")
+    return fill(make_store(folder), folder / "artifacts")
 
 
 @pytest.fixture
@@ -291,9 +292,11 @@ def free_port() -> int:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    places = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")]
+    places = ["--backend-store-uri", make_store(folder), "--artifacts-destination", str(folder / "files")]
     # Its processes run no code of sparkscore, and start faster if coverage.py does not measure them.
     own = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    # A registry runs no jobs, and eight processes that wait for some would keep the machine busy.
+    own["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [*command, *places], cwd=folder, stdout=log, stderr=log, env=own, start_new_session=True

@@ -13,6 +13,7 @@ from sparkscore.errors import ModelError, ModelNotFoundError
 from sparkscore.registry import Registry, quiet_mlflow
 from sparkscore.scorers import registered_models
 from sparkscore.scorers.registered_models import fetch_registered
+from tests.support.registry import make_store
 
 
 @pytest.fixture(autouse=True)
@@ -27,14 +28,15 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A registry with 'heart' in eleven versions, so that the latest is not the last by name."""
     folder = tmp_path_factory.mktemp("registry")
     with quiet_mlflow():
-        client = MlflowClient(f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/mlflow.db")
+        store = make_store(folder)
+        client = MlflowClient(store, store)
         run = client.create_run(client.create_experiment("one", (folder / "artifacts").as_uri()))
         client.create_registered_model("heart")
         for count in range(1, 12):
             client.log_text(run.info.run_id, f"weights {count}", f"model-{count}/data/weights.txt")
             client.create_model_version("heart", f"{run.info.artifact_uri}/model-{count}", run.info.run_id)
         client.create_registered_model("empty")
-    return f"sqlite:///{folder}/mlflow.db"
+    return store
 
 
 @pytest.fixture
