@@ -1,4 +1,4 @@
-"""Entry point of ``python -m sparkscore`` (driver)."""
+"""Entry point of ``python -m sparkscore``. Runs on the driver."""
 
 from sparkscore.cli import main
 

@@ -1,4 +1,4 @@
-"""Compute SHA-256 digests of files and folders, and the identities of runs (driver and worker)."""
+"""Compute SHA-256 digests of files and folders, and the identities of runs. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Map error codes to error classes (driver and worker).
+"""Map error codes to error classes. Runs on the driver and the workers.
 
 A worker reports a failure as an error code and strings, not as an exception. The code determines the class of the
 exception that is raised on the driver.

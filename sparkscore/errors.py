@@ -1,4 +1,4 @@
-"""Define the errors that sparkscore raises (driver and worker).
+"""Define the errors that sparkscore raises. Runs on the driver and the workers.
 
     SparkscoreError
     ├── ConfigError (ValueError)        the request is wrong: deployment file, option, argument

@@ -1,4 +1,4 @@
-"""Convert locations to local paths, and escape paths for Spark's readers (driver and worker)."""
+"""Convert locations to local paths, and escape paths for Spark's readers. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

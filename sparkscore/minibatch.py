@@ -1,4 +1,7 @@
-"""Define mini-batches and their size limit, and split a Spark task's rows into mini-batches (driver and worker)."""
+"""Define mini-batches and their size limit, and split a Spark task's rows into mini-batches.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

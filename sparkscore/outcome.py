@@ -1,4 +1,7 @@
-"""Define the outcome of scoring a mini-batch: the rows of its result, and its failures (driver and worker)."""
+"""Define the outcome of scoring a mini-batch: the rows of its result, and its failures.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plan a run: group the input files into mini-batches, and the mini-batches into work units (driver)."""
+"""Plan a run: group the input files into mini-batches, and the mini-batches into work units. Runs on the driver."""
 
 from __future__ import annotations
 

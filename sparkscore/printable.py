@@ -1,4 +1,7 @@
-"""Escape control characters in strings, so that a terminal does not interpret them (driver and worker)."""
+"""Escape control characters in strings, so that a terminal does not interpret them.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

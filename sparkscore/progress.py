@@ -1,4 +1,4 @@
-"""Show the progress of a run as a progress bar, as lines of text, or in a notebook cell (driver)."""
+"""Show the progress of a run as a progress bar, as lines of text, or in a notebook cell. Runs on the driver."""
 
 from __future__ import annotations
 

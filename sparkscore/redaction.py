@@ -1,4 +1,4 @@
-"""Mask secrets in strings and dictionaries before they are shown or stored (driver and worker).
+"""Mask secrets in strings and dictionaries before they are shown or stored. Runs on the driver and the workers.
 
 A secret is recognised in one of three ways:
 

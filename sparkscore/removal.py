@@ -1,4 +1,6 @@
-"""Remove, rename and replace files and folders, but remove only what sparkscore created (driver and worker).
+"""Remove, rename and replace files and folders, but remove only what sparkscore created.
+
+Runs on the driver and the workers.
 
 Callers may remove a file only if sparkscore chose its name, or if it is in a list that sparkscore wrote. A folder
 that is not empty is removed only if it, or a parent folder, contains the marker file that `make_folder` and

@@ -1,4 +1,6 @@
-"""Write logs of limited size: a full log is kept as ``<file>.before``, and older lines are lost (driver and worker).
+"""Write logs of limited size: a full log is kept as ``<file>.before``, and older lines are lost.
+
+Runs on the driver and the workers.
 
 This module is also a program that copies its standard input to such a log. The JVM pipes its output to this program,
 because a log that the JVM itself kept open could not be replaced when full. The program also masks secrets, because

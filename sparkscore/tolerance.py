@@ -1,4 +1,4 @@
-"""Decide whether more items or mini-batches have failed than the run tolerates (driver and worker)."""
+"""Decide whether more items or mini-batches have failed than the run tolerates. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

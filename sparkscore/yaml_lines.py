@@ -1,4 +1,7 @@
-"""Format strings as YAML in messages, so that users can copy them into a deployment file (driver and worker)."""
+"""Format strings as YAML in messages, so that users can copy them into a deployment file.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

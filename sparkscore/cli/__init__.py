@@ -1,4 +1,4 @@
-"""Run the ``sparkscore`` command line; `main` is its entry point (driver)."""
+"""Run the ``sparkscore`` command line; `main` is its entry point. Runs on the driver."""
 
 from __future__ import annotations
 

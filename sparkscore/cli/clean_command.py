@@ -1,4 +1,4 @@
-"""`sparkscore clean`: remove the staged files of runs that stopped (driver)."""
+"""`sparkscore clean`: remove the staged files of runs that stopped. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`sparkscore demo`: score two real data sets on this machine, one of them also with a registered model (driver)."""
+"""`sparkscore demo`: score two real data sets on this machine, one of them a second time with a registered model.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

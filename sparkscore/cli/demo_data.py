@@ -1,4 +1,4 @@
-"""Create the demo's input and models from scikit-learn data sets, unless they already exist (driver)."""
+"""Create the demo's input and models from scikit-learn data sets, unless they already exist. Runs on the driver."""
 
 from __future__ import annotations
 

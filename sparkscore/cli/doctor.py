@@ -1,4 +1,7 @@
-"""`sparkscore doctor`: check what a run needs, and print the result of each check (driver and worker)."""
+"""`sparkscore doctor`: check what a run needs, and print the result of each check.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

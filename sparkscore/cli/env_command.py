@@ -1,4 +1,4 @@
-"""`sparkscore env build`: build a deployment's Python environment as an archive (driver)."""
+"""`sparkscore env build`: build a deployment's Python environment as an archive. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Convert Ctrl-C, SIGTERM and SIGHUP to an exception, so that a run can be recorded as interrupted (driver)."""
+"""Convert Ctrl-C, SIGTERM and SIGHUP to an exception, so that a run can be recorded as interrupted.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

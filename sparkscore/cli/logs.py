@@ -1,4 +1,4 @@
-"""Print sparkscore's log messages to stderr, with warnings marked (driver)."""
+"""Print sparkscore's log messages to stderr, with warnings marked. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Format `--help` like a man page: plain text with grouped options, followed by examples and exit codes (driver).
+"""Format `--help` like a man page: plain text with grouped options, followed by examples and exit codes.
+
+Runs on the driver.
 
 Typer's own help may draw boxes. Plain text is easier to search and to pipe.
 """

@@ -1,4 +1,4 @@
-"""`sparkscore models show`: print the description of a model (driver)."""
+"""`sparkscore models show`: print the description of a model. Runs on the driver."""
 
 from __future__ import annotations
 

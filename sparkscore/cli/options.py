@@ -1,4 +1,4 @@
-"""Define the options and arguments that several commands share (driver)."""
+"""Define the options and arguments that several commands share. Runs on the driver."""
 
 from __future__ import annotations
 

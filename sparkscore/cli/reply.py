@@ -1,4 +1,4 @@
-"""Print results to stdout (with `--json`, as one JSON object) and everything else to stderr (driver)."""
+"""Print results to stdout (with `--json`, as one JSON object) and everything else to stderr. Runs on the driver."""
 
 from __future__ import annotations
 

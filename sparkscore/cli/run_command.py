@@ -1,4 +1,7 @@
-"""`sparkscore run` and `sparkscore resume`: check the request, start Spark, score, and print the result (driver)."""
+"""`sparkscore run` and `sparkscore resume`: check the request, start Spark, score, and print the result.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

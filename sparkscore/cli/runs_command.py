@@ -1,4 +1,4 @@
-"""`sparkscore runs`: print run records (driver)."""
+"""`sparkscore runs`: print run records. Runs on the driver."""
 
 from __future__ import annotations
 

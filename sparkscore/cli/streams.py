@@ -1,4 +1,4 @@
-"""Handle stdout and stderr errors, so that they do not make a published run fail (driver)."""
+"""Handle stdout and stderr errors, so that they do not make a published run fail. Runs on the driver."""
 
 from __future__ import annotations
 

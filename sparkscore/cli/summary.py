@@ -1,4 +1,4 @@
-"""Print the summary of a run: values from its record, and the first rows of the result (driver)."""
+"""Print the summary of a run: values from its record, and the first rows of the result. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read a deployment file and command-line options into a validated `Deployment` (driver)."""
+"""Read a deployment file and command-line options into a validated `Deployment`. Runs on the driver."""
 
 from __future__ import annotations
 

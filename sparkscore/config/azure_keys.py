@@ -1,4 +1,4 @@
-"""Define the keys of Azure ML's YAML files, where they may be written, and their defaults (driver).
+"""Define the keys of Azure ML's YAML files, where they may be written, and their defaults. Runs on the driver.
 
 Sources: https://learn.microsoft.com/azure/machine-learning/reference-yaml-deployment-batch and the JSON schema,
 https://azuremlschemas.azureedge.net/latest/batchDeployment.schema.json.

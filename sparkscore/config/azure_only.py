@@ -1,4 +1,4 @@
-"""Raise errors for Azure ML settings that cannot be ignored safely (driver)."""
+"""Raise errors for Azure ML settings that cannot be ignored safely. Runs on the driver."""
 
 from __future__ import annotations
 

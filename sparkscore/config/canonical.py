@@ -1,4 +1,4 @@
-"""Convert settings, which can be written in several ways, to a canonical form (driver).
+"""Convert settings, which can be written in several ways, to a canonical form. Runs on the driver.
 
 In a file, some keys may be at the top level or in a section, a model or an environment may be a string or a mapping,
 and paths may be relative. In the canonical form, each key has one position, models and environments are mappings, and

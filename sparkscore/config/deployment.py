@@ -1,4 +1,7 @@
-"""Define `Deployment`, the contents of a deployment file: model, script, input, output and settings (driver)."""
+"""Define `Deployment`, the contents of a deployment file: model, script, input, output and settings.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

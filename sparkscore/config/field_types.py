@@ -1,4 +1,4 @@
-"""Define pydantic field types for the sections of a deployment (driver)."""
+"""Define pydantic field types for the sections of a deployment. Runs on the driver."""
 
 from __future__ import annotations
 

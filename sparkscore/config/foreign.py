@@ -1,4 +1,7 @@
-"""Detect Azure ML YAML files that are not batch deployments, such as jobs and online deployments (driver)."""
+"""Detect Azure ML YAML files that are not batch deployments, such as jobs and online deployments.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generate the JSON schema of deployment files, for editors and for the list of known keys (driver)."""
+"""Generate the JSON schema of deployment files, for editors and for the list of known keys. Runs on the driver."""
 
 from __future__ import annotations
 

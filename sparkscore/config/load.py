@@ -1,4 +1,4 @@
-"""Load a deployment from a file and options, add Azure's defaults, and check all settings (driver)."""
+"""Load a deployment from a file and options, add Azure's defaults, and check all settings. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parse the mini-batch size, which is a number of items or bytes (driver)."""
+"""Parse the mini-batch size, which is a number of items or bytes. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""List the settings that are valid in a deployment file but not supported by this version (driver).
+"""List the settings that are valid in a deployment file but not supported by this version. Runs on the driver.
 
 The values in `REFUSED` raise an error, because they must not be ignored. The settings in `UNAPPLIED` cause only a
 warning, because they affect nothing but the speed of a run. When a feature is added, remove its lines from these lists.

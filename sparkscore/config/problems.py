@@ -1,4 +1,4 @@
-"""Report all problems in a deployment as one error, with their lines in the file if known (driver)."""
+"""Report all problems in a deployment as one error, with their lines in the file if known. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mask a deployment's secrets for the run record, but not its locations and names (driver)."""
+"""Mask a deployment's secrets for the run record, but not its locations and names. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Define the sections of a deployment file, with descriptions for the JSON schema and the docs (driver)."""
+"""Define the sections of a deployment file, with descriptions for the JSON schema and the docs. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parse a strict subset of YAML, and record the line and column of each key (driver).
+"""Parse a strict subset of YAML, and record the line and column of each key. Runs on the driver.
 
 Some YAML features are harmful in a settings file: aliases can expand to gigabytes, a duplicate key silently replaces
 the first one, ``no`` becomes false, and ``12:30:00`` becomes 45000. Therefore, anchors, aliases, tags, duplicate keys,

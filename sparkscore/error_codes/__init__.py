@@ -1,4 +1,4 @@
-"""Define the codes of errors and of failed items (driver and worker)."""
+"""Define the codes of errors and of failed items. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Define the classes for explanations of error codes and for sections of `docs/errors.md` (driver)."""
+"""Define the classes for explanations of error codes and for sections of `docs/errors.md`. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explanations of the error codes for inputs and scoring (driver)."""
+"""Explanations of the error codes for inputs and scoring. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explanations of the error codes for models (driver)."""
+"""Explanations of the error codes for models. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explanations of the error codes for outputs, runs and faults of sparkscore itself (driver)."""
+"""Explanations of the error codes for outputs, runs and faults of sparkscore itself. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Explanations of the error codes for requests, scoring scripts, and the installed Java, Spark and Python (driver)."""
+"""Explanations of the error codes for requests, scoring scripts, and the installed Java, Spark and Python.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

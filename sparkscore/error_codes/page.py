@@ -1,4 +1,4 @@
-"""Generate `docs/errors.md` from the explanations in this package (driver)."""
+"""Generate `docs/errors.md` from the explanations in this package. Runs on the driver."""
 
 from __future__ import annotations
 

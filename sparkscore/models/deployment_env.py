@@ -1,4 +1,4 @@
-"""Build an archive of the Python packages that a deployment or its model lists (driver)."""
+"""Build an archive of the Python packages that a deployment or its model lists. Runs on the driver."""
 
 from __future__ import annotations
 

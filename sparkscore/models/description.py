@@ -1,4 +1,4 @@
-"""Describe a model's format, signature and packages from its files, without running its code (driver)."""
+"""Describe a model's format, signature and packages from its files, without running its code. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Build an archive of Python packages, which the workers unpack (driver).
+"""Build an archive of Python packages, which the workers unpack. Runs on the driver.
 
 The archive does not contain Python itself. The workers use their own Python, which may have a different path but must
 have the same minor version as the Python that built the archive.

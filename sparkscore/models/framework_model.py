@@ -1,4 +1,4 @@
-"""Describe a scikit-learn, XGBoost or LightGBM model file without unpickling it (driver)."""
+"""Describe a scikit-learn, XGBoost or LightGBM model file without unpickling it. Runs on the driver."""
 
 from __future__ import annotations
 

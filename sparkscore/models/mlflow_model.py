@@ -1,4 +1,4 @@
-"""Describe an MLflow model from the files in its folder, without loading it (driver)."""
+"""Describe an MLflow model from the files in its folder, without loading it. Runs on the driver."""
 
 from __future__ import annotations
 

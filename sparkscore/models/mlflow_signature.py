@@ -1,4 +1,4 @@
-"""Convert an MLflow model signature to a `ModelSignature` with Arrow types (driver)."""
+"""Convert an MLflow model signature to a `ModelSignature` with Arrow types. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Define the description of a model that is used without a scoring script (driver)."""
+"""Define the description of a model that is used without a scoring script. Runs on the driver."""
 
 from __future__ import annotations
 

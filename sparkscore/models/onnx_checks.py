@@ -1,4 +1,4 @@
-"""Check that the workers can load an ONNX model: its versions and its external data (driver)."""
+"""Check that the workers can load an ONNX model: its versions and its external data. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Describe an ONNX graph's inputs and outputs without running it (driver).
+"""Describe an ONNX graph's inputs and outputs without running it. Runs on the driver.
 
 Outputs become columns of the result by these rules:
 

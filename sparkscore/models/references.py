@@ -1,4 +1,4 @@
-"""Look up MLflow references such as ``models:/…``, and download the models that they refer to (driver)."""
+"""Look up MLflow references such as ``models:/…``, and download the models that they refer to. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the Python packages that a deployment needs (driver).
+"""Find the Python packages that a deployment needs. Runs on the driver.
 
 The packages are listed by the deployment itself, by Azure's conda file or by the model.
 `sparkscore.scorers.environment` compares them with the packages installed on the workers.

@@ -1,4 +1,4 @@
-"""Find a model's files, name, version and digest (driver)."""
+"""Find a model's files, name, version and digest. Runs on the driver."""
 
 from __future__ import annotations
 

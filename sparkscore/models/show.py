@@ -1,4 +1,4 @@
-"""Show a model's files, signature and requirements (driver)."""
+"""Show a model's files, signature and requirements. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score rows inside Spark with an MLflow model's ``pyspark.ml`` pipeline (driver)."""
+"""Score rows inside Spark with an MLflow model's ``pyspark.ml`` pipeline. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Build the table ``attempts.parquet`` from the workers' reports: one row per call of the model or script (driver).
+"""Build the table ``attempts.parquet`` from the workers' reports: one row per call of the model or script.
+
+Runs on the driver.
 
 Calls before scoring, which find the result's columns (the probe), are not included. The columns are the same for all
 runs, so that the calls of several runs can be queried together with SQL.

@@ -1,4 +1,4 @@
-"""Add a checksum to a JSON object, and check it later to detect changes (driver)."""
+"""Add a checksum to a JSON object, and check it later to detect changes. Runs on the driver."""
 
 from __future__ import annotations
 

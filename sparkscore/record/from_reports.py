@@ -1,4 +1,4 @@
-"""Compute parts of the run record from the plan and the workers' reports (driver)."""
+"""Compute parts of the run record from the plan and the workers' reports. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Create and check the key for hashing a run's secrets (driver)."""
+"""Create and check the key for hashing a run's secrets. Runs on the driver."""
 
 from __future__ import annotations
 

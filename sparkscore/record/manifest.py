@@ -1,4 +1,7 @@
-"""Define a run's manifest: the staged files to publish, the result's columns, and the run record (driver)."""
+"""Define a run's manifest: the staged files to publish, the result's columns, and the run record.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

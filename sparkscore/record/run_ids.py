@@ -1,4 +1,4 @@
-"""Generate a run id from the current time, or check a run id chosen by the user (driver)."""
+"""Generate a run id from the current time, or check one that the user chose. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run record: a run's input, model and output, and how the run ended (driver).
+"""The run record: a run's input, model and output, and how the run ended. Runs on the driver.
 
 The field descriptions below are also used to generate the run record table in ``docs/result.md``.
 """

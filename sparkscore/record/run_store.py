@@ -1,4 +1,4 @@
-"""Protocols for storing a run's record, manifest, request, plan, calls and logs (driver).
+"""Protocols for storing a run's record, manifest, request, plan, calls and logs. Runs on the driver.
 
 `sparkscore.record.runs_folder.RunFolder` stores them as files. Rows that are scored but not yet published are in the
 stage instead; see `sparkscore.stage.run_stage`. A call that raises an error may nevertheless have succeeded, because

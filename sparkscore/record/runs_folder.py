@@ -1,4 +1,4 @@
-"""Store runs in folders: the folder of each run, and the runs folder that contains these folders (driver).
+"""Store runs in folders: the folder of each run, and the runs folder that contains these folders. Runs on the driver.
 
 All files except logs are replaced atomically: a reader sees either the old or the new content.
 """

@@ -1,4 +1,4 @@
-"""Define the list of later runs that scored failed items of a run again (driver)."""
+"""Define the list of later runs that scored failed items of a run again. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distinguish sparkscore's own files and folders in a runs folder from the user's (driver)."""
+"""Distinguish sparkscore's own files and folders in a runs folder from the user's. Runs on the driver."""
 
 from __future__ import annotations
 

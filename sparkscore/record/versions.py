@@ -1,4 +1,4 @@
-"""Find the versions of Python and packages, and a folder's git commit (driver)."""
+"""Find the versions of Python and packages, and a folder's git commit. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look up models in MLflow's registry and tracking store, and download their files (driver and worker).
+"""Look up models in MLflow's registry and tracking store, and download their files. Runs on the driver and the workers.
 
 Call the functions and methods of this module inside `quiet_mlflow`, which raises an error if MLflow is not installed.
 """
@@ -47,7 +47,7 @@ class Registry:
     uri: str
 
     def can_exist(self) -> bool:
-        """Return whether the registry can exist (driver and worker).
+        """Return whether the registry can exist. Runs on the driver and the workers.
 
         The result is False only if the URI points to an SQLite file that does not exist. MLflow would create an empty
         database there instead of reporting an error.
@@ -55,7 +55,9 @@ class Registry:
         return not self.uri.startswith(_SQLITE) or Path(unquote(self.uri.removeprefix(_SQLITE))).exists()
 
     def find_version(self, name: str, version: str) -> str:
-        """Check that a registered model has this version, and return it as the registry writes it (driver and worker).
+        """Check that a registered model has this version, and return it as the registry writes it.
+
+        Runs on the driver and the workers.
 
         Raises:
             NotRegisteredError: the model or the version does not exist.
@@ -64,7 +66,9 @@ class Registry:
             return str(self._client().get_model_version(name, version).version)
 
     def find_latest_version(self, name: str, stage: str | None = None) -> str | None:
-        """Return the highest version of a registered model, or None if it has no versions (driver and worker).
+        """Return the highest version of a registered model, or None if it has no versions.
+
+        Runs on the driver and the workers.
 
         Args:
             name: name of the registered model.
@@ -81,7 +85,7 @@ class Registry:
         return max((str(version.version) for version in versions), key=int, default=None)
 
     def find_version_of_alias(self, name: str, alias: str) -> str:
-        """Return the version that a registered model's alias points to (driver).
+        """Return the version that a registered model's alias points to. Runs on the driver.
 
         Raises:
             NotRegisteredError: the model or the alias does not exist.
@@ -90,7 +94,7 @@ class Registry:
             return str(self._client().get_model_version_by_alias(name, alias).version)
 
     def find_logged_model(self, model_id: str) -> tuple[str, str]:
-        """Return the name and the id of a logged model (driver).
+        """Return the name and the id of a logged model. Runs on the driver.
 
         Raises:
             NotRegisteredError: there is no logged model with this id.
@@ -100,7 +104,7 @@ class Registry:
         return logged.name, logged.model_id
 
     def check_run(self, run_id: str) -> None:
-        """Check that the tracking store has an MLflow run with this id (driver).
+        """Check that the tracking store has an MLflow run with this id. Runs on the driver.
 
         Raises:
             NotRegisteredError: there is no such run.
@@ -109,7 +113,9 @@ class Registry:
             self._client().get_run(run_id)
 
     def download(self, uri: str, folder: Path) -> Path:
-        """Download a model into a folder, and return the path of the downloaded file or folder (driver and worker).
+        """Download a model into a folder, and return the path of the downloaded file or folder.
+
+        Runs on the driver and the workers.
 
         A model in a local store is copied. The file ``registered_model_meta``, which MLflow may add to the model, is
         removed.
@@ -131,7 +137,7 @@ class Registry:
         return Path(path)
 
     def describe_known(self, name: str) -> str:
-        """Return a phrase that lists what the registry has, for the error about a missing model (driver).
+        """Return a phrase that lists what the registry has, for the error about a missing model. Runs on the driver.
 
         The phrase lists up to five versions and up to five aliases of the model. If the model has no versions, it lists
         up to five registered models instead, or says that the registry has no models. If MLflow raises an
@@ -157,7 +163,9 @@ class Registry:
 
     @contextmanager
     def reporting(self, model: str, next_step: str) -> Iterator[None]:
-        """Raise a `ModelError` instead of any other exception raised in the ``with`` block (driver and worker).
+        """Raise a `ModelError` instead of any other exception raised in the ``with`` block.
+
+        Runs on the driver and the workers.
 
         Args:
             model: name or reference of the model, for the message.
@@ -187,14 +195,14 @@ class Registry:
 
 
 def configured_registry() -> Registry:
-    """Return the model registry that MLflow is configured to use (driver and worker)."""
+    """Return the model registry that MLflow is configured to use. Runs on the driver and the workers."""
     import mlflow
 
     return Registry(str(mlflow.get_registry_uri()))
 
 
 def registry_of_name(name: str) -> Registry:
-    """Return the registry in which to look up a registered model (driver).
+    """Return the registry in which to look up a registered model. Runs on the driver.
 
     This is the configured registry, with one exception: if this is a Databricks workspace's registry, models whose
     names have three parts (``catalog.schema.model``) are looked up in Unity Catalog.
@@ -209,7 +217,7 @@ def registry_of_name(name: str) -> Registry:
 
 
 def tracking_store() -> Registry:
-    """Return the tracking store that MLflow is configured to use (driver)."""
+    """Return the tracking store that MLflow is configured to use. Runs on the driver."""
     import mlflow
 
     return Registry(str(mlflow.get_tracking_uri()))

@@ -1,4 +1,4 @@
-"""Use MLflow without its logs, warnings, progress bars and telemetry (driver and worker)."""
+"""Use MLflow without its logs, warnings, progress bars and telemetry. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

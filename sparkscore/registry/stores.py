@@ -1,4 +1,4 @@
-"""Find the URIs of MLflow's tracking store and registry without importing MLflow (driver)."""
+"""Find the URIs of MLflow's tracking store and registry without importing MLflow. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convert Arrow arrays to Spark types without changing any value (worker)."""
+"""Convert Arrow arrays to Spark types without changing any value. Runs on the workers."""
 
 from __future__ import annotations
 

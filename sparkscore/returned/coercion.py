@@ -1,4 +1,4 @@
-"""Convert a column's values to an Arrow array of a Spark type without changing any value (worker)."""
+"""Convert a column's values to an Arrow array of a Spark type without changing any value. Runs on the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Convert a column's values (a list, NumPy array, pandas Series or Arrow array) to one of three forms (worker).
+"""Convert a column's values (a list, NumPy array, pandas Series or Arrow array) to one of three forms.
+
+Runs on the workers.
 
 The forms are ``Vector`` (a typed NumPy array, converted as a whole), ``Objects`` (Python values, converted one by one),
 and ``pa.Array`` (Arrow values of other types, for example strings, decimals and lists).

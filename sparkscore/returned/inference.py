@@ -1,4 +1,4 @@
-"""Infer a column's Spark type from its values if no schema declares it (worker)."""
+"""Infer a column's Spark type from its values if no schema declares it. Runs on the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that columns and nested fields declared NOT NULL have no NULLs (worker)."""
+"""Check that columns and nested fields declared NOT NULL have no NULLs. Runs on the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convert Python values to an Arrow array of a Spark type without changing any value (worker)."""
+"""Convert Python values to an Arrow array of a Spark type without changing any value. Runs on the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Define the exception for a value that its column cannot hold exactly (driver and worker)."""
+"""Define the exception for a value that its column cannot hold exactly. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

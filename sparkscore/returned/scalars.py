@@ -1,4 +1,4 @@
-"""Convert a single Python value to a Spark type without changing it (worker).
+"""Convert a single Python value to a Spark type without changing it. Runs on the workers.
 
 Each ``clean_…`` function returns the value to store in an Arrow array, or raises a `Refusal` if the value does not fit
 the type exactly.

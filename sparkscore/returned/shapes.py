@@ -1,4 +1,7 @@
-"""Split the elements returned by ``run()`` (scalars, arrays, tuples or dictionaries) into columns (worker)."""
+"""Split the elements returned by ``run()`` (scalars, arrays, tuples or dictionaries) into columns.
+
+Runs on the workers.
+"""
 
 from __future__ import annotations
 

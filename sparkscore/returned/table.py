@@ -1,4 +1,4 @@
-"""Convert the value returned by a scoring script's ``run()`` to a typed Arrow table (worker)."""
+"""Convert the value returned by a scoring script's ``run()`` to a typed Arrow table. Runs on the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classify Python values by type, and describe them in error messages (worker)."""
+"""Classify Python values by type, and describe them in error messages. Runs on the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convert typed NumPy arrays to Arrow arrays of Spark types without changing any value (worker).
+"""Convert typed NumPy arrays to Arrow arrays of Spark types without changing any value. Runs on the workers.
 
 NOTE: every result owns its memory. ``pa.array`` alone would share the NumPy array's memory, which a scoring script may
 overwrite in its next mini-batch.

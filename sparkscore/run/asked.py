@@ -1,4 +1,4 @@
-"""Build the request for a run from the caller's options or from an earlier run's stored request (driver)."""
+"""Build the request for a run from the caller's options or from an earlier run's stored request. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remove the stages of stopped runs, and record the state ABORT for runs whose driver died (driver)."""
+"""Remove the stages of stopped runs, and record the state ABORT for runs whose driver died. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Determine the result's columns before scoring: predictions, carried columns, lineage columns (driver)."""
+"""Determine the result's columns before scoring: predictions, carried columns, lineage columns. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decide whether the scorer runs in Spark's Python worker or in a child process of the worker (driver)."""
+"""Decide whether the scorer runs in Spark's Python worker or in a child process of the worker. Runs on the driver."""
 
 from __future__ import annotations
 

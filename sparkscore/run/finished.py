@@ -1,4 +1,7 @@
-"""Find out whether a run is held or already published, even if its driver died right after publishing (driver)."""
+"""Find out whether a run is held or already published, even if its driver died right after publishing.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

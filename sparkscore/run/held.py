@@ -1,4 +1,7 @@
-"""Publish or discard a run that was scored but not published: a held run, or one that failed to publish (driver)."""
+"""Publish or discard a run that was scored but not published: a held run, or one that failed to publish.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

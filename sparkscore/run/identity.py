@@ -1,4 +1,4 @@
-"""Compute the identity of a run: digests of its input, script, model and configuration (driver)."""
+"""Compute the identity of a run: digests of its input, script, model and configuration. Runs on the driver."""
 
 from __future__ import annotations
 

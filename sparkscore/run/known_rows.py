@@ -1,4 +1,4 @@
-"""Check the values that are known before scoring against the output table's constraints (driver)."""
+"""Check the values that are known before scoring against the output table's constraints. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Prepare a model without a scoring script: check it, match it with the input, copy it into the stage (driver)."""
+"""Prepare a model without a scoring script: check it, match it with the input, copy it into the stage.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

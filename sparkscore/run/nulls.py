@@ -1,4 +1,7 @@
-"""Find out before scoring which columns have NULLs, so that dtypes are the same in all mini-batches (driver)."""
+"""Find out before scoring which columns have NULLs, so that dtypes are the same in all mini-batches.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def decide_nulls(
     Only columns whose pandas dtype depends on the answer are examined. For each column, the first known answer is used:
 
     1. the answer in the stage, if the run is resumed;
-    2. with ``only_failed``, the answer of the run in which the items failed, unless the stage has answers;
+    2. with ``only_failed``, and if the stage has no answers at all, the answer of the run in which the items failed;
     3. the counts of `Source.count_nulls`, for example from Parquet footers;
     4. a Spark job that looks for NULLs.
 
@@ -44,7 +47,7 @@ def decide_nulls(
 
     Raises:
         SourceError: the input cannot be read.
-        SinkError: the answer in the stage was changed.
+        SinkError: the answers in the stage have been modified since they were written.
     """
     rows = source.frame()
     wanted = [] if rows is None else _columns_that_matter(prepared, feeds, input_schema(rows))

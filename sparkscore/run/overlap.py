@@ -1,4 +1,4 @@
-"""Check whether an input and an output overlap, that is, whether one contains the other (driver)."""
+"""Check whether an input and an output overlap, that is, whether one contains the other. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pass whole files to the model in Azure deployments without a scoring script, as Azure ML does (driver).
+"""Pass whole files to the model in Azure deployments without a scoring script, as Azure ML does. Runs on the driver.
 
 Source: "Batch deployments will call the predict function of the MLflow model once per file",
 https://learn.microsoft.com/azure/machine-learning/how-to-mlflow-batch#how-work-is-distributed-on-workers

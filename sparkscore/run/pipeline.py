@@ -1,4 +1,4 @@
-"""Execute a run from the request to the published result, in the steps shown in the README (driver)."""
+"""Execute a run from the request to the published result, in the steps shown in the README. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check a run's deployment, script, model and run id without Spark (driver)."""
+"""Check a run's deployment, script, model and run id without Spark. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publish a run's staged files: first the quarantine, then the predictions (driver)."""
+"""Publish a run's staged files: first the quarantine, then the predictions. Runs on the driver."""
 
 from __future__ import annotations
 

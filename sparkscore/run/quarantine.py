@@ -1,4 +1,4 @@
-"""Publish and read the quarantine: the table of the failed items that were tolerated (driver)."""
+"""Publish and read the quarantine: the table of the failed items that were tolerated. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read an earlier run's deployment from its record (driver)."""
+"""Read an earlier run's deployment from its record. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the record and the log of a run from start to end, even if the run fails (driver)."""
+"""Write the record and the log of a run from start to end, even if the run fails. Runs on the driver."""
 
 from __future__ import annotations
 

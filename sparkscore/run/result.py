@@ -1,4 +1,4 @@
-"""The result of a run: its record, and DataFrames with its rows (driver)."""
+"""The result of a run: its record, and DataFrames with its rows. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resume a run that stopped (driver)."""
+"""Resume a run that stopped. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Find the failed items that later runs have already scored, so that ``--only-failed`` scores each item once (driver).
+"""Find the failed items that later runs have already scored, so that ``--only-failed`` scores each item once.
+
+Runs on the driver.
 
 A family consists of a first run, which scored a whole input, and later runs, which scored failed items again. A later
 run scores items that failed in the first run or in another later run.

@@ -1,4 +1,7 @@
-"""Decide before scoring what the Spark tasks do, with a test call (probe) if the columns are unknown (driver)."""
+"""Decide before scoring what the Spark tasks do, with a test call (probe) if the columns are unknown.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

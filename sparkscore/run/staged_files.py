@@ -1,4 +1,4 @@
-"""Check a run's staged files before they are published (driver)."""
+"""Check a run's staged files before they are published. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find out whether a run is complete, held or interrupted (driver)."""
+"""Find out whether a run is complete, held or interrupted. Runs on the driver."""
 
 from __future__ import annotations
 

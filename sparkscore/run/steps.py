@@ -1,4 +1,4 @@
-"""The steps of a run, which `sparkscore.run.pipeline.execute` calls (driver)."""
+"""The steps of a run, which `sparkscore.run.pipeline.execute` calls. Runs on the driver."""
 
 from __future__ import annotations
 

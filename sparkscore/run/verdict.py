@@ -1,4 +1,4 @@
-"""Decide from the workers' reports whether a run may publish its result (driver)."""
+"""Decide from the workers' reports whether a run may publish its result. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scorers load a scoring script or a model and score mini-batches with it (worker).
+"""Scorers load a scoring script or a model and score mini-batches with it. Runs on the workers.
 
 The driver pickles the scorer's specification and sends it to the workers, which create the scorer from it. A scorer is
 loaded once, before its first mini-batch.

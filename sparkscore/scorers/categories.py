@@ -1,4 +1,4 @@
-"""Convert columns to the categories that a LightGBM or XGBoost model was trained with (worker).
+"""Convert columns to the categories that a LightGBM or XGBoost model was trained with. Runs on the workers.
 
 Both libraries represent a category as a number: its position in a list. By default, pandas builds this list from the
 values in the DataFrame. A mini-batch rarely contains all values of the training data, so its numbers may differ from

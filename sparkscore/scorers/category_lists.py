@@ -1,4 +1,6 @@
-"""Read the categories of LightGBM and XGBoost models, and find the columns that they belong to (driver and worker).
+"""Read the categories of LightGBM and XGBoost models, and find the columns that they belong to.
+
+Runs on the driver and the workers.
 
 LightGBM stores one list of categories per categorical column, in column order, but not which columns are categorical.
 XGBoost 3.1 and later stores the categories of each categorical feature if the model was trained on a DataFrame.

@@ -1,4 +1,4 @@
-"""Give each DataFrame column the same dtype in all mini-batches of a run (driver and worker).
+"""Give each DataFrame column the same dtype in all mini-batches of a run. Runs on the driver and the workers.
 
 The driver chooses the dtypes before scoring. Otherwise, an integer column would be int64 in a mini-batch without NULLs
 and float64 in a mini-batch with NULLs.

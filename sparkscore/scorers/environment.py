@@ -1,4 +1,4 @@
-"""Compare the installed packages with those that the deployment or model requires (worker).
+"""Compare the installed packages with those that the deployment or model requires. Runs on the workers.
 
 This code runs in the same Python interpreter as the user's script or model.
 """

@@ -1,4 +1,4 @@
-"""Find the estimators inside a scikit-learn model, and adapt the model to DataFrame input (worker).
+"""Find the estimators inside a scikit-learn model, and adapt the model to DataFrame input. Runs on the workers.
 
 A text vectorizer gets one column instead of the whole DataFrame. A warning is given if a model that was fitted with NaN
 for missing strings would get None instead. The return value of a multi-output model is split into columns.

@@ -1,4 +1,7 @@
-"""The exception for a failed script or model, and the return value for a partly scored mini-batch (worker)."""
+"""The exception for a failed script or model, and the return value for a partly scored mini-batch.
+
+Runs on the workers.
+"""
 
 from __future__ import annotations
 

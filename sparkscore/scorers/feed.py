@@ -1,4 +1,4 @@
-"""Convert input columns to the columns or tensors that a model takes (worker).
+"""Convert input columns to the columns or tensors that a model takes. Runs on the workers.
 
 Values are converted with Arrow and NumPy, not pandas. The driver has already checked that the types can be converted. A
 value that does not fit the model's type raises an error, unless the deployment allows numbers to be rounded. Even then,

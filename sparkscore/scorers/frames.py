@@ -1,4 +1,4 @@
-"""Convert rows to a pandas DataFrame for the user's code, without changing a value (worker)."""
+"""Convert rows to a pandas DataFrame for the user's code, without changing a value. Runs on the workers."""
 
 from __future__ import annotations
 

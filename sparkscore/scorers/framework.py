@@ -1,4 +1,4 @@
-"""Score mini-batches with a scikit-learn, XGBoost or LightGBM model file (worker)."""
+"""Score mini-batches with a scikit-learn, XGBoost or LightGBM model file. Runs on the workers."""
 
 from __future__ import annotations
 

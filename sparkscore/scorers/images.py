@@ -1,4 +1,4 @@
-"""Read image files and convert them to the tensor or binary column that a model takes (worker)."""
+"""Read image files and convert them to the tensor or binary column that a model takes. Runs on the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collect the warnings that libraries issue while a model is loaded (worker).
+"""Collect the warnings that libraries issue while a model is loaded. Runs on the workers.
 
 For example, scikit-learn warns if a different version saved the model.
 """

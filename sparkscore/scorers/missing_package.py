@@ -1,4 +1,4 @@
-"""Tell users how to install a package on the workers when a missing module causes a failure (worker).
+"""Tell users how to install a package on the workers when a missing module causes a failure. Runs on the workers.
 
 A module's name can differ from the name of its package. `importlib.metadata` only knows the modules of installed
 packages, so this module has its own list of well-known packages.

@@ -1,4 +1,7 @@
-"""Score mini-batches with an MLflow model, as ``mlflow.pyfunc.load_model(path).predict(data)`` does (worker)."""
+"""Score mini-batches with an MLflow model, as ``mlflow.pyfunc.load_model(path).predict(data)`` does.
+
+Runs on the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Call a model's code: report its exceptions as failures, find its methods, and set its import path (worker)."""
+"""Call a model's code: report its exceptions as failures, find its methods, and set its import path.
+
+Runs on the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Copy a model's files from the stage to this host, once for all of its processes, and check the digest (worker)."""
+"""Copy a model's files from the stage to this host, once for all of its processes, and check the digest.
+
+Runs on the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convert a model's return value to a form that `sparkscore.returned.tabulate` accepts (worker)."""
+"""Convert a model's return value to a form that `sparkscore.returned.tabulate` accepts. Runs on the workers."""
 
 from __future__ import annotations
 

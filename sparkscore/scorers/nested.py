@@ -1,4 +1,6 @@
-"""Convert lists, structs and maps to Python values, so that a NULL in one row does not affect other rows (worker).
+"""Convert lists, structs and maps to Python values, so that a NULL in one row does not affect other rows.
+
+Runs on the workers.
 
 If one integer inside a column of lists is NULL, pyarrow converts all integers in the column to floats by default. Here,
 each list is converted on its own: a list of integers or booleans becomes an array of that type if it contains no NULL,

@@ -1,4 +1,4 @@
-"""Score mini-batches with ONNX Runtime (worker), and use it to check graphs and session options (driver and worker).
+"""Score mini-batches with ONNX Runtime on the workers, and check graphs and session options on the driver.
 
 Rows become tensors, and the graph's outputs become columns. No other module imports ONNX Runtime, so the checks that
 the driver makes with it are here as well.

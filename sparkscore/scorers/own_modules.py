@@ -1,4 +1,4 @@
-"""Unload the modules that a script or a model imported from its own folder (worker)."""
+"""Unload the modules that a script or a model imported from its own folder. Runs on the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Download registered models to this host, for scoring scripts that look them up by name (worker)."""
+"""Download registered models to this host, for scoring scripts that look them up by name. Runs on the workers."""
 
 from __future__ import annotations
 

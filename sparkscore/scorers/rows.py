@@ -1,4 +1,7 @@
-"""Select the prediction columns of rows that Spark has already scored with a ``pyspark.ml`` pipeline (worker)."""
+"""Select the prediction columns of rows that Spark has already scored with a ``pyspark.ml`` pipeline.
+
+Runs on the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Run a scoring script that defines ``init()`` and ``run(mini_batch)``, as Azure ML batch endpoints do (worker)."""
+"""Run a scoring script that defines ``init()`` and ``run(mini_batch)``, as Azure ML batch endpoints do.
+
+Runs on the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Specifications from which workers build scorers for models that have no scoring script (driver and worker).
+"""Specifications from which workers build scorers for models that have no scoring script.
+
+Runs on the driver and the workers.
 
 The driver creates a specification, pickles it and sends it to the workers.
 """

@@ -1,1 +1,1 @@
-"""Check and pack scoring scripts (driver), and prepare the processes that run them (worker)."""
+"""Check and pack scoring scripts on the driver, and prepare the processes that run them on the workers."""

@@ -1,4 +1,6 @@
-"""Provide replacements for the modules that Azure ML offers to scoring scripts, while a script runs (worker).
+"""Provide replacements for the modules that Azure ML offers to scoring scripts, while a script runs.
+
+Runs on the workers.
 
 ``azureml_user.parallel_run`` contains `EntryScript`. ``azureml.core`` and ``azureml.core.model`` contain ``Model`` with
 ``get_model_path``. Using any other name from these modules raises an error that lists the supported ones.

@@ -1,4 +1,7 @@
-"""Read a scoring script without running it, and check that it can work (driver; standard library only)."""
+"""Read a scoring script without running it, and check that it can work.
+
+Runs on the driver, and needs only the standard library.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Undo what the user's code does to its process: forks, replaced built-ins, closed streams (worker and child)."""
+"""Undo what the user's code does to its process: forks, replaced built-ins, closed streams.
+
+Runs on the workers, also in child processes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Give advice on script exceptions that have a known cause, such as a full disk or a missing file (worker)."""
+"""Give advice on script exceptions that have a known cause, such as a full disk or a missing file.
+
+Runs on the workers.
+"""
 
 from __future__ import annotations
 

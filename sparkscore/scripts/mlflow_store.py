@@ -1,4 +1,6 @@
-"""Set an MLflow tracking store for a script that may use MLflow, unless a store is already set (worker and driver).
+"""Set an MLflow tracking store for a script that may use MLflow, unless a store is already set.
+
+Runs on the driver and the workers.
 
 The store is in the folder for the script's logs. MLflow's default store would be in the script's working directory,
 which is removed when the scorer is closed. Each worker or child gets its own SQLite file, because several processes
@@ -75,7 +77,7 @@ def _may_log(code: Path) -> bool:
 
 
 def where_scripts_logged(log_folder: Path) -> list[str]:
-    """Return a list with a message that says where to find MLflow data logged by scripts (driver).
+    """Return a list with a message that says where to find MLflow data logged by scripts. Runs on the driver.
 
     If there is no MLflow database in the folder for the scripts' logs, the list is empty.
     """

@@ -1,4 +1,7 @@
-"""Look up a model that a script requests by name, first in the deployment and then in MLflow's registry (worker)."""
+"""Look up a model that a script requests by name, first in the deployment and then in MLflow's registry.
+
+Runs on the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the files that this process, its ancestors and its session have open for writing (driver).
+"""Find the files that this process, its ancestors and its session have open for writing. Runs on the driver.
 
 On systems other than Linux, only this process's standard output and standard error are found.
 Source: https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html.

@@ -1,4 +1,7 @@
-"""Pack a scoring script's code folder as a ZIP archive for the workers (driver; standard library only)."""
+"""Pack a scoring script's code folder as a ZIP archive for the workers.
+
+Runs on the driver, and needs only the standard library.
+"""
 
 from __future__ import annotations
 

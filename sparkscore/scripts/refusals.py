@@ -1,4 +1,4 @@
-"""Create the errors for scoring scripts that cannot work (driver and worker).
+"""Create the errors for scoring scripts that cannot work. Runs on the driver and the workers.
 
 Some errors are found by the driver when it reads a script, others by a worker when it runs the script.
 """
@@ -48,7 +48,7 @@ def other_parameters(script: str, got: str) -> ScoringScriptError:
 
 
 def is_taken(name: str) -> bool:
-    """Return whether a module of the given name was loaded before any script could run (worker).
+    """Return whether a module of the given name was loaded before any script could run. Runs on the workers.
 
     A module counts if it was already loaded when ``refusals`` was imported.
     """
@@ -56,7 +56,9 @@ def is_taken(name: str) -> bool:
 
 
 def is_always_taken(name: str) -> bool:
-    """Return whether every worker is expected to load a module of the given name before it runs a script (driver).
+    """Return whether every worker is expected to load a module of the given name before it runs a script.
+
+    Runs on the driver.
 
     The module must belong to the standard library, to sparkscore, or to a package that sparkscore needs on workers. It
     must also have been loaded on the driver when ``refusals`` was imported.

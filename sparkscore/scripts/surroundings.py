@@ -1,4 +1,4 @@
-"""Save and restore the process state that a script may change, such as environment variables (worker)."""
+"""Save and restore the process state that a script may change, such as environment variables. Runs on the workers."""
 
 from __future__ import annotations
 

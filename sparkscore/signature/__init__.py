@@ -1,4 +1,7 @@
-"""Parse and write Spark DDL, and match a model's inputs with the columns of the data (driver and worker)."""
+"""Parse and write Spark DDL, and match a model's inputs with the columns of the data.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

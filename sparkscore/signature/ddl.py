@@ -1,4 +1,4 @@
-"""Parse Spark DDL into Arrow schemas, without Spark (driver and worker).
+"""Parse Spark DDL into Arrow schemas, without Spark. Runs on the driver and the workers.
 
 Grammar: columns ``name[:] type [NOT NULL] [COMMENT 'text']``, separated by commas, and the same inside ``struct<…>``.
 Source: Spark's ``SqlBaseParser.g4``, rules ``colTypeList``, ``complexColTypeList`` and ``dataType``.

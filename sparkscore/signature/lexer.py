@@ -1,4 +1,4 @@
-"""Split Spark DDL into tokens, without Spark (driver and worker)."""
+"""Split Spark DDL into tokens, without Spark. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Match a model's inputs with the columns of the data before anything is scored (driver)."""
+"""Match a model's inputs with the columns of the data before anything is scored. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Describe a model's inputs and outputs with Arrow types, independently of the model's library (driver and worker)."""
+"""Describe a model's inputs and outputs with Arrow types, independently of the model's library.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

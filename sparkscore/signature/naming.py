@@ -1,4 +1,4 @@
-"""Write Arrow types and schemas as Spark DDL, without Spark (driver and worker)."""
+"""Write Arrow types and schemas as Spark DDL, without Spark. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

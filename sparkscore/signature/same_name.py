@@ -1,4 +1,4 @@
-"""Check whether Spark may treat two column names as equal (driver and worker)."""
+"""Check whether Spark may treat two column names as equal. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decide whether a cast between two Arrow types keeps every value (driver)."""
+"""Decide whether a cast between two Arrow types keeps every value. Runs on the driver."""
 
 from __future__ import annotations
 

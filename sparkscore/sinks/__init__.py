@@ -1,4 +1,4 @@
-"""Publish staged rows to an output, either a Delta table or a folder of Parquet files (driver).
+"""Publish staged rows to an output, either a Delta table or a folder of Parquet files. Runs on the driver.
 
 `open_sink` returns the sink for an output.
 """

@@ -1,4 +1,7 @@
-"""Remove the stages of runs that are neither running nor held, for the ``sparkscore clean`` command (driver)."""
+"""Remove the stages of runs that are neither running nor held, for the ``sparkscore clean`` command.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publish to a Delta table: Spark reads the staged files and writes their rows in one commit (driver)."""
+"""Publish to a Delta table: Spark reads the staged files and writes their rows in one commit. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class DeltaSink:
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
         """Check that Delta can store the result columns, and that an existing table has the same columns.
 
-        Partition columns must not be binary. The rules of an existing table that do not depend on rows are checked as
-        well.
+        Partition columns must not be binary. If the table exists, those of its rules that can be checked without any
+        rows are checked as well.
         """
         _refuse_names(schema, origins)
         refuse_binary_partitions(self._target, schema)

@@ -1,4 +1,4 @@
-"""Read column properties from a Delta table's log, because no SQL statement returns them (driver)."""
+"""Read column properties from a Delta table's log, because no SQL statement returns them. Runs on the driver."""
 
 from __future__ import annotations
 

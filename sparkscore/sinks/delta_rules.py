@@ -1,4 +1,4 @@
-"""Check the rules of a Delta table before a run commits to it, to keep the commit from failing (driver)."""
+"""Check the rules of a Delta table before a run commits to it, to keep the commit from failing. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Record the result columns' original names, so that errors can say which setting changes a column (driver)."""
+"""Record the result columns' original names, so that errors can say which setting changes a column.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that a run's stage does not overlap with its output (driver)."""
+"""Check that a run's stage does not overlap with its output. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publish to a folder of Parquet files: a single rename makes the staged files visible (driver)."""
+"""Publish to a folder of Parquet files: a single rename makes the staged files visible. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recognize a stage's folder and remove the files in it that sparkscore created (driver)."""
+"""Recognize a stage's folder and remove the files in it that sparkscore created. Runs on the driver."""
 
 from __future__ import annotations
 

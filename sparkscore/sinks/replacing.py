@@ -1,4 +1,4 @@
-"""Replace the rows in a folder of Parquet files without losing rows if the driver crashes (driver).
+"""Replace the rows in a folder of Parquet files without losing rows if the driver crashes. Runs on the driver.
 
 First, the old files are moved to the folder ``_replaced_by_<run>``, which readers ignore. A journal in this folder
 names the run's folder and lock. Then the new rows are made visible. Finally, the old files that sparkscore wrote are

@@ -1,4 +1,7 @@
-"""Find rows that break a rule of a Delta table: NOT NULL, CHECK, string lengths, generated columns (driver)."""
+"""Find rows that break a rule of a Delta table: NOT NULL, CHECK, string lengths, generated columns.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Create, reopen and release a stage, the folder that holds a run's files until they are published (driver)."""
+"""Create, reopen and release a stage, the folder that holds a run's files until they are published.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Define the values and checks that the sinks share: the target, the staged rows and the published rows (driver)."""
+"""Define the values and checks that the sinks share: the target, the staged rows and the published rows.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

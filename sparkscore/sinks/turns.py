@@ -1,4 +1,4 @@
-"""Lock a folder of Parquet files, so that only one run at a time checks and changes it (driver).
+"""Lock a folder of Parquet files, so that only one run at a time checks and changes it. Runs on the driver.
 
 Delta tables do not need this lock, because Delta detects conflicting commits.
 """

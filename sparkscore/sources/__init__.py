@@ -1,4 +1,4 @@
-"""Open the input of a run: list its files or find its table version, before anything is scored (driver).
+"""Open the input of a run: list its files or find its table version, before anything is scored. Runs on the driver.
 
 `open_source` detects the format of the input and returns the matching `Source`.
 """

@@ -1,4 +1,4 @@
-"""Check file paths and column names for cases in which Spark would silently read the wrong data (driver)."""
+"""Check file paths and column names for cases in which Spark would silently read the wrong data. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Match the header of CSV files with the declared columns and the partition columns (driver)."""
+"""Match the header of CSV files with the declared columns and the partition columns. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convert 'input.options' for CSV files to a dialect and to options for Spark's reader (driver)."""
+"""Convert 'input.options' for CSV files to a dialect and to options for Spark's reader. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check the bytes, headers and values of CSV files before their rows are scored (driver)."""
+"""Check the bytes, headers and values of CSV files before their rows are scored. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convert the strings of CSV files and of partition columns to typed values with Spark expressions (driver).
+"""Convert the strings of CSV files and of partition columns to typed values with Spark expressions. Runs on the driver.
 
 Spark's readers are not used for this, because their results depend on session settings. The run fails if Spark cannot
 convert a string. Spark would round other values, such as decimals with too many digits, so `CsvSource.check_contents`

@@ -1,4 +1,4 @@
-"""Parse 'input.schema', which declares the columns of an input (driver)."""
+"""Parse 'input.schema', which declares the columns of an input. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Find the encoding of CSV and JSON files, and create the errors for files that cannot be decoded (driver)."""
+"""Find the encoding of CSV and JSON files, and create the errors for files that cannot be decoded.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Read the failed items of an earlier run from its quarantine, so that a new run can score them again (driver)."""
+"""Read the failed items of an earlier run from its quarantine, so that a new run can score them again.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Convert the values of partition columns to their declared types, or raise an error if a value does not fit (driver).
+"""Convert the values of partition columns to their declared types, or raise an error if a value does not fit.
+
+Runs on the driver.
 
 The values come from the names of ``key=value`` folders. Spark's own conversion reads ``300`` as the tinyint 44, rounds
 decimals, and reads timestamps in the session's time zone.

@@ -1,4 +1,4 @@
-"""Read the footers of Parquet files to find column types, compression codecs and NULL counts (driver).
+"""Read the footers of Parquet files to find column types, compression codecs and NULL counts. Runs on the driver.
 
 To save memory, files with equal footers share one `Footer`, and NULLs are counted per column over all files.
 """

@@ -1,4 +1,4 @@
-"""Detect the format of an input if the deployment does not name one (driver)."""
+"""Detect the format of an input if the deployment does not name one. Runs on the driver."""
 
 from __future__ import annotations
 

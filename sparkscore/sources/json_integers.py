@@ -1,4 +1,4 @@
-"""Read JSON integers that are written as ``5.0`` or ``5e0`` (driver).
+"""Read JSON integers that are written as ``5.0`` or ``5e0``. Runs on the driver.
 
 Spark's reader does not accept such numbers for integer columns.
 """

@@ -1,4 +1,4 @@
-"""Read JSON files before Spark does, to find values that Spark would change and to infer the column types (driver)."""
+"""Read JSON files on the driver, to find values that Spark would change and to infer the column types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Infer the types of JSON columns from their values, or report why no type can hold all values of a column (driver)."""
+"""Infer the types of JSON columns from their values, or report why no type can hold all values of a column.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 
@@ -120,8 +123,9 @@ class TypesOfJson:
     def _type_of(self, path: str, seen: FieldSurvey) -> DataType | None:
         """Return the type of the values at a path, or None if all of them are objects without fields.
 
-        The result is also None for objects and arrays that contain only such objects. NULL fits every type. The type is
-        a string if all values are NULL, or if no type can hold all of them. In the latter case, a `Doubt` is stored.
+        The result is also None for objects and arrays that contain only such objects. NULL fits every type. Spark's
+        string type is returned if all values are NULL, or if no other type can hold all of them. In the latter case, a
+        `Doubt` about the column is also recorded.
 
         Args:
             path: a column, a field of objects (``column.field``), or the elements of arrays (``column[]``).

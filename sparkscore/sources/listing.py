@@ -1,4 +1,4 @@
-"""List the files of an input, and count the files and folders that are left out, by reason (driver)."""
+"""List the files of an input, and count the files and folders that are left out, by reason. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Recognize sparkscore's own files, so that they are not read as input (driver).
+"""Recognize sparkscore's own files, so that they are not read as input. Runs on the driver.
 
-An input folder may contain runs folders, the folders of single runs, stages and locks.
+The folder of an input may contain stages, lock files, run folders, or a whole runs folder.
 """
 
 from __future__ import annotations

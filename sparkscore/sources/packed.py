@@ -1,4 +1,4 @@
-"""Raise an error for files with a compression that sparkscore cannot read (driver).
+"""Raise an error for files with a compression that sparkscore cannot read. Runs on the driver.
 
 The contents of such files could not be checked before Spark reads them.
 """

@@ -1,4 +1,4 @@
-"""Plan how Parquet files are read, and raise an error for types whose values Spark would change (driver).
+"""Plan how Parquet files are read, and raise an error for types whose values Spark would change. Runs on the driver.
 
 If Spark reads all files together correctly, no plan is needed. Otherwise, files with the same column types form a
 group. Each group is read separately, and its values are converted to the types of the input.

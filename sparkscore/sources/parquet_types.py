@@ -1,4 +1,4 @@
-"""Map the types in Parquet files to Spark's types, and recognize types that Spark would misread (driver)."""
+"""Map the types in Parquet files to Spark's types, and recognize types that Spark would misread. Runs on the driver."""
 
 from __future__ import annotations
 

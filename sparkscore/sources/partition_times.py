@@ -1,4 +1,6 @@
-"""Check that the timestamps in a Delta table's partition columns do not depend on the session's time zone (driver).
+"""Check that the timestamps in a Delta table's partition columns do not depend on the session's time zone.
+
+Runs on the driver.
 
 The Delta log contains such a timestamp either in UTC with a ``Z``, or without a time zone. In the latter case, Spark
 reads it in the session's time zone, while other readers treat it as UTC. Source:

@@ -1,4 +1,4 @@
-"""Check the options for Spark's readers (driver).
+"""Check the options for Spark's readers. Runs on the driver.
 
 An option must be known and allowed, and its value must be valid.
 """

@@ -1,4 +1,4 @@
-"""Read a small part of many files, in several threads (driver)."""
+"""Read a small part of many files, in several threads. Runs on the driver."""
 
 from __future__ import annotations
 

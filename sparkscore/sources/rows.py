@@ -1,4 +1,7 @@
-"""Read rows with Spark: pin settings, add the source file of each row, select columns, and find NULLs (driver)."""
+"""Read rows with Spark: pin settings, add the source file of each row, select columns, and find NULLs.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

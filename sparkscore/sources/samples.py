@@ -1,4 +1,4 @@
-"""Find input files that changed during a run (driver).
+"""Find input files that changed during a run. Runs on the driver.
 
 A file has changed if its size or modification time is different. If only its inode or change time is different, a
 sample of its bytes is read and compared with the sample taken when the file was listed. This is because `chmod`, a hard

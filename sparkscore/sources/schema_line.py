@@ -1,4 +1,4 @@
-"""Write an 'input.schema' that an error message can suggest to the user (driver)."""
+"""Write an 'input.schema' that an error message can suggest to the user. Runs on the driver."""
 
 from __future__ import annotations
 

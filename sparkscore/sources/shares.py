@@ -1,4 +1,4 @@
-"""Divide the files of an input into shares, which different Spark tasks can read (driver)."""
+"""Divide the files of an input into shares, which different Spark tasks can read. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""List the files of a CSV, JSON or Parquet input, and read their rows with Spark (driver).
+"""List the files of a CSV, JSON or Parquet input, and read their rows with Spark. Runs on the driver.
 
 This module has the code that the three formats share. The code for each format is in ``csv_source``, ``json_source``
 or ``parquet_source``.

@@ -1,4 +1,4 @@
-"""Run ``DESCRIBE`` statements on Delta tables whose paths may contain any characters (driver)."""
+"""Run ``DESCRIBE`` statements on Delta tables whose paths may contain any characters. Runs on the driver."""
 
 from __future__ import annotations
 

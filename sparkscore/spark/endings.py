@@ -1,4 +1,4 @@
-"""Determine why a run ended, from the exception that it raised (driver)."""
+"""Determine why a run ended, from the exception that it raised. Runs on the driver."""
 
 from __future__ import annotations
 

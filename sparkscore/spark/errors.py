@@ -1,4 +1,4 @@
-"""Convert Spark exceptions to sparkscore errors (driver).
+"""Convert Spark exceptions to sparkscore errors. Runs on the driver.
 
 Spark's messages may contain row values and Java stack traces. A converted error therefore contains only parts of the
 message, for example a file path or the error condition ``PATH_NOT_FOUND``.

@@ -1,4 +1,6 @@
-"""Start the Spark jobs that sample the input, find the result columns, score, and check staged files (driver).
+"""Start the Spark jobs that sample the input, find the result columns, score, and check staged files.
+
+Runs on the driver.
 
 `partition_id` and the functions nested in `_score_function`, `_check_function` and `_probe_function` run on workers.
 """

@@ -1,4 +1,4 @@
-"""Look up which table features the session's Delta library supports (driver)."""
+"""Look up which table features the session's Delta library supports. Runs on the driver."""
 
 from __future__ import annotations
 

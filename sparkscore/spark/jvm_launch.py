@@ -1,4 +1,7 @@
-"""Prepare the environment variables and the private settings file with which PySpark starts a JVM (driver)."""
+"""Prepare the environment variables and the private settings file with which PySpark starts a JVM.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

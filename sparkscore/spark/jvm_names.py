@@ -1,4 +1,4 @@
-"""Check before scoring that Spark can open paths with special characters (driver)."""
+"""Check before scoring that Spark can open paths with special characters. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start a JVM for Spark and create a session in it (driver).
+"""Start a JVM for Spark and create a session in it. Runs on the driver.
 
 This module requires PySpark. `sparkscore.spark.session` checks that PySpark is installed before importing this module.
 """

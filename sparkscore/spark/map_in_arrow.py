@@ -1,4 +1,4 @@
-"""Run functions on Spark's workers with `mapInArrow` (driver; the nested function runs on workers).
+"""Run functions on Spark's workers with `mapInArrow`. Runs on the driver; the nested function runs on the workers.
 
 No other module calls `mapInArrow`.
 """

@@ -1,4 +1,4 @@
-"""Check that PySpark, Java and Delta are installed on this machine (driver).
+"""Check that PySpark, Java and Delta are installed on this machine. Runs on the driver.
 
 This module can be imported without PySpark, so that it can raise an error with advice if PySpark is missing.
 """

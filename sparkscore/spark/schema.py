@@ -1,4 +1,4 @@
-"""Convert Spark schemas to and from Arrow schemas and dictionaries (driver).
+"""Convert Spark schemas to and from Arrow schemas and dictionaries. Runs on the driver.
 
 PySpark's own Arrow conversions are private and differ between versions. The Arrow types that this module returns have
 the time zone UTC for Spark's ``timestamp``, and no time zone for ``timestamp_ntz``.

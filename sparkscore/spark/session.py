@@ -1,4 +1,4 @@
-"""Start a Spark session with Delta (driver)."""
+"""Start a Spark session with Delta. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pin the Spark options and settings that could otherwise change a result (driver).
+"""Pin the Spark options and settings that could otherwise change a result. Runs on the driver.
 
 Only this module sets the options of readers and writers, and changes the settings of a running session. Options are
 preferred, because they belong to one DataFrame and apply whenever Spark computes it. Where no option exists, the

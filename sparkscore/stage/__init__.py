@@ -1,4 +1,6 @@
-"""The stage: the folder in which workers store a run's rows until they are published (driver and worker).
+"""The stage: the folder in which workers store a run's rows until they are published.
+
+Runs on the driver and the workers.
 
 This package imports neither Spark nor pydantic, because workers use it as well.
 """

@@ -1,4 +1,4 @@
-"""Compute checksums of staged files as they are written, and find changed files (driver and worker).
+"""Compute checksums of staged files as they are written, and find changed files. Runs on the driver and the workers.
 
 Small files that are read again when a run is resumed, such as a chunk's reports, end with a checksum of their content.
 """

@@ -1,4 +1,6 @@
-"""Write, read and remove chunks: mini-batches that are scored and stored in the stage (driver and worker).
+"""Write, read and remove chunks: mini-batches that are scored and stored in the stage.
+
+Runs on the driver and the workers.
 
 A chunk is a sequence of mini-batches of one work unit. Once their rows are staged, the worker writes their reports to a
 chunk file in the stage. If the work unit is executed again, by another task attempt or after a driver crash, the
@@ -48,7 +50,7 @@ class ChunkLimit:
 
 
 def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
-    """Write a chunk's reports to its chunk file, unless the file already exists (worker).
+    """Write a chunk's reports to its chunk file, unless the file already exists. Runs on the workers.
 
     The file exists if another task attempt, or an earlier execution of the run, wrote it.
 
@@ -110,7 +112,7 @@ def _names(store: Store) -> dict[str, re.Match[str]]:
 
 
 def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
-    """Remove the chunk files that list any of the given data files (driver).
+    """Remove the chunk files that list any of the given data files. Runs on the driver.
 
     The mini-batches of these chunks are then scored again. Chunk files that were modified are removed as well. Data
     files are kept.
@@ -140,7 +142,7 @@ def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
 
 
 def count_chunks(stage_folder: Path) -> int:
-    """Return the number of chunk files in a stage, without checking their contents (driver)."""
+    """Return the number of chunk files in a stage, without checking their contents. Runs on the driver."""
     return len(_names(open_store(stage_folder)))
 
 

@@ -1,4 +1,7 @@
-"""Remove the files that sparkscore created from a store's folders, and keep all others (driver and worker)."""
+"""Remove the files that sparkscore created from a store's folders, and keep all others.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copy models and packed Python environments into a stage, where all workers can read them (driver)."""
+"""Copy models and packed Python environments into a stage, where all workers can read them. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The reasons why a run may end before its result is published, and whether its stage is then kept (driver)."""
+"""The reasons why a run may end before its result is published, and whether its stage is then kept.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

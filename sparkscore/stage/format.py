@@ -1,4 +1,4 @@
-"""The format number of a run's stage, plan and manifest (driver and worker).
+"""The format number of a run's stage, plan and manifest. Runs on the driver and the workers.
 
 A version of sparkscore that changes the format of these files increases the number. `refuse_other_format` rejects files
 with a different number, because they might be misread. Files without a number have the first format.

@@ -1,4 +1,4 @@
-"""The names of the files and folders in a run's stage (driver and worker).
+"""The names of the files and folders in a run's stage. Runs on the driver and the workers.
 
 The names show which files sparkscore created. When a stage is removed, files that `known_in` does not recognize are
 kept, because they may belong to the user. The tables in ``docs/result.md`` are generated from `STAGE` and `BESIDE`.

@@ -1,4 +1,4 @@
-"""Files that a local store keeps open: `UnfinishedFile` and `EmptyFile` (driver and worker)."""
+"""Files that a local store keeps open: `UnfinishedFile` and `EmptyFile`. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A store whose objects are files on a disk that all of a run's processes can access (driver and worker).
+"""A store whose objects are files on a disk that all of a run's processes can access.
+
+Runs on the driver and the workers.
 
 To keep readers from seeing incomplete files, files with content are written under a temporary name and then renamed or
 linked to their final name. Files are removed and replaced with the functions of `sparkscore.removal`.

@@ -1,4 +1,6 @@
-"""A lock file with a heartbeat, which lets only one driver at a time work on a run or publish to an output (driver).
+"""A lock file with a heartbeat, which lets only one driver at a time work on a run or publish to an output.
+
+Runs on the driver.
 
 If the driver that holds the lock dies, another driver can replace the lock.
 """

@@ -1,4 +1,6 @@
-"""Write and read the plan file, which lists the files of each mini-batch and work unit (driver and worker).
+"""Write and read the plan file, which lists the files of each mini-batch and work unit.
+
+Runs on the driver and the workers.
 
 The plan is a Parquet file in the stage. It has one row group per work unit, so a task reads only its own rows.
 """
@@ -25,7 +27,7 @@ PLAN_SCHEMA = pa.schema(
 
 
 def write_plan(path: str, rows: pa.Table) -> None:
-    """Write the plan file, with one row group per work unit (driver).
+    """Write the plan file, with one row group per work unit. Runs on the driver.
 
     Args:
         path: path of the plan file.
@@ -42,7 +44,9 @@ def write_plan(path: str, rows: pa.Table) -> None:
 
 
 def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
-    """Return whether a plan file contains the same input files in the same mini-batches as the current plan (driver).
+    """Return whether a plan file contains the same input files in the same mini-batches as the current plan.
+
+    Runs on the driver.
 
     The work units may differ, because they depend on the number of task slots. Return False if the plan file cannot be
     read, has different columns, or has row groups other than the work units 0, 1, 2 and so on.
@@ -77,14 +81,14 @@ def _by_mini_batch(plan: pa.Table) -> list[tuple[str, list[str]]]:
 
 
 def count_mini_batches(plan_file: str) -> dict[int, int]:
-    """Return the number of mini-batches in each work unit of a plan file, keyed by unit number (driver)."""
+    """Return the number of mini-batches in each work unit of a plan file, keyed by unit number. Runs on the driver."""
     rows = pq.read_table(plan_file, columns=["unit", "mini_batch"])
     counts = rows.group_by("unit").aggregate([("mini_batch", "count_distinct")]).to_pylist()
     return {row["unit"]: row["mini_batch_count_distinct"] for row in counts}
 
 
 def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[MiniBatch]:
-    """Yield a plan file's mini-batches for the given work units (worker).
+    """Yield a plan file's mini-batches for the given work units. Runs on the workers.
 
     The work units are read one after another. Within a work unit, mini-batches are yielded in plan order.
 

@@ -1,4 +1,4 @@
-"""Write and read progress files, which show the driver how many items are done (driver and worker).
+"""Write and read progress files, which show the driver how many items are done. Runs on the driver and the workers.
 
 Spark's own job status is not used, because it counts tasks instead of items.
 """
@@ -81,13 +81,13 @@ class ProgressFile:
 
 
 def ask_to_stop(stage_folder: str) -> None:
-    """Ask all tasks to stop, because the run can no longer succeed (driver). Any `OSError` is ignored."""
+    """Ask all tasks to stop, because the run can no longer succeed. Any `OSError` is ignored."""
     with suppress(OSError):  # each task also stops when too many of its own items fail
         open_store(stage_folder).touch(layout.STOP)
 
 
 def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
-    """Remove the stop request and the progress files of an earlier execution of the run (driver).
+    """Remove the stop request and the progress files of an earlier execution of the run. Runs on the driver.
 
     Args:
         stage_folder: path of the run's stage.
@@ -101,7 +101,7 @@ def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
 
 
 def read_progress(stage_folder: str) -> ItemsDone:
-    """Return the totals of all progress files (driver).
+    """Return the totals of all progress files. Runs on the driver.
 
     Tasks may be writing these files at the same time. Files that cannot be read or parsed are skipped. If the files
     cannot be listed, all totals are 0.

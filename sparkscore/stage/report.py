@@ -1,4 +1,4 @@
-"""Reports: small rows, one per mini-batch, that workers send to the driver (driver and worker)."""
+"""Reports: small rows, one per mini-batch, that workers send to the driver. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

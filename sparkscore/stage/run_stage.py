@@ -1,4 +1,6 @@
-"""The protocols of a run's stage: `TaskStage` for the tasks and `RunStage` for the driver (driver and worker).
+"""The protocols of a run's stage: `TaskStage` for the tasks and `RunStage` for the driver.
+
+Runs on the driver and the workers.
 
 `sparkscore.stage.stage_folder` implements both with files. The docstrings of methods that store something say what the
 stage contains after the process crashes or an `OSError` is raised. A call that raises an `OSError` may still have

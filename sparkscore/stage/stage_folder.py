@@ -1,4 +1,7 @@
-"""A run's stage as a folder of files that the driver and all workers can read and write (driver and worker)."""
+"""A run's stage as a folder of files that the driver and all workers can read and write.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

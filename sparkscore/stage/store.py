@@ -1,4 +1,4 @@
-"""The protocol of a store, which holds a run's files (driver and worker).
+"""The protocol of a store, which holds a run's files. Runs on the driver and the workers.
 
 A store holds objects under names such as ``done/3-0``, relative to its root. `sparkscore.stage.local_store` implements
 it with files on disk. The docstrings of methods that write content say what the store contains if the process dies

@@ -1,4 +1,6 @@
-"""Open stores, generate random names and identify processes; tests can replace these functions (driver and worker).
+"""Open stores, generate random names and identify processes; tests can replace these functions.
+
+Runs on the driver and the workers.
 
 Other modules open stores with `open_store`, and get the other functions from `here`. A test can replace the functions
 for a block of code. Threads started in that block still use the usual functions.

@@ -1,4 +1,7 @@
-"""Write the rows of one task attempt to Parquet files in the stage, where readers do not see them (worker)."""
+"""Write the rows of one task attempt to Parquet files in the stage, where readers do not see them.
+
+Runs on the workers.
+"""
 
 from __future__ import annotations
 

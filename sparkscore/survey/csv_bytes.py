@@ -1,4 +1,6 @@
-"""Find quotes and line endings in CSV files that Spark's parser would silently misread (driver and worker).
+"""Find quotes and line endings in CSV files that Spark's parser would silently misread.
+
+Runs on the driver and the workers.
 
 For example, if a quote is not closed, Spark's CSV parser may read the rest of the file as one value. By default, the
 parser also assumes that all lines of a file end like the first one.

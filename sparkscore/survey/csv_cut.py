@@ -1,4 +1,6 @@
-"""Parse CSV files with PyArrow, which is faster than Spark's parser, if both find the same values (driver and worker).
+"""Parse CSV files with PyArrow, which is faster than Spark's parser, if both find the same values.
+
+Runs on the driver and the workers.
 
 Both find the same values in files that meet all of these conditions. Spark must parse all other files.
 

@@ -1,4 +1,7 @@
-"""Check many CSV files for faults, collect their headers, and summarize their columns (driver and worker)."""
+"""Check many CSV files for faults, collect their headers, and summarize their columns.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

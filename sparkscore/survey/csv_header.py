@@ -1,4 +1,4 @@
-"""Read the first record of a CSV file as Spark's parser does (driver and worker)."""
+"""Read the first record of a CSV file as Spark's parser does. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the first row of a CSV file that has more or fewer values than the input has columns (driver).
+"""Find the first row of a CSV file that has more or fewer values than the input has columns. Runs on the driver.
 
 In ``FAILFAST`` mode, Spark raises an error for such a row, but the error does not contain its line number.
 """

@@ -1,4 +1,4 @@
-"""Summarize the strings in each column of CSV files (driver and worker)."""
+"""Summarize the strings in each column of CSV files. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

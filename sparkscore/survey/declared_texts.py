@@ -1,4 +1,6 @@
-"""Check whether strings fit a declared type, so that converting them does not change their values (driver and worker).
+"""Check whether strings fit a declared type, so that converting them does not change their values.
+
+Runs on the driver and the workers.
 
 A value may be written in several ways: the string ``007`` is 7 as a bigint. But a string does not fit if its conversion
 would truncate it, round an integer or a decimal, or move a local time that clocks skip when they are set forward. Only

@@ -1,4 +1,7 @@
-"""Find INT96 timestamps in Parquet files that Spark would truncate to microseconds (driver and worker)."""
+"""Find INT96 timestamps in Parquet files that Spark would truncate to microseconds.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Count the types of values in each field of JSON records, and note each type's first position (driver and worker)."""
+"""Count the types of values in each field of JSON records, and note each type's first position.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

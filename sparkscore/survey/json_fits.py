@@ -1,4 +1,4 @@
-"""Check whether JSON values stay the same when Spark reads them as a declared type (driver and worker).
+"""Check whether JSON values stay the same when Spark reads them as a declared type. Runs on the driver and the workers.
 
 In ``FAILFAST`` mode, Spark's reader raises an error for some values that do not fit, but without their line number. It
 silently changes others: it rounds numbers for ``decimal``, reads a number for ``timestamp`` as seconds, reads ``200``

@@ -1,4 +1,4 @@
-"""Check whether a double can hold a number that is given as a string (driver and worker)."""
+"""Check whether a double can hold a number that is given as a string. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Survey parts of JSON files: find text that is not a record, and summarize each column (driver and worker)."""
+"""Survey parts of JSON files: find text that is not a record, and summarize each column.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Parse JSON strictly: keep decimal numbers as they are written, and report the line of an error (driver and worker).
+"""Parse JSON strictly: keep decimal numbers as they are written, and report the line of an error.
+
+Runs on the driver and the workers.
 
 Spark's JSON reader silently drops some data, even in ``FAILFAST`` mode: the second of two records on one line, the
 first of two fields with the same name, and half of a surrogate pair.

@@ -1,4 +1,7 @@
-"""Open and decode text files, and describe bytes that are not valid in the expected encoding (driver and worker)."""
+"""Open and decode text files, and describe bytes that are not valid in the expected encoding.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Read the lines of a text file, or of part of it, and split them as Spark's readers do (driver and worker)."""
+"""Read the lines of a text file, or of part of it, and split them as Spark's readers do.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

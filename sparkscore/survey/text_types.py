@@ -1,4 +1,4 @@
-"""Infer the type of a column of CSV files from its strings (driver and worker).
+"""Infer the type of a column of CSV files from its strings. Runs on the driver and the workers.
 
 The rules for each type are in docs/inputs.md. `look_at` returns flags for some strings of a column, which can be merged
 with the flags of other batches, files and tasks in any order. `type_of` then returns the type.

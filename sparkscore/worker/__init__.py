@@ -1,4 +1,4 @@
-"""Score the mini-batches of a Spark task and write the result rows to the stage (worker)."""
+"""Score the mini-batches of a Spark task and write the result rows to the stage. Runs on the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score a mini-batch: call the scorer, retry after a failure, and then call it with halves (worker).
+"""Score a mini-batch: call the scorer, retry after a failure, and then call it with halves. Runs on the workers.
 
 Azure ML's `retry_settings` only retry whole mini-batches. Halving, which finds the failing items, is specific to
 sparkscore.
@@ -109,8 +109,8 @@ class Calls:
     def _score_parts(self, whole: Part) -> Outcome:
         """Score a failed mini-batch in smaller and smaller parts, to find the failing items.
 
-        If no item fails in the parts, the whole mini-batch is tried once more. The outcome of that call is returned if
-        it succeeds. Otherwise, the outcomes of the parts are merged and returned.
+        The outcomes of the parts are merged and returned. However, if no item failed in any part, the whole mini-batch
+        is first tried once more, and if that call succeeds, its outcome is returned instead.
 
         Args:
             whole: the mini-batch, with the outcome of the failed call.

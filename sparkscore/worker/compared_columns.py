@@ -1,4 +1,7 @@
-"""Compare DataFrame columns before and after a call to the user's code (worker and child)."""
+"""Compare DataFrame columns before and after a call to the user's code.
+
+Runs on the workers, also in child processes.
+"""
 
 from __future__ import annotations
 
@@ -77,10 +80,10 @@ def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
 
 
 def _raw(pair: Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-    """Return a column's values before and after the user's code ran, as arrays that can be compared bit by bit.
+    """Return a column's values before and after the user's code ran, as two arrays that can be compared bit by bit.
 
-    For Python objects, the arrays contain the object references. If the column's type cannot be compared bit by bit,
-    both elements are None.
+    For Python objects, the arrays contain the object references. Return ``(None, None)`` if the column's type cannot be
+    compared bit by bit.
     """
     now = pair.now
     if pair.objects is not None:

@@ -1,4 +1,6 @@
-"""Load a scorer, score mini-batches with it, and return each result or failure as a value (worker and child).
+"""Load a scorer, score mini-batches with it, and return each result or failure as a value.
+
+Runs on the workers, also in child processes.
 
 `LocalEngine` scores in the current process, `sparkscore.worker.child.supervisor.ChildEngine` in a child process.
 """

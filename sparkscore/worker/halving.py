@@ -1,4 +1,6 @@
-"""Score a failed mini-batch in halves, to find the failing items or a scorer that breaks its contract (worker).
+"""Score a failed mini-batch in halves, to find the failing items or a scorer that breaks its contract.
+
+Runs on the workers.
 
 The contract is that the scorer returns one element per row. A single row cannot reveal a broken contract: a script that
 always returns one element appears correct. The results of parts are therefore checked before they are used. For

@@ -1,4 +1,6 @@
-"""Convert rows from Spark to Arrow types that do not depend on the Spark session's settings (driver and worker).
+"""Convert rows from Spark to Arrow types that do not depend on the Spark session's settings.
+
+Runs on the driver and the workers.
 
 Spark returns timestamps in the session's time zone, and may return strings as Arrow's ``large_string``. The values are
 the same, but the difference is visible to a script that reads the hour of a timestamp, or to a scorer that expects

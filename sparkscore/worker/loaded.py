@@ -1,4 +1,4 @@
-"""Keep loaded scorers in a worker process, so that later tasks need not load them again (worker).
+"""Keep loaded scorers in a worker process, so that later tasks need not load them again. Runs on the workers.
 
 Each scorer is kept together with its engine. The engine loads the scorer and scores mini-batches, either in the
 worker's own process or in a child process.

@@ -1,4 +1,7 @@
-"""Score one Spark task: read its mini-batches, stage the resulting rows, and report to the driver (worker)."""
+"""Score one Spark task: read its mini-batches, stage the resulting rows, and report to the driver.
+
+Runs on the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Find out whether the user's code moved rows in the DataFrame that was passed to it (worker and child).
+"""Find out whether the user's code moved rows in the DataFrame that was passed to it.
+
+Runs on the workers, also in child processes.
 
 After the user's code returns, the DataFrame is compared with the mini-batch's Arrow table, to which the user's code has
 no access.

@@ -1,4 +1,7 @@
-"""Score one mini-batch before the run, to find the names and types of the result columns (worker and driver)."""
+"""Score one mini-batch before the run, to find the names and types of the result columns.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 
@@ -120,7 +123,7 @@ def _row_of(report: ProbeReport) -> pa.RecordBatch:
 
 
 def read_probe_report(table: pa.Table) -> ProbeReport:
-    """Return the probe report in the first row of a table (driver)."""
+    """Return the probe report in the first row of a table. Runs on the driver."""
     row = table.to_pylist()[0]
     schema = pa.ipc.read_schema(pa.py_buffer(row["predictions"])) if row["predictions"] is not None else None
     failure = read_failure(row["failure"])
@@ -227,7 +230,10 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
 
 
 def packed_report(report: ProbeReport) -> bytes:
-    """Serialize a probe report, which the stage stores so that a resumed run has the same columns (driver)."""
+    """Serialize a probe report, which the stage stores so that a resumed run has the same columns.
+
+    Runs on the driver.
+    """
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, PROBE_SCHEMA) as writer:
         writer.write_batch(_row_of(report))
@@ -235,6 +241,6 @@ def packed_report(report: ProbeReport) -> bytes:
 
 
 def unpacked_report(content: bytes) -> ProbeReport:
-    """Deserialize a probe report from `packed_report` (driver)."""
+    """Deserialize a probe report from `packed_report`. Runs on the driver."""
     with pa.ipc.open_file(content) as reader:
         return read_probe_report(reader.read_all())

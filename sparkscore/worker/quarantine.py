@@ -1,4 +1,7 @@
-"""Convert failed items to rows of the quarantine table and read input rows back from it (driver and worker)."""
+"""Convert failed items to rows of the quarantine table and read input rows back from it.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

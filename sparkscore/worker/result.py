@@ -1,4 +1,7 @@
-"""Build result rows from carried columns, the columns that ``run()`` returned, and lineage (worker and child)."""
+"""Build result rows from carried columns, the columns that ``run()`` returned, and lineage.
+
+Runs on the workers, also in child processes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that result rows are in the order of the mini-batch (worker and child).
+"""Check that result rows are in the order of the mini-batch. Runs on the workers, also in child processes.
 
 Carried columns are added to the result by position. If a script returned its rows in a different order, rows would get
 the carried values of other rows.

@@ -1,4 +1,7 @@
-"""Define how a task handles failures: how many calls it makes, and how many failures it tolerates (worker)."""
+"""Define how a task handles failures: how many calls it makes, and how many failures it tolerates.
+
+Runs on the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the child's Python interpreter on this host, unpacking its archive if necessary (worker)."""
+"""Find the child's Python interpreter on this host, unpacking its archive if necessary. Runs on the workers."""
 
 from __future__ import annotations
 

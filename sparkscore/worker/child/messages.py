@@ -1,4 +1,6 @@
-"""Exchange pickled objects between a worker and its child, with a time limit (worker and child).
+"""Exchange pickled objects between a worker and its child, with a time limit.
+
+Runs on the workers, also in child processes.
 
 Each message begins with the connection's token, the call number and the sender's process id. The receiver knows which
 values to expect. Any other data raises an error, because the user's code, or a process it started, may have written to

@@ -1,4 +1,4 @@
-"""Score in a child process, and return a failure if the child hangs, crashes or is killed (worker).
+"""Score in a child process, and return a failure if the child hangs, crashes or is killed. Runs on the workers.
 
 A separate process is needed because a call that holds Python's global interpreter lock can be ended only from another
 process, and because a segmentation fault ends the process in which it occurs.

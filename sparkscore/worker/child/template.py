@@ -1,4 +1,6 @@
-"""Start child processes by forking a template process that has already imported pandas and PyArrow (worker).
+"""Start child processes by forking a template process that has already imported pandas and PyArrow.
+
+Runs on the workers.
 
 Importing these packages takes almost a second; a fork takes a few milliseconds. The template never runs the user's
 code, so nothing that the code changes in one child affects the next.
