@@ -63,7 +63,7 @@ def test_each_module_of_the_picture_says_where_it_runs() -> None:
     for step, _, code, place in picture()[1]:
         for target in _LINK.findall(code):
             path = ROOT / target
-            docstring = (path / "__init__.py" if path.is_dir() else path).read_text(encoding="utf-8").split("\n\n")[0]
+            docstring = (path / "__init__.py" if path.is_dir() else path).read_text(encoding="utf-8").split('"""')[1]
 
             assert place in docstring, f"{step}: {target}"
 
