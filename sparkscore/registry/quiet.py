@@ -13,12 +13,14 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import MissingDependencyError
 
-# Environment variables for MLflow. Variables that the user has set are not changed. By default, MLflow retries a failed
-# request seven times, which takes four minutes.
+# Environment variables for MLflow and a package that it imports. Variables that the user has set are not changed. By
+# default, MLflow retries a failed request seven times, which takes four minutes.
 _SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    # MLflow imports ONNX Runtime for ONNX models.
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 _LOGGERS: Final = ("mlflow", "alembic", "urllib3")
 

@@ -6,6 +6,7 @@ the driver makes with it are here as well.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -33,6 +34,7 @@ _CPU: Final = "CPUExecutionProvider"
 #: The level at which ONNX Runtime logs only fatal errors. At other levels, it writes values from rows to the worker's
 #: log, for example an index that is out of bounds. Errors are raised at any level.
 _ONLY_FATAL: Final = 4
+_TELEMETRY_OFF: Final = "ORT_DISABLE_TELEMETRY"
 
 Tensor = npt.NDArray[Any]
 
@@ -173,11 +175,31 @@ def accepts_graph(graph: bytes) -> bool:
 
 
 def _find_runtime() -> Any | None:
-    try:
-        import onnxruntime
-    except ImportError:
-        return None
+    """Import ONNX Runtime with its telemetry off, and return it, or None if it is not installed."""
+    with _no_telemetry():
+        try:
+            import onnxruntime
+        except ImportError:
+            return None
+    # For versions that do not know the variable, and for a process that imported ONNX Runtime before.
+    onnxruntime.disable_telemetry_events()
     return onnxruntime
+
+
+@contextmanager
+def _no_telemetry() -> Iterator[None]:
+    """Set the variable that turns ONNX Runtime's telemetry off, unless the user has set it, and restore it afterwards.
+
+    ONNX Runtime reads it only while it is imported. Without it, the import writes a file with an id of this machine
+    below the home directory, or prints a warning if it cannot. Source: docs/Privacy.md of ONNX Runtime.
+    """
+    is_set = _TELEMETRY_OFF in os.environ
+    os.environ.setdefault(_TELEMETRY_OFF, "1")
+    try:
+        yield
+    finally:
+        if not is_set:
+            os.environ.pop(_TELEMETRY_OFF, None)
 
 
 def _require_runtime() -> Any:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -719,3 +721,27 @@ def test_where_onnxruntime_is_not_installed_the_workers_judge(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
     check_session(["NoSuch"], {"no_such": 1})
+
+
+IMPORTS = {
+    "the scorer": "import sparkscore.scorers.onnx as it; it.check_session([], {})",
+    "MLflow": "from sparkscore.registry import quiet_mlflow\nwith quiet_mlflow(): import onnxruntime",
+}
+
+
+@pytest.mark.parametrize(("way", "is_there"), [("the scorer", True), ("the scorer", False), ("MLflow", True)])
+def test_importing_the_runtime_neither_keeps_an_id_of_this_machine_nor_complains(
+    tmp_path: Path, way: str, is_there: object
+) -> None:
+    # ONNX Runtime's telemetry is off where one of these tells of a CI system.
+    known = {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH")}
+    home = tmp_path / "home"
+    home.mkdir() if is_there else home.touch()
+    code = f"import os; before = dict(os.environ)\n{IMPORTS[way]}\nassert os.environ == before"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=known | {"HOME": str(home)}, check=False
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert not [path for path in home.rglob("*") if path.is_file()]
