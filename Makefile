@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-faults test-hostile test-platforms test-simulation storm torture test-torch check docs format env java gomp preflight lock clean
+.PHONY: help demo test test-faults test-hostile test-platforms test-platforms-short test-spark-4.0 test-spark-4.1 test-spark-4.3 test-sparks test-simulation storm torture test-torch check docs format env java gomp preflight lock clean
 
 PYTHON ?= python3
 LOGS := .make
@@ -16,6 +16,12 @@ BUILD_TOOLS := packaging|pip|setuptools|wheel
 # MEASURED also show how much of the code they run; pyproject.toml has the floor.
 MEASURED := tests/unit tests/azure tests/storm $(addprefix tests/contract/test_,engines.py run_stores.py scorers.py stores.py)
 APART := tests/jobs tests/notebooks tests/faults/test_drivers.py
+# The versions of PySpark beside that of the lock; the last one has no Delta yet.
+OTHER_SPARKS := 4.0.1 4.1.1 4.3.0
+WITH_EACH_SPARK := spark contract models hostile/test_other_sparks.py
+# PySpark before 4.2 leaves the sockets of collect() and toArrow() to the garbage collector. Python warns about them
+# during whichever test runs then.
+OLDER_SPARKS := -W ignore::pytest.PytestUnraisableExceptionWarning -W ignore::ResourceWarning
 STORM_ARGS = $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 TORCH_NEEDS := 'mlflow-skinny==2.22.0' 'numpy<2' 'packaging' 'pandas<3' 'pyarrow<20'
 
@@ -28,7 +34,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo sh
 as_root = $(if $(AS_ROOT),$(AS_ROOT) '$(1)',$(1))
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: preflight java env  ## score two real data sets on this machine and show the result
 	@$(BIN)/sparkscore demo
@@ -50,6 +56,22 @@ test-hostile: preflight java gomp env $(ARCHIVE)  ## score under hostile setting
 
 test-platforms: preflight java gomp env $(ARCHIVE)  ## score on clusters whose workers have nothing, and wherever else Spark runs
 	@$(BIN)/python -m pytest tests/platforms
+
+test-platforms-short: preflight java gomp env $(ARCHIVE)  ## the part of that which CI runs
+	@$(BIN)/python -m pytest tests/platforms -m short || test $$? = 5
+
+test-spark-4.0: .venv-spark-4.0/.requirements  ## run the tests that start Spark with Spark 4.0 instead of 4.2
+test-spark-4.1: .venv-spark-4.1/.requirements  ## the same with Spark 4.1
+test-spark-4.0 test-spark-4.1: test-spark-%: preflight java gomp env
+	@.venv-spark-$*/bin/python -m pytest $(OLDER_SPARKS) $(addprefix tests/,$(WITH_EACH_SPARK))
+
+test-spark-4.3: preflight java env .venv-spark-4.3/.requirements  ## the tests for a Spark that has no Delta yet, with Spark 4.3
+	@.venv-spark-4.3/bin/python -m pytest tests/hostile/test_other_sparks.py
+
+test-sparks: preflight java gomp env $(foreach spark,4.0 4.1 4.3,.venv-spark-$(spark)/.requirements)  ## what differs between versions of Spark, with each
+	@for spark in 4.0 4.1; do echo "Spark $$spark:"; \
+	  .venv-spark-$$spark/bin/python -m pytest -m each_spark $(OLDER_SPARKS) $(addprefix tests/,$(WITH_EACH_SPARK)); done
+	@echo "Spark 4.3:"; .venv-spark-4.3/bin/python -m pytest -m each_spark tests/hostile/test_other_sparks.py
 
 test-simulation: env  ## crash runs at each of their steps, over a store that fails and lies; needs no Java
 	@$(BIN)/python -m pytest tests/simulation
@@ -89,6 +111,9 @@ lock: env  ## write the requirements files from pyproject.toml (ARGS=--upgrade f
 	@$(BIN)/uv pip compile --group docs --python-version 3.11 --quiet \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	  --output-file requirements-docs.txt $(ARGS)
+	@for version in $(OTHER_SPARKS); do echo "pyspark==$$version" | $(BIN)/uv pip compile - --no-config --no-deps --python-version 3.11 \
+	  --quiet --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	  --output-file requirements-spark-$${version%.*}.txt; done
 
 clean:  ## remove what make and the tests made (not .venv/, not sparkscore-runs/)
 	@rm -rf $(LOGS) build dist site .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
@@ -138,6 +163,13 @@ gomp:  ## install the library that LightGBM needs if it is not there and it may,
 $(ARCHIVE): .venv/.requirements
 	@mkdir -p $(LOGS); $(BIN)/python -m tests.support.archive $@ >$(LOGS)/archive.log 2>&1 || \
 	  echo "Spark's classes could not be archived (log: $(LOGS)/archive.log); the tests take a little longer."
+
+.venv-spark-%/.requirements: requirements-spark-%.txt | env
+	@mkdir -p $(LOGS); echo "Installing $$(grep -o '^pyspark==[0-9.]*' $<) into .venv-spark-$*/, up to two minutes (log: $(LOGS)/spark-env.log) ..."
+	@$(BIN)/python -m tests.support.other_spark .venv-spark-$* $< >$(LOGS)/spark-env.log 2>&1 || { tail -n 3 $(LOGS)/spark-env.log; \
+	  echo "The packages of $< could not be installed (log: $(LOGS)/spark-env.log)."; \
+	  echo "Next: check the network (pip must reach its package index) and run 'make test-spark-$*' again."; exit 1; } >&2
+	@touch $@
 
 # PyTorch is the system's own: from the registry of Python packages it brings gigabytes for graphics cards.
 .venv-torch/.requirements: requirements-torch.txt

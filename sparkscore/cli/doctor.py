@@ -22,7 +22,13 @@ from sparkscore.cli.run_command import parse_spark_conf, spark_session
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
 from sparkscore.record.runs_folder import runs_folder
-from sparkscore.spark.prerequisites import check_java, check_pyspark, delta_coordinate, java_version
+from sparkscore.spark.prerequisites import (
+    check_java,
+    check_pyspark,
+    delta_coordinate,
+    has_delta_release,
+    java_version,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -135,6 +141,8 @@ def _check_spark() -> Check:
 
 
 def _check_delta(*, is_quick: bool) -> Check:
+    if not has_delta_release():
+        return Check("Delta jar", ok=True, found="not for this version of Spark yet: inputs and outputs can be Parquet")
     coordinate = delta_coordinate()
     cached = _cached_jar(coordinate)
     if cached is not None:

@@ -130,6 +130,10 @@ SECTIONS: Final = (
                 "The package `delta-spark` is not installed.",
                 "Run `pip install 'sparkscore[local]'`.",
             ),
+            ErrorCode.DELTA_SESSION: Explanation(
+                "The input or the output is a Delta table, and the Spark session has no Delta.",
+                "Use another format, or a session with Delta; Spark 4.3 has none yet.",
+            ),
             ErrorCode.DEMO_CHECKOUT: Explanation(
                 "The files of the demo are missing.",
                 "Run the demo in a checkout of sparkscore.",

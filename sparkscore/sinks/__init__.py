@@ -20,6 +20,7 @@ from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.stage import Stage, check_waiting, first_commit_began, remove_stage, stage_at, stage_of, staged_in
 from sparkscore.sinks.target import Published, StagedResult, Target
+from sparkscore.spark.delta_statements import check_delta
 from sparkscore.stage import StagedFile
 
 __all__ = [
@@ -162,9 +163,13 @@ def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: s
 
     Raises:
         ConfigError: the deployment has no output location, or the location is in a remote store.
+        MissingDependencyError: the output is a Delta table, and the session has no Delta.
     """
     target = target_of(config, run_id, run_id_column, part)
-    return DeltaSink(spark, target) if config.format == "delta" else ParquetSink(spark, target)
+    if config.format != "delta":
+        return ParquetSink(spark, target)
+    check_delta(spark, f"output '{target.path}'", "Write Parquet with --output-format parquet.")
+    return DeltaSink(spark, target)
 
 
 def target_of(config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Target:

@@ -15,7 +15,7 @@ from sparkscore.sources.agreement import check_column_names
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.partition_times import refuse_times_of_a_session
 from sparkscore.sources.rows import pinned_reads, select_columns, with_source_file
-from sparkscore.spark.delta_statements import describe
+from sparkscore.spark.delta_statements import check_delta, describe
 from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
 from sparkscore.spark.jvm_names import refuse_unreadable_names
 from sparkscore.spark.settings import read_from
@@ -37,6 +37,7 @@ class DeltaSource:
             )
         location = config.location[0]
         self._path = location if is_remote(location) else str(local_path(location))
+        check_delta(spark, f"input '{self._path}'", "Copy the table to Parquet where there is Delta.")
         refuse_unreadable_names(spark, [self._path])
         with pinned_reads(spark, "Delta"):
             version = self._find_version(spark, config.version)

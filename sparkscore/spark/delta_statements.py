@@ -4,6 +4,41 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame, SparkSession
 
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import MissingDependencyError
+from sparkscore.spark.errors import SPARK_ERRORS, condition_of
+from sparkscore.spark.prerequisites import DELTA_MINORS
+
+_NO_TABLE = "/dev/null/no-table"
+
+
+def check_delta(spark: SparkSession, what: str, without_delta: str) -> None:
+    """Check that the session has Delta: its jar and its SQL extension.
+
+    Args:
+        spark: the session, classic or of Spark Connect.
+        what: the input or output that needs Delta, for the error.
+        without_delta: what to do in a session without Delta, for the error.
+
+    Raises:
+        MissingDependencyError: the session has no Delta.
+    """
+    # A session without the extension does not know the syntax. With it, only the table is missing.
+    try:
+        describe(spark, "HISTORY", _NO_TABLE)
+    except SPARK_ERRORS as error:
+        if condition_of(error) != "PARSE_SYNTAX_ERROR":
+            return
+        minor = ".".join(spark.version.split(".")[:2])
+        start = "Or start the session with Delta's jar and SQL extension, as sparkscore.local_session() does."
+        wait = f"Delta works with Spark {DELTA_MINORS[0]} to {DELTA_MINORS[-1]}; it has no jar for {minor} yet."
+        raise MissingDependencyError(
+            code=ErrorCode.DELTA_SESSION,
+            what=f"{what} is a Delta table",
+            got=f"a session of Spark {spark.version} without Delta",
+            next_step=f"{without_delta} {start if minor in DELTA_MINORS else wait}",
+        ) from error
+
 
 def describe(spark: SparkSession, what: str, path: str) -> DataFrame:
     """Return the result of ``DESCRIBE HISTORY`` or ``DESCRIBE DETAIL`` for a Delta table.

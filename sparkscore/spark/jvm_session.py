@@ -66,7 +66,7 @@ def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
     master, ``PYSPARK_PYTHON`` is set so that workers use this process's Python.
 
     Args:
-        settings: Spark settings, which must include ``spark.master`` and ``spark.jars.packages``.
+        settings: Spark settings, which must include ``spark.master``.
         log_file: path of the log file.
 
     Raises:
@@ -98,7 +98,7 @@ def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
         raise _start_error(log_file, f"{error.strerror or type(error).__name__}: {path}") from error
     except RuntimeError as error:
         log.drain()
-        raise _launch_error(log_file, start, settings["spark.jars.packages"]) from error
+        raise _launch_error(log_file, start, settings.get("spark.jars.packages", "")) from error
     finally:
         log.close()
 
@@ -117,7 +117,7 @@ def _length_of(log_file: Path) -> int:
 
 
 def create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file: Path) -> SparkSession:
-    """Create a Spark session with these settings in a running JVM, and check that the JVM has Delta.
+    """Create a Spark session with these settings in a running JVM, and check that the JVM has Delta if they name it.
 
     Args:
         settings: Spark settings.
@@ -134,7 +134,8 @@ def create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file: 
     except Py4JError as error:
         java = getattr(error, "java_exception", None)
         raise _start_error(log_file, str(java.getMessage()) if java else str(error)) from error
-    _check_delta(session, gateway)
+    if DELTA_EXTENSION in settings.get("spark.sql.extensions", ""):
+        _check_delta(session, gateway)
     return session
 
 

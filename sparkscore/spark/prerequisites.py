@@ -12,6 +12,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, MissingDependencyError, names
 
@@ -19,12 +21,15 @@ from sparkscore.errors import ConfigError, MissingDependencyError, names
 DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 JAVA_COMMAND = "apt-get update && apt-get install -y openjdk-17-jre-headless"
 _OLDEST_JAVA = 17
-_SPARK_MINORS = ("4.0", "4.1", "4.2")
+_SPARK_MINORS = ("4.0", "4.1", "4.2", "4.3")
+#: The versions of Spark for which delta-spark 4.4.0 has a jar.
+DELTA_MINORS = ("4.0", "4.1", "4.2")
 _SPARK_TABLE = """
-                                      Spark 4.0 | 4.1    | 4.2
-    Databricks Runtime                17.3 LTS  | 18 LTS | 19
-    local, standalone, local-cluster  yes       | yes    | yes
-    Spark Connect                     not yet   | not yet| not yet"""
+                                      Spark 4.0 | 4.1     | 4.2     | 4.3
+    Databricks Runtime                17.3 LTS  | 18 LTS  | 19      |
+    local, standalone, local-cluster  yes       | yes     | yes     | yes
+    Delta                             yes       | yes     | yes     | not yet
+    Spark Connect                     not yet   | not yet | not yet | not yet"""
 _LOCAL_INSTALL = "pip install 'sparkscore[local]'"
 
 
@@ -85,6 +90,25 @@ def _answer_of(java: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return answer.stderr + answer.stdout or f"exit code {answer.returncode}"
+
+
+def has_delta_release() -> bool:
+    """Whether Delta has a jar for the installed version of PySpark.
+
+    The installed delta-spark tells for which versions of PySpark it is made. Delta usually follows a new version of
+    Spark some months later.
+
+    Raises:
+        MissingDependencyError: PySpark is not installed.
+    """
+    minor = _spark_minor()
+    try:
+        requirements = [Requirement(text) for text in metadata.requires("delta-spark") or ()]
+    except metadata.PackageNotFoundError:
+        return minor in DELTA_MINORS
+    # All releases of a minor version use the same jar, also those that delta-spark's list does not have yet.
+    releases = [f"{minor}.{patch}" for patch in range(10)]
+    return any(any(each.specifier.filter(releases)) for each in requirements if each.name == "pyspark")
 
 
 def delta_coordinate() -> str:

@@ -1,4 +1,4 @@
-"""Start a Spark session with Delta. Runs on the driver."""
+"""Start a Spark session, with Delta if there is a release of it for this version of Spark. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sparkscore.record.runs_folder import runs_folder
 from sparkscore.spark.jvm_launch import SHOWN_WITHOUT
-from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_pyspark, delta_coordinate
+from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_pyspark, delta_coordinate, has_delta_release
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,6 +28,7 @@ _IN_SPARK_ALREADY = (
     "org.xerial.snappy:snappy-java",
 )
 _ONE_PROCESS = re.compile(r"local(?:\[|$)")
+_DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _NO_CONF: Mapping[str, str] = MappingProxyType({})
 
 
@@ -39,6 +40,9 @@ def local_session(
     app_name: str = "sparkscore",
 ) -> SparkSession:
     """Start Spark with Delta in this process, or return the active session unchanged.
+
+    Delta is left out for a version of Spark that has no release of Delta yet, such as Spark 4.3. Inputs and outputs
+    must then have another format.
 
     If no JVM is running yet, one is started. The output of Spark, Ivy and local workers is then appended to the log
     file instead of printed on the terminal. With a local master, ``PYSPARK_PYTHON`` is also set, so that workers use
@@ -90,7 +94,6 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
         "spark.master": master,
         "spark.python.worker.faulthandler.enabled": "true",
         "spark.redaction.regex": SHOWN_WITHOUT,
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         # The value in a folder name such as day=007 stays a string.
         "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
         "spark.sql.session.timeZone": "UTC",
@@ -110,9 +113,20 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
 
 
 def _with_delta(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings for packages and SQL extensions, with Delta added where it is missing."""
-    found = {}
-    for key, delta in (("spark.jars.packages", delta_coordinate), ("spark.sql.extensions", lambda: DELTA_EXTENSION)):
-        own = given.get(key, "")
-        found[key] = own if "delta" in own else ",".join(filter(None, (delta(), own)))
-    return found
+    """Return the settings for packages, SQL extensions and the catalog, with Delta added where it is missing.
+
+    For a version of Spark without a release of Delta, Delta is added only if ``given`` names a jar of it.
+    """
+    packages, extensions = given.get("spark.jars.packages", ""), given.get("spark.sql.extensions", "")
+    if "delta" not in packages and has_delta_release():
+        packages = _joined(delta_coordinate(), packages)
+    if "delta" in packages + given.get("spark.jars", "") and "delta" not in extensions:
+        extensions = _joined(DELTA_EXTENSION, extensions)
+    settings = {"spark.jars.packages": packages, "spark.sql.extensions": extensions}
+    if "delta" in extensions:
+        settings["spark.sql.catalog.spark_catalog"] = given.get("spark.sql.catalog.spark_catalog", _DELTA_CATALOG)
+    return {key: value for key, value in settings.items() if value}
+
+
+def _joined(delta: str, own: str) -> str:
+    return ",".join(filter(None, (delta, own)))

@@ -13,12 +13,12 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
 from sparkscore.config import Output
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink, staged_in
+from sparkscore.spark.schema import from_arrow
 from sparkscore.stage.writer import StageWriter
 
 ROWS = pa.table(
@@ -57,7 +57,7 @@ def publish(spark: SparkSession, tmp_path: Path, kind: str) -> Publish:
         )
         sink = open_sink(spark, output, run_id, "run_id")
         rows = rows.append_column("run_id", pa.repeat(pa.scalar(run_id), rows.num_rows))
-        schema = nullable(from_arrow_schema(rows.schema))
+        schema = nullable(from_arrow(rows.schema))
         sink.check_target()
         with staged_in(sink.target, None, "identity", is_moved=sink.lays_out_partitions) as opened:
             stage = opened.path
@@ -89,6 +89,7 @@ def ids(table: pa.Table) -> list[int]:
     return sorted(table.column("id").to_pylist())
 
 
+@pytest.mark.each_spark
 def test_the_rows_of_the_named_files_are_there_bit_by_bit(kind: str, publish: Publish, tmp_path: Path) -> None:
     sink, published = publish("one")
 
@@ -173,6 +174,7 @@ def test_other_partitions_than_the_tables_are_refused(publish: Publish) -> None:
         publish("two", partition_by=("day",))
 
 
+@pytest.mark.each_spark
 def test_no_rows_make_an_empty_result_with_its_columns(kind: str, publish: Publish, tmp_path: Path) -> None:
     sink, published = publish("one", rows=ROWS.slice(0, 0))
 
@@ -205,6 +207,7 @@ def test_what_another_run_put_in_the_way_is_not_replaced(kind: str, publish: Pub
     assert list((tmp_path / "out" / "run_id=two").iterdir()) == [theirs]
 
 
+@pytest.mark.each_spark
 def test_the_commit_tells_the_run(spark: SparkSession, publish: Publish, tmp_path: Path, kind: str) -> None:
     if kind != "delta":
         pytest.skip("a folder of Parquet files has no history; the run id is the folder's name")

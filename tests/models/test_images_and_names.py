@@ -64,6 +64,7 @@ def test_a_corrupt_image_is_that_files_failure(spark: SparkSession, tmp_path: Pa
     assert (record["counts"]["scored"], record["counts"]["failed"]) == (3, 1)
 
 
+@pytest.mark.each_spark
 def test_columns_of_other_types_pass_by_a_model(spark: SparkSession, tmp_path: Path) -> None:
     node = helper.make_node("Identity", ["x"], ["prediction"])
     ends = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n", 1]) for name in ("x", "prediction")]

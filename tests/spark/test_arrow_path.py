@@ -25,6 +25,7 @@ DDL = [
 ]
 
 
+@pytest.mark.each_spark
 @pytest.mark.parametrize("ddl", DDL)
 def test_types_are_sparks(spark: SparkSession, ddl: str) -> None:
     del spark  # Spark's parser needs a session
@@ -33,6 +34,7 @@ def test_types_are_sparks(spark: SparkSession, ddl: str) -> None:
     assert StructType.fromDDL(to_ddl(parse_ddl(ddl))) == ours
 
 
+@pytest.mark.each_spark
 def test_map_in_arrow_gives_what_map_in_pandas_gives_where_that_is_exact(
     spark: SparkSession, tmp_path: Path, make_deployment: Callable[..., Path]
 ) -> None:

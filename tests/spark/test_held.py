@@ -46,6 +46,7 @@ DELTA: dict[str, Any] = {"output_format": "delta"}
 PARQUET: dict[str, Any] = {"output_format": "parquet"}
 
 
+@pytest.mark.each_spark
 @pytest.mark.parametrize("options", [DELTA, PARQUET, PARQUET | {"partition_by": "prediction"}])
 def test_a_held_run_shows_its_rows_and_is_published_without_input_or_model(
     hold: Callable[..., sparkscore.Run], spark: SparkSession, tmp_path: Path, options: dict[str, Any]

@@ -175,6 +175,7 @@ def test_64_partitions_of_rows_load_the_model_once_in_each_worker_process(
     assert sorted(row["prediction"] for row in run.predictions().collect()) == list(range(640))
 
 
+@pytest.mark.each_spark
 def test_carried_columns_are_exact(spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment) -> None:
     spark.sql(
         """

@@ -46,6 +46,7 @@ def script(*poison: int) -> str:
     )
 
 
+@pytest.mark.each_spark
 @pytest.mark.parametrize("output_format", ["delta", "parquet"])
 def test_rows_come_back_to_the_bit_and_join_those_that_were_scored(
     spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment, output_format: str

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+@pytest.mark.each_spark
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -46,6 +47,7 @@ def test_an_active_session_is_returned_unchanged(spark: SparkSession) -> None:
     assert again.conf.get("spark.sql.session.timeZone") == "UTC"
 
 
+@pytest.mark.each_spark
 def test_delta_tables_are_written_and_read(spark: SparkSession, tmp_path: Path) -> None:
     rows = spark.createDataFrame([(1, "a", 0.5), (2, None, float("nan"))], "id bigint, name string, score double")
 
@@ -78,11 +80,11 @@ def test_a_process_with_a_connect_session_is_refused(monkeypatch: pytest.MonkeyP
         local_session()
 
 
-@pytest.mark.parametrize("version", ["3.5.6", "4.3.0"])
+@pytest.mark.parametrize("version", ["3.5.6", "4.4.0"])
 def test_another_spark_is_refused_with_the_table(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(pyspark, "__version__", version)
 
-    with pytest.raises(MissingDependencyError, match=r"\[SPARK_VERSION\].*'4\.0', '4\.1', '4\.2'") as refused:
+    with pytest.raises(MissingDependencyError, match=r"\[SPARK_VERSION\].*'4\.0', '4\.1', '4\.2', '4\.3'") as refused:
         local_session()
 
     assert "Databricks Runtime                17.3 LTS" in str(refused.value)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+from importlib import metadata
 from pathlib import Path
 
+import pyspark
 import pytest
 
-from sparkscore.spark.prerequisites import java_version
+from sparkscore.spark.prerequisites import has_delta_release, java_version
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,29 @@ def test_java_version_is_nothing_without_java(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PATH", os.devnull)
 
     assert java_version() is None
+
+
+@pytest.mark.parametrize(
+    ("version", "found"),
+    [("4.0.1", True), ("4.1.2", True), ("4.2.0", True), ("4.2.9", True), ("4.3.0", False), ("5.0.0", False)],
+)
+@pytest.mark.parametrize("requirements", [["pyspark<=4.2.0,>=4.0.1", "importlib_metadata>=1.0.0"], None])
+def test_delta_has_a_release_for_the_versions_that_delta_spark_names(
+    monkeypatch: pytest.MonkeyPatch, version: str, found: object, requirements: list[str] | None
+) -> None:
+    def requires(_name: str) -> list[str]:
+        if requirements is None:
+            raise metadata.PackageNotFoundError
+        return requirements
+
+    monkeypatch.setattr(pyspark, "__version__", version)
+    monkeypatch.setattr(metadata, "requires", requires)
+
+    assert has_delta_release() is found
+
+
+def test_a_newer_delta_spark_brings_its_own_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyspark, "__version__", "4.3.1")
+    monkeypatch.setattr(metadata, "requires", lambda _name: ["pyspark<=4.3.0,>=4.0.1"])
+
+    assert has_delta_release() is True
