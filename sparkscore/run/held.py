@@ -158,7 +158,7 @@ def _refuse_published(spark: SparkSession | None, state: RunState, held: Waiting
     schema, quarantine = schema_of(held.record.output.columns or {}), open_quarantine(spark, held.deployment, run_id)
     landed = _sink(spark, held.deployment, run_id).landed(schema) or quarantine.landed(from_arrow(QUARANTINE_SCHEMA))
     if landed is not None:
-        error = nothing_waits(state, "rows that readers see already")
+        error = nothing_waits(state, "rows that readers already see")
         error.state = "Nothing was discarded."
         error.next_step = f"Complete it with 'sparkscore publish {run_id}'."
         raise error

@@ -1,4 +1,6 @@
-"""Pass whole files to the model in Azure deployments without a scoring script, as Azure ML does. Runs on the driver.
+"""Plan mini-batches of one whole file for Azure deployments without a scoring script. Runs on the driver.
+
+Azure ML passes whole files to the model of such a deployment.
 
 Source: "Batch deployments will call the predict function of the MLflow model once per file",
 https://learn.microsoft.com/azure/machine-learning/how-to-mlflow-batch#how-work-is-distributed-on-workers

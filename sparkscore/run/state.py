@@ -134,12 +134,11 @@ def locked_run(runs: Path, run_id: str) -> Iterator[RunState]:
 
 
 def nothing_waits(state: RunState, found: str) -> ConfigError:
-    """Return the error for a run that cannot be published or discarded.
+    """Return the error for a run that cannot be published or discarded because it has no unpublished rows.
 
     Args:
         state: the state of the run.
-        found: what was found instead of unpublished rows, for the message. For example, ``rows that readers see
-            already``.
+        found: what the run has instead, for the message. For example, ``rows that readers already see``.
     """
     run_id = state.folder.run_id
     return ConfigError(

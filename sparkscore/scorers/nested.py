@@ -89,7 +89,9 @@ def is_list(type_: pa.DataType) -> bool:
 
 
 def _own(value: Any, type_: pa.DataType) -> Any:
-    """Convert the lists of integers or booleans in a nested value to arrays of that type, unless they contain NULLs.
+    """Convert lists of integers or booleans in a nested value to NumPy arrays with the dtype of their Arrow type.
+
+    Lists that contain NULLs are left unchanged.
 
     Args:
         value: a value that pyarrow has converted from a nested column, or a part of one.

@@ -65,7 +65,7 @@ class Stage(StageFolder):
 def staged_in(
     target: Target, parent: str | None, identity: str, *, is_moved: bool, run_folder: Path | None = None
 ) -> Iterator[Stage]:
-    """Open the run's stage within a ``with`` block, and then remove it unless it may be needed again.
+    """Open the run's stage for a ``with`` block, and remove it at the end of the block unless it may be needed again.
 
     If an earlier execution of the run left a stage, it is reopened. A stage may be needed again to publish or discard a
     held run, or to resume the run; see `keeps_stage`.
@@ -75,7 +75,8 @@ def staged_in(
         parent: folder for stages to use instead of the default, or None.
         identity: digests of the input, script, model and configuration. A stage with different digests is not opened,
             so its rows are not reused.
-        is_moved: whether publishing links and renames the staged files, which is possible only within one file system.
+        is_moved: whether the staged files are published by linking and renaming them, which is possible only within one
+            file system.
         run_folder: the run's folder in the runs folder, whose record says whether the run is held.
 
     Raises:

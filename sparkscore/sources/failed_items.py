@@ -151,7 +151,7 @@ def items_of(spark: SparkSession, failed: FailedItems) -> Counter[str | None]:
 
 
 def _identity_column(failed: FailedItems) -> str:
-    """Return the name of the quarantine column that identifies an item: the path of a file, or a row as JSON."""
+    """Return the name of the quarantine column that identifies items. It contains paths of files, or rows as JSON."""
     return "source_file" if failed.columns is None else "row"
 
 
@@ -163,13 +163,12 @@ def _quarantined(spark: SparkSession, failed: FailedItems) -> list[Row]:
 
 
 def _remaining(items: Sequence[Row], identity: str, left: Counter[str | None] | None) -> list[Row]:
-    """Return the items that remain to be scored.
+    """Return the quarantined rows that still need to be scored.
 
     Args:
-        items: rows of the quarantine.
+        items: rows of the quarantine. Several rows may have the same identity.
         identity: the name of the column that identifies an item.
-        left: the number of times that each item remains to be scored, or None to return all items. Among equal items,
-            the first ones are returned.
+        left: for each identity, how many of its rows to return (the first ones), or None to return all rows.
     """
     if left is None:
         return list(items)

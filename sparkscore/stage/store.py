@@ -82,7 +82,7 @@ class Mark(Protocol):
         """Return whether the object is still in the store and has not been replaced."""
 
     def close(self) -> None:
-        """Close the mark without removing the object."""
+        """Release the resources of this handle, but keep the object in the store."""
 
 
 class Store(Protocol):
