@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from sparkscore.cli.manual import ENVIRONMENT, EXIT_CODES, ManualCommand, ManualGroup
-from sparkscore.cli.options import Assignments, Json, Master, RunId, Runs, SparkConf
+from sparkscore.cli.options import Assignments, Json, Master, Remote, RunId, Runs, SparkConf
 from sparkscore.cli.reply import OK, print_json, to_stdout
+from sparkscore.cli.spark_options import SparkOptions
 
 if TYPE_CHECKING:
     from sparkscore.run import RunOptions
@@ -25,6 +26,7 @@ Examples:
   sparkscore run deployment.yml --set settings.mini_batch_size=100 --json
   sparkscore run --only-failed run-20260102-030405-a1b2c3
   sparkscore run deployment.yml --master spark://host:7077 --spark-conf spark.executor.memory=8g
+  sparkscore run deployment.yml --remote sc://localhost:15002
 """
 
 app = typer.Typer(
@@ -135,6 +137,7 @@ def run(  # noqa: PLR0913 - an option each
     assignments: Assignments = None,
     master: Master = None,
     spark_conf: SparkConf = None,
+    remote: Remote = None,
     as_json: Json = False,
 ) -> int:
     """Score an input with a deployment or a model, and publish one result.
@@ -162,7 +165,7 @@ def run(  # noqa: PLR0913 - an option each
         "only_failed": only_failed,
     }
     asked = deferred_prepare(deployment, options, assignments or ())
-    return run_deployment(RunRequest(asked, run_id, runs, master, spark_conf or (), as_json))
+    return run_deployment(RunRequest(asked, run_id, runs, SparkOptions(master, spark_conf or (), remote), as_json))
 
 
 @app.command(cls=ManualCommand, epilog=EXIT_CODES + ENVIRONMENT)
@@ -172,23 +175,23 @@ def resume(
     runs: Runs = None,
     master: Master = None,
     spark_conf: SparkConf = None,
+    remote: Remote = None,
     as_json: Json = False,
 ) -> int:
     """Resume a run that was interrupted or killed, or that could not be published.
 
     The run's request is executed again under the same run id. Finished parts are not scored again, and published rows
     are not published again. A run that has staged rows cannot be resumed if its input, script, model or configuration
-    has changed. Use the same --master and --spark-conf as for 'sparkscore run'.
+    has changed. Use the same --master and --spark-conf, or --remote, as for 'sparkscore run'.
     """
     from sparkscore.cli.run_command import RunRequest, deferred_prepare_again, run_deployment
 
-    return run_deployment(
-        RunRequest(deferred_prepare_again(run_id, runs), run_id, runs, master, spark_conf or (), as_json)
-    )
+    spark = SparkOptions(master, spark_conf or (), remote)
+    return run_deployment(RunRequest(deferred_prepare_again(run_id, runs), run_id, runs, spark, as_json))
 
 
 @app.command(cls=ManualCommand, epilog=EXIT_CODES + ENVIRONMENT)
-def publish(
+def publish(  # noqa: PLR0913 - an option each
     run_id: RunId,
     *,
     is_discarded: Annotated[
@@ -198,6 +201,7 @@ def publish(
     runs: Runs = None,
     master: Master = None,
     spark_conf: SparkConf = None,
+    remote: Remote = None,
     as_json: Json = False,
 ) -> int:
     """Publish a run that is held ('publish: audit'), or whose publishing failed. Nothing is scored.
@@ -207,9 +211,10 @@ def publish(
     """
     from sparkscore.cli.publish_command import discard_run, publish_run
 
+    spark = SparkOptions(master, spark_conf or (), remote)
     if is_discarded:
-        return discard_run(run_id, runs, (master, spark_conf or ()), as_json=as_json)
-    return publish_run(run_id, runs, (master, spark_conf or ()), as_json=as_json)
+        return discard_run(run_id, runs, spark, as_json=as_json)
+    return publish_run(run_id, runs, spark, as_json=as_json)
 
 
 @app.command(cls=ManualCommand)
@@ -327,7 +332,7 @@ Exit codes:
 """
     + ENVIRONMENT,
 )
-def doctor(
+def doctor(  # noqa: PLR0913 - an option each
     *,
     output: Annotated[
         Path | None,
@@ -339,6 +344,7 @@ def doctor(
     runs: Runs = None,
     master: Master = None,
     spark_conf: SparkConf = None,
+    remote: Remote = None,
     as_json: Json = False,
 ) -> int:
     """Check what a run needs: Java, Spark, the Delta jar, the workers' Python, and writable folders.
@@ -347,7 +353,8 @@ def doctor(
     """
     from sparkscore.cli.doctor import DoctorRequest, examine
 
-    return examine(DoctorRequest(output, runs, master, spark_conf or (), is_quick=quick), as_json=as_json)
+    spark = SparkOptions(master, spark_conf or (), remote)
+    return examine(DoctorRequest(output, runs, spark, is_quick=quick), as_json=as_json)
 
 
 @app.command(cls=ManualCommand)

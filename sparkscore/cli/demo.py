@@ -28,6 +28,7 @@ from sparkscore.cli.demo_data import (
 from sparkscore.cli.interrupts import InterruptedRunError, Interrupts, interruptible
 from sparkscore.cli.reply import OK, describe_failure, print_error, print_json, shown_path, stdout_for_results
 from sparkscore.cli.run_command import spark_session
+from sparkscore.cli.spark_options import SparkOptions
 from sparkscore.cli.summary import print_first_rows, print_record, result_console
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, message_of
@@ -94,7 +95,7 @@ def _demo(folder: Path, runs: Path | None, interrupts: Interrupts, *, as_json: b
     parts = _prepare(folder, runs)
     console = result_console()
     answer = {}
-    with spark_session(None, {}, runs_folder(runs) / "spark.log", interrupts) as session:
+    with spark_session(SparkOptions(), runs_folder(runs) / "spark.log", interrupts) as session:
         for part in parts:
             logger.info("scoring %s", part.title)
             with stdout_for_results():

@@ -11,23 +11,29 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkscore.cli.interrupts import interruptible
 from sparkscore.cli.reply import FAILED, OK, coloured, print_json, to_stdout
-from sparkscore.cli.run_command import parse_spark_conf, spark_session
+from sparkscore.cli.run_command import spark_session
+from sparkscore.cli.spark_options import SparkOptions
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
 from sparkscore.record.runs_folder import runs_folder
+from sparkscore.spark.connect import working_on
+from sparkscore.spark.connect_errors import connect_error_behind
+from sparkscore.spark.connect_session import check_packages, check_url
 from sparkscore.spark.prerequisites import (
     check_java,
     check_pyspark,
+    check_spark_version,
     delta_coordinate,
     has_delta_release,
     java_version,
+    pyspark_version,
 )
 
 if TYPE_CHECKING:
@@ -43,15 +49,13 @@ class DoctorRequest:
     Attributes:
         output: output folder to check, or None to skip this check.
         runs: path of the runs folder, or None for the default folder.
-        master: the Spark master, or None for the default of `local_session`.
-        spark_conf: the `key=value` pairs of `--spark-conf`.
+        spark: the Spark to use.
         is_quick: whether to skip the check that starts Spark.
     """
 
     output: Path | None
     runs: Path | None
-    master: str | None
-    spark_conf: Sequence[str]
+    spark: SparkOptions
     is_quick: bool = False
 
 
@@ -94,14 +98,23 @@ def examine(request: DoctorRequest, *, as_json: bool) -> int:
 def _checks(request: DoctorRequest) -> Iterator[Check]:
     yield Check("Python", ok=True, found=f"{platform.python_version()}, {sys.executable}")
     yield _guarded("pandas", _check_pandas)
-    needed = _guarded("Java", _check_java), _guarded("Spark", _check_spark)
+    needed = tuple(_guarded(name, check) for name, check in _needed(request.spark))
     yield from needed
-    yield _guarded("Delta jar", lambda: _check_delta(is_quick=request.is_quick))
+    if request.spark.server is None:
+        yield _guarded("Delta jar", lambda: _check_delta(is_quick=request.is_quick))
     yield _check_folder("runs folder", runs_folder(request.runs))
     if request.output is not None:
         yield _check_folder("output", request.output)
     if not request.is_quick and all(check.ok for check in needed):
         yield _guarded("workers", lambda: _check_workers(request))
+
+
+def _needed(spark: SparkOptions) -> list[tuple[str, Callable[[], Check]]]:
+    """Return the names and functions of the checks without which the workers cannot be checked."""
+    url = spark.server
+    if url is None:
+        return [("Java", _check_java), ("Spark", _check_spark)]
+    return [("Spark Connect", lambda: _check_connect(url))]
 
 
 def _print(check: Check) -> None:
@@ -137,7 +150,14 @@ def _check_java() -> Check:
 
 def _check_spark() -> Check:
     check_pyspark()
-    return Check("Spark", ok=True, found=importlib.metadata.version("pyspark"))
+    return Check("Spark", ok=True, found=pyspark_version())
+
+
+def _check_connect(url: str) -> Check:
+    server = check_url(url)
+    check_spark_version()
+    check_packages()
+    return Check("Spark Connect", ok=True, found=f"PySpark {pyspark_version()} for the server at {server}")
 
 
 def _check_delta(*, is_quick: bool) -> Check:
@@ -185,8 +205,11 @@ def _check_folder(name: str, folder: Path) -> Check:
 
 def _check_workers(request: DoctorRequest) -> Check:
     log_file = runs_folder(request.runs) / "doctor.log"
-    conf = parse_spark_conf(request.spark_conf)
-    with interruptible() as interrupts, spark_session(request.master, conf, log_file, interrupts) as session:
+    with (
+        interruptible() as interrupts,
+        spark_session(request.spark, log_file, interrupts) as session,
+        working_on(session),
+    ):
         on_worker = _versions_of_worker(session)
     on_driver = _versions()
     differing = [name for name, version in on_driver.items() if on_worker.get(name) != version]
@@ -213,6 +236,8 @@ def _versions_of_worker(session: SparkSession) -> dict[str, str]:
     try:
         row = session.range(1).select(versions("id")).first()
     except PySparkException as error:
+        if connect_error_behind(error) is not None:
+            raise
         reason = str(error).strip().splitlines()[-1][:200]
         raise _WorkerError(
             code=ErrorCode.WORKERS,

@@ -24,6 +24,8 @@ ENVIRONMENT = """
 Environment:
   SPARKSCORE_RUNS  folder of the run records (default: ./sparkscore-runs)
   JAVA_HOME        the Java that Spark starts (default: java on the PATH)
+  SPARK_REMOTE     a Spark Connect server, as in --remote
+  SPARK_CONNECT_AUTHENTICATE_TOKEN  the token of that server
 """
 
 

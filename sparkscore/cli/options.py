@@ -36,6 +36,15 @@ Master: TypeAlias = Annotated[
     str | None,
     typer.Option("--master", metavar="URL", rich_help_panel="Spark", help="Spark's master (default: local[*,4])."),
 ]
+Remote: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--remote",
+        metavar="URL",
+        rich_help_panel="Spark",
+        help="Use a Spark Connect server, for example sc://localhost:15002 (default: $SPARK_REMOTE, if it is set).",
+    ),
+]
 SparkConf: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from pyspark.sql import SparkSession
 
 from sparkscore.cli.interrupts import interruptible
 from sparkscore.cli.reply import OK, print_json, stdout_for_results
-from sparkscore.cli.run_command import parse_spark_conf, spark_session
+from sparkscore.cli.run_command import check_spark_options, spark_session
+from sparkscore.cli.spark_options import SparkOptions
 from sparkscore.cli.summary import print_record, print_summary, result_console
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
@@ -18,7 +19,7 @@ from sparkscore.record.runs_folder import open_run, read_record, runs_folder
 from sparkscore.run import discard, publish
 
 
-def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
+def publish_run(run_id: str, runs: Path | None, session: SparkOptions, *, as_json: bool) -> int:
     """Publish a run that was scored but not published, and print a summary with its first rows.
 
     If the run is already published, only the summary is printed.
@@ -26,7 +27,7 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
     Args:
         run_id: id of the run.
         runs: path of the runs folder, or None for the default folder.
-        session: the Spark master (None for the default), and Spark properties as ``key=value``.
+        session: the Spark to use.
         as_json: whether to print the run record as JSON instead of a summary.
 
     Returns:
@@ -35,6 +36,7 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
     Raises:
         SparkscoreError: the run does not exist or cannot be published, Spark does not start, or publishing failed.
     """
+    check_spark_options(session)
     folder = open_run(runs_folder(runs), run_id)
     read_record(runs_folder(runs), run_id)  # A wrong id is reported before Spark starts.
     with _spark_for(run_id, runs, session) as spark:
@@ -44,7 +46,7 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
     return OK
 
 
-def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
+def discard_run(run_id: str, runs: Path | None, session: SparkOptions, *, as_json: bool) -> int:
     """Discard a run that was scored but not published, and print its record.
 
     Spark is started only if publishing may have begun, to check whether the table already contains the run's rows.
@@ -53,6 +55,7 @@ def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
     Raises:
         SparkscoreError: the run does not exist or cannot be discarded, or Spark is needed but does not start.
     """
+    check_spark_options(session)
     try:
         answer = discard(run_id, runs=runs)
     except ConfigError as error:
@@ -69,11 +72,8 @@ def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 
 
 @contextmanager
-def _spark_for(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]]) -> Iterator[SparkSession]:
+def _spark_for(run_id: str, runs: Path | None, session: SparkOptions) -> Iterator[SparkSession]:
     """Start Spark for the ``with`` block, and write Spark's log to the run's folder."""
-    log_file, (master, conf) = open_run(runs_folder(runs), run_id).spark_log_file, session
-    with (
-        interruptible() as interrupts,
-        spark_session(master, parse_spark_conf(conf), log_file, interrupts) as spark,
-    ):
+    log_file = open_run(runs_folder(runs), run_id).spark_log_file
+    with interruptible() as interrupts, spark_session(session, log_file, interrupts) as spark:
         yield spark

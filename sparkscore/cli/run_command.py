@@ -6,7 +6,7 @@ Runs on the driver.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from sparkscore.cli.reply import (
     shown_path,
     stdout_for_results,
 )
+from sparkscore.cli.spark_options import SparkOptions
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SparkscoreError, message_of, named
 from sparkscore.record.run_record import COMPLETE, HELD, RunRecord
@@ -46,8 +47,7 @@ class RunRequest:
         prepare: function that checks the request and returns a run that is ready to execute.
         run_id: id of the run, or None if `prepare` generates one.
         runs: path of the runs folder, or None for the default folder.
-        master: the Spark master, or None for the default of `local_session`.
-        spark_conf: the `key=value` pairs of `--spark-conf`.
+        spark: the Spark to use.
         as_json: whether to print a JSON object.
         prepared: the result of `prepare`, or None if it has not been called yet.
     """
@@ -55,8 +55,7 @@ class RunRequest:
     prepare: Callable[[], PreparedRun]
     run_id: str | None
     runs: Path | None
-    master: str | None = None
-    spark_conf: Sequence[str] = ()
+    spark: SparkOptions = field(default_factory=SparkOptions)
     as_json: bool = False
     prepared: PreparedRun | None = field(default=None, init=False)
 
@@ -116,12 +115,12 @@ def run_deployment(request: RunRequest) -> int:
 
 
 def _score(request: RunRequest, interrupts: Interrupts) -> None:
+    check_spark_options(request.spark)
     with stdout_for_results():
         prepared = request.prepared = request.prepare()
     # Spark's log is written into this folder.
     prepared.folder.create()
-    conf = parse_spark_conf(request.spark_conf)
-    with spark_session(request.master, conf, prepared.folder.spark_log_file, interrupts) as session:
+    with spark_session(request.spark, prepared.folder.spark_log_file, interrupts) as session:
         with stdout_for_results():
             from sparkscore.run import execute
 
@@ -134,40 +133,65 @@ def _score(request: RunRequest, interrupts: Interrupts) -> None:
             print_summary(run, prepared.folder.path)
 
 
+def check_spark_options(options: SparkOptions) -> None:
+    """Check the Spark options of a command, before the request is checked or Spark is started.
+
+    Raises:
+        ConfigError: the options contradict each other, the URL of the Spark Connect server is not valid, or a Spark
+            property has no key or value.
+    """
+    if options.server is not None:
+        from sparkscore.spark.connect_session import check_url
+
+        check_url(options.server)
+    parse_spark_conf(options.spark_conf)
+
+
 @contextmanager
-def spark_session(
-    master: str | None, conf: Mapping[str, str], log_file: Path, interrupts: Interrupts
-) -> Iterator[SparkSession]:
-    """Use the active Spark session, or start one for the ``with`` block and stop it afterwards.
+def spark_session(options: SparkOptions, log_file: Path, interrupts: Interrupts) -> Iterator[SparkSession]:
+    """Start Spark, or connect to a server, for the ``with`` block, and stop the session afterwards.
+
+    A session that is already active is not stopped.
 
     Args:
-        master: the Spark master, or None for the default of `local_session`.
-        conf: Spark properties.
+        options: the Spark to use.
         log_file: file for the JVM's output, if this call starts the JVM.
         interrupts: the signal handlers, which then also cancel the session's jobs.
 
     Raises:
-        SparkscoreError: Spark does not start.
+        SparkscoreError: Spark does not start, or the options are wrong.
     """
     from pyspark.sql import SparkSession
 
-    from sparkscore.scorers.script import SAFE_PATH
-    from sparkscore.spark.session import local_session
-
     is_ours = SparkSession.getActiveSession() is None
-    if is_ours:
-        # With spark-submit, the JVM is already running, with its own logging.
-        logger.info("starting Spark%s", "" if is_submitted() else f", its log is {shown_path(log_file)}")
-    # Workers must not import a file in the working directory, such as json.py, in place of a standard module.
-    conf = {f"spark.executorEnv.{SAFE_PATH[0]}": SAFE_PATH[1], **conf}
     with stdout_for_results():
-        session = local_session(conf=conf, log_file=log_file, **({} if master is None else {"master": master}))
+        session = _local_session(options, log_file, is_ours=is_ours) if options.server is None else _connect(options)
     interrupts.watch(session)
     try:
         yield session
     finally:
         if is_ours:
             stop_session(session)
+
+
+def _local_session(options: SparkOptions, log_file: Path, *, is_ours: bool) -> SparkSession:
+    from sparkscore.scorers.script import SAFE_PATH
+    from sparkscore.spark.session import local_session
+
+    if is_ours:
+        # With spark-submit, the JVM is already running, with its own logging.
+        logger.info("starting Spark%s", "" if is_submitted() else f", its log is {shown_path(log_file)}")
+    # Workers must not import a file in the working directory, such as json.py, in place of a standard module.
+    conf = {f"spark.executorEnv.{SAFE_PATH[0]}": SAFE_PATH[1], **parse_spark_conf(options.spark_conf)}
+    return local_session(conf=conf, log_file=log_file, **({} if options.master is None else {"master": options.master}))
+
+
+def _connect(options: SparkOptions) -> SparkSession:
+    from sparkscore.spark.connect_session import check_url, connect_session
+
+    url = str(options.server)
+    logger.info("connecting to the Spark Connect server %s", check_url(url))
+    return connect_session(url)
 
 
 def parse_spark_conf(pairs: Sequence[str]) -> dict[str, str]:

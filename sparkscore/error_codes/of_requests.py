@@ -118,9 +118,30 @@ SECTIONS: Final = (
         "The machine",
         "Java, Spark, Python and their packages, on the driver or on a worker.",
         {
+            ErrorCode.CONNECT_OPTIONS: Explanation(
+                "A command has options for a Spark that it starts itself, but is to use a Spark Connect server.",
+                "Leave out `--master` and `--spark-conf`, or leave out `--remote` and unset `SPARK_REMOTE`.",
+            ),
+            ErrorCode.CONNECT_PACKAGES: Explanation(
+                "Packages that PySpark needs for Spark Connect are not installed.",
+                "Run `pip install 'sparkscore[connect]'`.",
+            ),
+            ErrorCode.CONNECT_SERVER_LOST: Explanation(
+                "The Spark Connect server is not there, has ended, or was started again. What was scored is kept.",
+                "Start the server again, and resume the run with a new session.",
+            ),
             ErrorCode.CONNECT_SESSION: Explanation(
-                "The process uses Spark Connect, which this version does not support.",
-                "Unset `SPARK_REMOTE` and `SPARK_CONNECT_MODE_ENABLED` and start a new Python process.",
+                "The process uses Spark Connect, so it cannot start a local session.",
+                "Pass the Spark Connect session to `score`; or unset `SPARK_REMOTE` and `SPARK_CONNECT_MODE_ENABLED` "
+                "and start a new Python process.",
+            ),
+            ErrorCode.CONNECT_TOKEN: Explanation(
+                "The Spark Connect server refuses the token.",
+                "Set `SPARK_CONNECT_AUTHENTICATE_TOKEN` to the server's token, and start a new Python process.",
+            ),
+            ErrorCode.CONNECT_URL: Explanation(
+                "The URL of the Spark Connect server is not valid, or its token would need TLS that the server lacks.",
+                "Correct the URL as the message says; with a token and without TLS, the host must be `localhost`.",
             ),
             ErrorCode.DELTA_JAR: Explanation(
                 "Delta's jar is missing and cannot be downloaded.",

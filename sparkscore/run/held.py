@@ -27,6 +27,7 @@ from sparkscore.run.scored_again import check_still_left, family_locked, note_pu
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.run.state import RunState, Waiting, locked_run, nothing_waits
 from sparkscore.sinks import Published, Sink, open_sink, remove_stage, staged_in
+from sparkscore.spark.connect import working_on
 from sparkscore.spark.schema import from_arrow, schema_of
 from sparkscore.worker import QUARANTINE_SCHEMA
 
@@ -54,7 +55,7 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
             cannot read.
     """
     folder = runs_folder(runs)
-    with locked_run(folder, run_id) as state:
+    with working_on(spark), locked_run(folder, run_id) as state:
         if state.is_complete and state.record is not None and _names_result(state.record):
             return _published(spark, state.record, state.folder)
         held = state.waiting()
@@ -156,7 +157,9 @@ def _refuse_published(spark: SparkSession | None, state: RunState, held: Waiting
             next_step=f"Call discard('{run_id}', spark=spark), or publish the run with 'sparkscore publish {run_id}'.",
         )
     schema, quarantine = schema_of(held.record.output.columns or {}), open_quarantine(spark, held.deployment, run_id)
-    landed = _sink(spark, held.deployment, run_id).landed(schema) or quarantine.landed(from_arrow(QUARANTINE_SCHEMA))
+    with working_on(spark):
+        sink = _sink(spark, held.deployment, run_id)
+        landed = sink.landed(schema) or quarantine.landed(from_arrow(QUARANTINE_SCHEMA))
     if landed is not None:
         error = nothing_waits(state, "rows that readers already see")
         error.state = "Nothing was discarded."

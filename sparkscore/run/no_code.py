@@ -26,6 +26,7 @@ from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSp
 from sparkscore.signature.matching import describe_feeds, match_inputs
 from sparkscore.signature.model_signature import Feed, ModelInput
 from sparkscore.spark.schema import to_arrow
+from sparkscore.spark.settings import setting_of
 from sparkscore.stage import RunStage
 
 logger = logging.getLogger("sparkscore")
@@ -245,8 +246,8 @@ def arrow_columns(rows: StructType) -> pa.Schema:
 
 
 def task_cores(spark: SparkSession) -> int:
-    """Return the number of CPU cores that a Spark task may use (``spark.task.cpus``)."""
-    return int(spark.conf.get("spark.task.cpus", "1") or 1)
+    """Return the number of CPU cores that a Spark task may use (``spark.task.cpus``), or 1 if it is not known."""
+    return int(setting_of(spark, "spark.task.cpus") or 1)
 
 
 def _check_session(section: Model) -> None:

@@ -35,6 +35,7 @@ from sparkscore.run.steps import (
     start_record,
 )
 from sparkscore.run.verdict import decide
+from sparkscore.spark.connect import working_on
 
 
 def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[RunOptions]) -> Run:
@@ -75,7 +76,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
     folder, deployment = prepared.folder, prepared.deployment
     folder.create()
     first = None if prepared.failed is None else prepared.failed.first
-    with folder.claim() as lock, family_locked(folder.runs, first):
+    with working_on(spark), folder.claim() as lock, family_locked(folder.runs, first):
         state = RunState(folder, lock, folder.read_record())
         prepared = leave_out_scored(spark, prepared)
         if (done := _done_before(spark, prepared, state)) is not None:

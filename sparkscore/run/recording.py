@@ -17,6 +17,7 @@ from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, RUNNING, RunReco
 from sparkscore.record.run_store import Claim, RunStore
 from sparkscore.redaction import RedactingFormatter, redact
 from sparkscore.run.verdict import details
+from sparkscore.spark.connect_errors import connect_error_behind
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error, interrupt_behind
 
 logger = logging.getLogger("sparkscore")
@@ -139,6 +140,11 @@ def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: st
             if (interrupt := interrupt_behind(error, handled_before)) is not None:
                 recording.end_interrupted(interrupt)
                 raise interrupt from error
+            lost = connect_error_behind(error, run_id=recording.content.run_id)
+            if lost is not None:
+                lost.state = _state_of(recording.content)
+                lost.record = _ended(recording, lost)
+                raise lost from error
             if isinstance(error, SparkscoreError):
                 error.record = _ended(recording, error)
                 raise
@@ -146,6 +152,13 @@ def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: st
             explained.record = _ended(recording, explained)
             raise explained from error
         recording.end()
+
+
+def _state_of(record: RunRecord) -> str:
+    """Return what happened to the data of a run that lost its connection to Spark."""
+    if record.may_show_rows:
+        return "Its rows may be published; what was scored is kept."
+    return "Nothing was published; what was scored is kept."
 
 
 def _unexpected(error: Exception) -> SparkscoreError:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from pyspark.sql import DataFrame
 from pyspark.sql.functions import coalesce, count_if, expr, lit
 
+from sparkscore.spark.connect_errors import connect_error_behind
 from sparkscore.spark.errors import SPARK_ERRORS
 from sparkscore.spark.schema import quoted
 
@@ -77,7 +78,9 @@ def is_valid(rows: DataFrame, rule: RowRule) -> bool:
     """Return whether Spark can evaluate a rule on a DataFrame's columns. No rows are read."""
     try:
         return bool(rows.where(rule.condition).columns)
-    except SPARK_ERRORS:
+    except SPARK_ERRORS as error:
+        if connect_error_behind(error) is not None:
+            raise
         return False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import LineageError, SinkConflictError, SinkError
+from sparkscore.spark.connect_errors import connect_error_behind
 from sparkscore.spark.errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
 from sparkscore.stage.ending import Ending
 
@@ -12,7 +13,8 @@ def ending_of(error: BaseException) -> Ending:
     """Return why a run ended, given the exception that it raised."""
     if interrupt_behind(error) is not None:
         return Ending.INTERRUPTED
-    if isinstance(error, SPARK_ERRORS) or getattr(error, "code", "") in OF_PROCESSES:
+    is_lost = connect_error_behind(error) is not None
+    if is_lost or isinstance(error, SPARK_ERRORS) or getattr(error, "code", "") in OF_PROCESSES:
         return Ending.MACHINES
     if getattr(error, "code", "") == ErrorCode.OTHER_FORMAT:
         return Ending.OTHER_FORMAT

@@ -22,7 +22,7 @@ from sparkscore.minibatch import HIDDEN_COLUMNS, MiniBatch, MiniBatchLimit, spli
 from sparkscore.plan import Plan
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error
 from sparkscore.spark.map_in_arrow import ArrowFunction, run_in_arrow
-from sparkscore.spark.settings import pinned_settings
+from sparkscore.spark.settings import pinned_settings, setting_of
 from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StagedFile, TaskStage, read_reports
 from sparkscore.worker import ProbeReport, ProbeSpec, WorkerSpec, probe, read_probe_report, score_task
 from sparkscore.worker.intake import settle_types
@@ -155,11 +155,11 @@ def task_slots(spark: SparkSession) -> int:
     With a local master, this is the number of Spark's threads. Otherwise it is the number of executors times the cores
     per executor, or 32 if one of these settings is missing.
     """
-    master = _LOCAL_MASTER.match(spark.conf.get("spark.master", "") or "")
+    master = _LOCAL_MASTER.match(setting_of(spark, "spark.master") or "")
     if master:
         return (os.cpu_count() or 1) if master[1] == "*" else int(master[1] or 1)
-    executors, cores = (spark.conf.get(f"spark.executor.{name}", "") or "" for name in ("instances", "cores"))
-    return int(executors) * int(cores) if executors and cores else _SLOTS_OF_A_CLUSTER
+    executors, cores = (setting_of(spark, f"spark.executor.{name}") or "" for name in ("instances", "cores"))
+    return int(executors) * int(cores) if executors.isdigit() and cores.isdigit() else _SLOTS_OF_A_CLUSTER
 
 
 def input_schema(rows: DataFrame) -> StructType:

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -29,7 +30,7 @@ _SPARK_TABLE = """
     Databricks Runtime                17.3 LTS  | 18 LTS  | 19      |
     local, standalone, local-cluster  yes       | yes     | yes     | yes
     Delta                             yes       | yes     | yes     | not yet
-    Spark Connect                     not yet   | not yet | not yet | not yet"""
+    Spark Connect                     yes       | yes     | yes     | not tried"""
 _LOCAL_INSTALL = "pip install 'sparkscore[local]'"
 
 
@@ -128,12 +129,11 @@ def delta_coordinate() -> str:
     return f"io.delta:delta-spark_{_spark_minor()}_2.13:{delta}"
 
 
-def check_pyspark() -> None:
-    """Check that a supported version of PySpark is installed, and that this process does not use Spark Connect.
+def check_spark_version() -> None:
+    """Check that a supported version of PySpark is installed.
 
     Raises:
         MissingDependencyError: PySpark is missing, or its version is not supported.
-        ConfigError: this process uses Spark Connect.
     """
     minor = _spark_minor()
     if minor not in _SPARK_MINORS:
@@ -144,18 +144,41 @@ def check_pyspark() -> None:
             expected=f"one of {names(_SPARK_MINORS)}",
             next_step=f"Run: {_LOCAL_INSTALL}, or use a runtime from this table:{_SPARK_TABLE}",
         )
+
+
+def check_pyspark() -> None:
+    """Check that a supported version of PySpark is installed, and that this process does not use Spark Connect.
+
+    Raises:
+        MissingDependencyError: PySpark is missing, its version is not supported, or only its Spark Connect client is
+            installed.
+        ConfigError: this process uses Spark Connect.
+    """
+    check_spark_version()
+    if find_spec("py4j") is None:
+        raise MissingDependencyError(
+            code=ErrorCode.PYSPARK_MISSING,
+            what="a local session cannot start with the package pyspark-client, which has no Spark",
+            next_step=f"Run: {_LOCAL_INSTALL} in an environment without pyspark-client. Or use a Spark Connect server: "
+            "SparkSession.builder.remote('sc://HOST:15002').getOrCreate(), on the command line --remote.",
+        )
     from pyspark.sql import is_remote  # noqa: PLC0415 - this module works without it
 
     if is_remote():
         raise ConfigError(
             code=ErrorCode.CONNECT_SESSION,
             what="a local session cannot start in this process, which uses Spark Connect",
-            next_step="sparkscore does not support Spark Connect yet. "
-            "Unset SPARK_REMOTE and SPARK_CONNECT_MODE_ENABLED and start a new Python process.",
+            next_step="Pass the Spark Connect session to 'score'. Or, for a local session, unset SPARK_REMOTE and "
+            "SPARK_CONNECT_MODE_ENABLED and start a new Python process.",
         )
 
 
-def _spark_minor() -> str:
+def pyspark_version() -> str:
+    """Return the version of PySpark, or of its Spark Connect client.
+
+    Raises:
+        MissingDependencyError: neither is installed.
+    """
     try:
         import pyspark  # noqa: PLC0415 - the core of sparkscore is installed without it
     except ImportError as error:
@@ -164,4 +187,8 @@ def _spark_minor() -> str:
             what="the package pyspark is not installed",
             next_step=f"Run: {_LOCAL_INSTALL}; on a cluster, use its Python.",
         ) from error
-    return ".".join(pyspark.__version__.split(".")[:2])
+    return str(pyspark.__version__)
+
+
+def _spark_minor() -> str:
+    return ".".join(pyspark_version().split(".")[:2])

@@ -20,6 +20,8 @@ from pyspark.sql import DataFrame, DataFrameReader, DataFrameWriter, SparkSessio
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
+from sparkscore.spark.connect import cancel_operations
+from sparkscore.spark.connect_errors import connect_error_behind
 from sparkscore.spark.errors import SPARK_ERRORS
 
 logger = logging.getLogger("sparkscore")
@@ -192,6 +194,10 @@ def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole
                 if _take(spark, key, wanted, given):
                     taken.append(key)
         yield
+    except (KeyboardInterrupt, SystemExit):
+        # Over Spark Connect, the action goes on after an interrupt, and would then run without these settings.
+        cancel_operations(spark)
+        raise
     finally:
         with _lock:
             for key in taken:
@@ -206,20 +212,28 @@ def _settings_of(spark: SparkSession) -> dict[str, str]:
     """
     try:
         return dict(spark.conf.getAll)
-    except SPARK_ERRORS:
-        found = {key: _setting(spark, key) for key in (*PINNED, *PINNED_FOR_WRITING, *PINNED_FOR_WHOLE_FILES)}
+    except SPARK_ERRORS as error:
+        _refuse_lost_server(error)
+        found = {key: setting_of(spark, key) for key in (*PINNED, *PINNED_FOR_WRITING, *PINNED_FOR_WHOLE_FILES)}
         return {key: value for key, value in found.items() if value is not None}
 
 
-def _setting(spark: SparkSession, key: str) -> str | None:
+def setting_of(spark: SparkSession, key: str) -> str | None:
     """Return the value of a setting, or its default if it is not set.
 
     If Spark returns neither, the result is None, for example because this version of Spark does not have the setting.
     """
     try:
         return spark.conf.get(key)
-    except SPARK_ERRORS:
+    except SPARK_ERRORS as error:
+        _refuse_lost_server(error)
         return None
+
+
+def _refuse_lost_server(error: Exception) -> None:
+    """Raise the exception again if it says that the server was lost, and nothing about a setting."""
+    if connect_error_behind(error) is not None:
+        raise error
 
 
 def _default(spark: SparkSession, key: str) -> str | None:
@@ -227,7 +241,7 @@ def _default(spark: SparkSession, key: str) -> str | None:
     # The default is cached, because Spark Connect sends a request to a server to find it.
     known = _defaults.setdefault(spark, {})
     if key not in known:
-        known[key] = _setting(spark, key)
+        known[key] = setting_of(spark, key)
     return known[key]
 
 
@@ -257,6 +271,7 @@ def _take(spark: SparkSession, key: str, wanted: str | None, given: Mapping[str,
     try:
         _set(spark, key, wanted)
     except SPARK_ERRORS as error:
+        _refuse_lost_server(error)
         raise _cannot_change(key, now, wanted) from error
     changes[key] = _Change(before)
     return True
@@ -270,8 +285,10 @@ def _restore(spark: SparkSession, key: str) -> None:
     del _changes[spark][key]
     try:
         _set(spark, key, change.before)
-    except (*SPARK_ERRORS, OSError):  # the session has ended; the error that ended it is being raised already
-        logger.warning("the session's setting '%s' could not be restored to its value", key)
+    # The session has ended; the error that ended it is being raised already.
+    except (*SPARK_ERRORS, OSError, ValueError) as error:
+        if connect_error_behind(error) is None:
+            logger.warning("the session's setting '%s' could not be restored to its value", key)
 
 
 def _set(spark: SparkSession, key: str, value: str | None) -> None:

@@ -76,7 +76,7 @@ def test_workers_run_this_python(spark: SparkSession) -> None:
 def test_a_process_with_a_connect_session_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
 
-    with pytest.raises(ConfigError, match=r"\[CONNECT_SESSION\].*does not support Spark Connect yet"):
+    with pytest.raises(ConfigError, match=r"\[CONNECT_SESSION\].*Pass the Spark Connect session to 'score'"):
         local_session()
 
 

@@ -15,7 +15,8 @@ from sparkscore.run import RunOptions
 
 # What is about the command line itself, or about an installation.
 OTHER_COMMANDS: Final = {"new", "doctor", "schema", "demo"}
-OTHER_OPTIONS: Final = {"--json", "--help"}
+# In Python, --remote is SparkSession.builder.remote, whose session the functions take.
+OTHER_OPTIONS: Final = {"--json", "--help", "--remote"}
 FUNCTIONS: Final[dict[str, tuple[Callable[..., object], ...]]] = {
     "run": (sparkscore.score, sparkscore.local_session),
     "resume": (sparkscore.resume, sparkscore.local_session),

@@ -1,0 +1,154 @@
+"""Work on a Spark Connect session: notice a lost server, and cancel the operations of an interrupted run (driver).
+
+All functions accept a classic session, for which they do nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from pyspark.sql import SparkSession
+
+from sparkscore.redaction import remember_values
+from sparkscore.spark.connect_errors import connect_error_behind
+from sparkscore.spark.errors import interrupt_behind
+
+if TYPE_CHECKING:
+    from sparkscore.spark.connect_retries import UnreachableServer
+
+#: Seconds after which a server that cannot be reached counts as lost while a run works.
+PATIENCE_S: Final = 20.0
+#: The same at the start of a run.
+PATIENCE_AT_START_S: Final = 5.0
+_TAG: Final = "sparkscore-"
+_TRIES_TO_CANCEL: Final = 5
+_PAUSE_S: Final = 0.2
+
+
+def is_connect(spark: SparkSession) -> bool:
+    """Return whether this is a Spark Connect session."""
+    return type(spark).__module__.startswith("pyspark.sql.connect.")
+
+
+def server_of(spark: SparkSession) -> str:
+    """Return the host of a session's Spark Connect server, or an empty string for a classic session."""
+    return str(spark.client.host) if is_connect(spark) else ""
+
+
+@contextmanager
+def working_on(spark: SparkSession) -> Iterator[None]:
+    """Let the ``with`` block work on a run with a session.
+
+    For a Spark Connect session:
+
+    - First, the server must answer and accept the token.
+    - If the server cannot be reached for `PATIENCE_S` seconds, the error says so. PySpark itself would retry for ten
+      minutes or more.
+    - If the block is interrupted, the operations that it started on the server are cancelled. Other operations of the
+      session go on.
+
+    Args:
+        spark: the session.
+
+    Raises:
+        ScoringError: the server cannot be reached, or was restarted (code ``CONNECT_SERVER_LOST``).
+        ConfigError: the server refuses the token, or has no TLS.
+    """
+    if not is_connect(spark):
+        yield
+        return
+    # The token may be in the text of an exception or a log.
+    remember_values(filter(None, (spark.client.token,)))
+    # Source: tags belong to a thread, and Spark adds them to the operations that the thread starts.
+    tag = f"{_TAG}{uuid.uuid4().hex}"
+    with _named_errors(spark), _short_patience(spark) as policy:
+        _ = spark.version  # asks the server
+        policy.patience_s = PATIENCE_S
+        spark.addTag(tag)
+        try:
+            yield
+        except BaseException as error:
+            if interrupt_behind(error) is not None:
+                cancel_operations(spark)
+            raise
+        finally:
+            spark.removeTag(tag)
+
+
+@contextmanager
+def _named_errors(spark: SparkSession) -> Iterator[None]:
+    """Convert an exception that a lost server or a refused token has caused to an error that says so."""
+    try:
+        yield
+    except Exception as error:
+        named = connect_error_behind(error, server_of(spark))
+        if named is None or named is error:
+            raise
+        raise named from error
+
+
+def cancel_operations(spark: SparkSession) -> None:
+    """Cancel the operations that this thread has started in the block of `working_on`.
+
+    Does nothing for a classic session, whose jobs PySpark cancels itself.
+    """
+    tags = [tag for tag in spark.getTags() if tag.startswith(_TAG)] if is_connect(spark) else []
+    for _ in range(_TRIES_TO_CANCEL if tags else 0):
+        with suppress(Exception):  # the server may be lost; the interrupt is being raised already
+            if [operation for tag in tags for operation in spark.interruptTag(tag)]:
+                return
+        # An operation that has just been sent may not be known to the server yet.
+        time.sleep(_PAUSE_S)
+
+
+@dataclass
+class _Installed:
+    """A retry policy that was added to those of a client.
+
+    Attributes:
+        policy: the policy.
+        former: the client's policies before.
+        users: number of ``with`` blocks that need the policy.
+    """
+
+    policy: UnreachableServer
+    former: list[Any]
+    users: int = 0
+
+
+_lock = threading.Lock()
+_installed: WeakKeyDictionary[Any, _Installed] = WeakKeyDictionary()
+
+
+@contextmanager
+def _short_patience(spark: SparkSession) -> Iterator[UnreachableServer]:
+    """Add a policy for a server that cannot be reached to the session's client, and remove it afterwards.
+
+    If the server was lost, the policy stays. Otherwise, the client would retry for ten minutes or more when the
+    process ends.
+    """
+    from sparkscore.spark.connect_retries import UnreachableServer  # noqa: PLC0415 - needs the packages of the client
+
+    client = spark.client
+    with _lock:
+        found = _installed.get(client)
+        if found is None or found.policy.is_lost:
+            former = client.get_retry_policies() if found is None else found.former
+            found = _installed[client] = _Installed(UnreachableServer(PATIENCE_AT_START_S), former)
+            client.set_retry_policies([found.policy, *former])
+        found.users += 1
+    try:
+        yield found.policy
+    finally:
+        with _lock:
+            found.users -= 1
+            if not found.users and not found.policy.is_lost and _installed.get(client) is found:
+                del _installed[client]
+                client.set_retry_policies(found.former)

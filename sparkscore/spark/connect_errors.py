@@ -1,0 +1,124 @@
+"""Recognize a lost Spark Connect server and a refused token in an exception (driver).
+
+This module can be imported without the packages of PySpark's Spark Connect client.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from pyspark.errors import PySparkException
+
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import NOTHING_WRITTEN, ConfigError, ScoringError, SparkscoreError
+
+#: Codes of errors that this module returns.
+OF_CONNECT: Final = frozenset({ErrorCode.CONNECT_SERVER_LOST, ErrorCode.CONNECT_TOKEN, ErrorCode.CONNECT_URL})
+
+# Source: gRPC's texts for a server that was not reached. The first that matches is shown.
+_REASONS: Final = (
+    ("Connection refused", "no server at this address"),
+    ("Domain name not found", "a host name that is not known"),
+    ("lookup error", "a host name that cannot be looked up"),
+    ("timed out", "no answer in time"),
+)
+_TLS: Final = "handshake failed"
+# Spark's error conditions for a session or operation that the server does not know, because it was started again.
+_FORGOTTEN: Final = re.compile(
+    r"INVALID_HANDLE\.(SESSION_(NOT_FOUND|CHANGED|CLOSED)|OPERATION_(NOT_FOUND|ABANDONED))"
+    r"|RESPONSE_ALREADY_RECEIVED|NO_ACTIVE_SESSION"
+)
+
+
+def is_final(error: BaseException) -> bool:
+    """Return whether a request failed for a reason that a retry does not change, such as a server without TLS."""
+    return _TLS in str(error)
+
+
+def connect_error_behind(error: BaseException | None, server: str = "", run_id: str = "") -> SparkscoreError | None:
+    """Return the sparkscore error for a lost Spark Connect server or a refused token, or None for any other exception.
+
+    The chain of exceptions behind the exception is searched, because other modules may have converted it to an error of
+    theirs.
+
+    Args:
+        error: the exception that was caught.
+        server: the server's host, for the message. May be empty.
+        run_id: id of the run, if it has begun, for the advice.
+    """
+    for each in _chain(error):
+        if isinstance(each, SparkscoreError) and each.code in OF_CONNECT:
+            return each
+        status = _status_of(each)
+        if status == "UNAUTHENTICATED":
+            return _refused_token(server)
+        if status == "UNAVAILABLE":
+            return _without_tls(server) if _TLS in str(each) else _lost_server(_reason_in(str(each)), server, run_id)
+        if _is_of_lost_session(each):
+            return _lost_server("a server that does not know this session, as after a restart", server, run_id)
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _status_of(error: BaseException) -> str:
+    """Return the name of gRPC's status, such as ``UNAVAILABLE``, or an empty string."""
+    if not type(error).__module__.startswith(("grpc", "pyspark.errors.exceptions.connect")):
+        return ""
+    read = getattr(error, "getGrpcStatusCode", None) or getattr(error, "code", None)
+    return str(getattr(read() if callable(read) else None, "name", ""))
+
+
+def _is_of_lost_session(error: BaseException) -> bool:
+    if isinstance(error, PySparkException):
+        return _FORGOTTEN.fullmatch(error.getCondition() or "") is not None
+    return isinstance(error, ValueError) and str(error).startswith("Cannot invoke RPC")  # gRPC's, on a closed channel
+
+
+def _reason_in(text: str) -> str:
+    return next((reason for sign, reason in _REASONS if sign in text), "no connection")
+
+
+def _lost_server(reason: str, server: str, run_id: str) -> ScoringError:
+    again = f"resume the run with 'sparkscore resume {run_id}'" if run_id else "run again"
+    return ScoringError(
+        code=ErrorCode.CONNECT_SERVER_LOST,
+        what=f"the Spark Connect server{_quoted(server)} does not answer",
+        got=reason,
+        state=NOTHING_WRITTEN,
+        next_step="Check the address, or start the server again. Then, with a new session (in a notebook, after a "
+        f"restart of its kernel), {again}.",
+    )
+
+
+def _refused_token(server: str) -> ConfigError:
+    return ConfigError(
+        code=ErrorCode.CONNECT_TOKEN,
+        what=f"the Spark Connect server{_quoted(server)} refuses the token",
+        got="another token than the server's, or none",
+        expected="the value of the server's setting spark.connect.authenticate.token",
+        next_step="Set the variable SPARK_CONNECT_AUTHENTICATE_TOKEN to it, and start a new Python process.",
+    )
+
+
+def _without_tls(server: str) -> ConfigError:
+    return ConfigError(
+        code=ErrorCode.CONNECT_URL,
+        what=f"the connection to the Spark Connect server{_quoted(server)}",
+        got="a server without TLS",
+        expected="TLS, which PySpark uses if there is a token, unless the host is 'localhost'",
+        next_step="On the server's own machine, write 'sc://localhost:PORT'. For another host, use a tunnel to "
+        "localhost (ssh -L 15002:localhost:15002 HOST), or a proxy with TLS before the server.",
+    )
+
+
+def _quoted(server: str) -> str:
+    return f" '{server}'" if server else ""

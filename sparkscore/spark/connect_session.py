@@ -1,0 +1,133 @@
+"""Connect to a Spark Connect server, for the command line (driver).
+
+In Python, `sparkscore.score` takes any Spark Connect session, for example from ``SparkSession.builder.remote``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ConfigError, MissingDependencyError, names
+from sparkscore.redaction import remember_values
+from sparkscore.spark.prerequisites import check_spark_version
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+#: Environment variable with the URL of a Spark Connect server. PySpark reads it, too.
+REMOTE: Final = "SPARK_REMOTE"
+#: Environment variable with the token of the server. PySpark reads it, too.
+TOKEN: Final = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 - the name of a variable
+_PACKAGES: Final = ("grpc", "grpc_status", "google.rpc")
+_EXAMPLE: Final = "a URL such as sc://localhost:15002"
+
+
+def connect_session(url: str) -> SparkSession:
+    """Return a new session of a Spark Connect server. Nothing is sent to the server yet.
+
+    The token, if there is one, is masked in all messages and logs from now on.
+
+    Args:
+        url: the server's URL, for example ``sc://localhost:15002``.
+
+    Raises:
+        ConfigError: the URL is not valid, or its token would need TLS, which a server on this machine does not have.
+        MissingDependencyError: PySpark or a package that it needs for Spark Connect is missing, or PySpark has an
+            unsupported version.
+    """
+    check_url(url)
+    check_spark_version()
+    check_packages()
+    # Imported only now, because it has been checked that PySpark is installed.
+    from pyspark.sql import SparkSession  # noqa: PLC0415
+
+    return SparkSession.builder.remote(url).getOrCreate()
+
+
+def check_packages() -> None:
+    """Check that the packages are installed that PySpark needs for Spark Connect.
+
+    Raises:
+        MissingDependencyError: a package is missing.
+    """
+    missing = [package for package in _PACKAGES if not _is_installed(package)]
+    if missing:
+        raise MissingDependencyError(
+            code=ErrorCode.CONNECT_PACKAGES,
+            what="PySpark lacks packages for Spark Connect",
+            got=f"no {names(missing)}",
+            next_step="Run: pip install 'sparkscore[connect]'.",
+        )
+
+
+def check_url(url: str) -> str:
+    """Check the URL of a Spark Connect server, and return its host and port.
+
+    Raises:
+        ConfigError: the URL is not valid, or it has a token and the address of this machine instead of ``localhost``.
+    """
+    parts, parameters = _split(url)
+    token = parameters.get("token") or os.environ.get(TOKEN, "")
+    remember_values(filter(None, (token,)))
+    host, is_tls = str(parts.hostname), parameters.get("use_ssl", "").lower() == "true"
+    port = f":{parts.port}" if parts.port else ""
+    if token and not is_tls and _is_loopback(host):
+        raise ConfigError(
+            code=ErrorCode.CONNECT_URL,
+            what=f"the Spark Connect server at '{host}{port}'",
+            got="a token, for which PySpark uses TLS unless the host is 'localhost'",
+            expected="the host 'localhost', or ';use_ssl=true' for a server with TLS",
+            next_step=f"Use --remote sc://localhost{port}, and set the token in {TOKEN}.",
+        )
+    return f"{host}{port}"
+
+
+def _split(url: str) -> tuple[SplitResult, dict[str, str]]:
+    """Return the parts of a URL before the first semicolon, and its parameters.
+
+    Error messages do not contain the parameters, because one of them may be the token.
+    """
+    address, *pairs = url.split(";")
+    remember_values(unquote(pair.partition("=")[2]) for pair in pairs if pair.startswith("token="))
+    if not address.startswith("sc://"):
+        is_local = address.startswith("local")
+        raise _invalid(address, f"Start a local Spark with --master '{address}'." if is_local else "Correct it.")
+    try:
+        parts = urlsplit(f"http{address[2:]}")
+        _ = parts.port
+    except ValueError:
+        raise _invalid(address) from None
+    if not parts.hostname or parts.path not in {"", "/"} or parts.query or "@" in parts.netloc:
+        raise _invalid(address)
+    if any("=" not in pair for pair in pairs):
+        raise _invalid(f"{address};…", "Write its parameters as in sc://HOST:PORT/;use_ssl=true;user_id=ada.")
+    return parts, {key: unquote(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _invalid(address: str, step: str = "Correct it.") -> ConfigError:
+    return ConfigError(
+        code=ErrorCode.CONNECT_URL,
+        what="the URL of the Spark Connect server, from --remote or SPARK_REMOTE",
+        got=f"'{address}'",
+        expected=_EXAMPLE,
+        next_step=step,
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
