@@ -74,9 +74,11 @@ class Interrupts:
 
         The handlers are installed again, because PySpark may have replaced one of them.
         """
+        from sparkscore.spark.connect import is_connect
+
         # PySpark's own handler calls the JVM through the main thread's connection, which may be in the middle of
-        # another call.
-        self._cancel = session.interruptAll
+        # another call. For Spark Connect, `sparkscore.spark.connect.working_on` cancels the run's operations.
+        self._cancel = None if is_connect(session) else session.interruptAll
         self.install()
 
     def behind(self, error: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""The Spark that a command uses: one that it starts, or a Spark Connect server (driver)."""
+"""Choose the Spark that a command uses: one that it starts, or a Spark Connect server. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Work on a Spark Connect session: notice a lost server, and cancel the operations of an interrupted run (driver).
+"""Work on a Spark Connect session: notice a lost server, and cancel the operations of an interrupted run.
 
-All functions accept a classic session, for which they do nothing.
+Runs on the driver, which is the client. All functions accept a classic session, for which they do nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary
 from pyspark.sql import SparkSession
 
 from sparkscore.redaction import remember_values
-from sparkscore.spark.connect_errors import connect_error_behind
-from sparkscore.spark.errors import interrupt_behind
+from sparkscore.spark.connect_errors import connect_error_behind, no_answer
+from sparkscore.spark.errors import SPARK_ERRORS, interrupt_behind
 
 if TYPE_CHECKING:
     from sparkscore.spark.connect_retries import UnreachableServer
@@ -69,7 +69,7 @@ def working_on(spark: SparkSession) -> Iterator[None]:
     # Source: tags belong to a thread, and Spark adds them to the operations that the thread starts.
     tag = f"{_TAG}{uuid.uuid4().hex}"
     with _named_errors(spark), _short_patience(spark) as policy:
-        _ = spark.version  # asks the server
+        _ask(spark)
         policy.patience_s = PATIENCE_S
         spark.addTag(tag)
         try:
@@ -80,6 +80,16 @@ def working_on(spark: SparkSession) -> Iterator[None]:
             raise
         finally:
             spark.removeTag(tag)
+
+
+def _ask(spark: SparkSession) -> None:
+    """Check that the session's server answers a request."""
+    try:
+        _ = spark.version
+    except SPARK_ERRORS as error:
+        if connect_error_behind(error) is not None:
+            raise
+        raise no_answer(error, server_of(spark)) from error
 
 
 @contextmanager

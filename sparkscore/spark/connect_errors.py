@@ -1,6 +1,6 @@
-"""Recognize a lost Spark Connect server and a refused token in an exception (driver).
+"""Recognize a lost Spark Connect server and a refused token in an exception.
 
-This module can be imported without the packages of PySpark's Spark Connect client.
+Runs on the driver. This module can be imported without the packages of PySpark's Spark Connect client.
 """
 
 from __future__ import annotations
@@ -59,6 +59,17 @@ def connect_error_behind(error: BaseException | None, server: str = "", run_id: 
         if _is_of_lost_session(each):
             return _lost_server("a server that does not know this session, as after a restart", server, run_id)
     return None
+
+
+def no_answer(error: Exception, server: str) -> ScoringError:
+    """Return the sparkscore error for a server that does not answer the first request as a Spark Connect server does.
+
+    Args:
+        error: the exception that the request raised.
+        server: the server's host, for the message.
+    """
+    status = _status_of(error) or type(error).__name__
+    return _lost_server(f"the answer {status}, which is not that of a Spark Connect server", server, "")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

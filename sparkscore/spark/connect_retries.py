@@ -1,6 +1,7 @@
-"""Give up on a Spark Connect server that cannot be reached for some seconds (driver).
+"""Give up on a Spark Connect server that cannot be reached for some seconds.
 
-This module needs the packages of PySpark's Spark Connect client. It is imported only for a Spark Connect session.
+Runs on the driver. This module needs the packages of PySpark's Spark Connect client, so it is imported only for a Spark
+Connect session.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Connect to a Spark Connect server, for the command line (driver).
+"""Connect to a Spark Connect server, for the command line. Runs on the driver.
 
 In Python, `sparkscore.score` takes any Spark Connect session, for example from ``SparkSession.builder.remote``.
 """

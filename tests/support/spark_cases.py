@@ -1,8 +1,8 @@
 """Score the same requests in a process of its own, on a Spark of one of several ways, and write down what came out.
 
-python -m tests.support.spark_cases WAY FOLDER, where WAY is 'classic' or the URL of a Spark Connect server. The folder
-has the input, made by `make_inputs`. A process has one way only: with a Spark Connect session, a builder of a classic
-session silently returns that one.
+python -m tests.support.spark_cases WAY FOLDER [CASE ...], where WAY is 'classic' or the URL of a Spark Connect server.
+The folder has the input, made by `make_inputs`. Without names, all cases run. A process has one way only: with a Spark
+Connect session, a builder of a classic session silently returns that one.
 """
 
 from __future__ import annotations
@@ -65,6 +65,9 @@ _HOSTILE: Final = {
     "spark.sql.storeAssignmentPolicy": "LEGACY",
     "spark.sql.timestampType": "TIMESTAMP_NTZ",
 }
+_ARROW: Final = {"input": {"dtypes": "arrow"}}
+_COLUMNS: Final = ["id", "text", "moment", "local", "date", "bytes", "money", "share", "deep"]
+_ALL_TYPES: Final = {**_ARROW, "output": {"carry": [*_COLUMNS, "day"]}}
 _LENGTHS: Final = "def run(frame): return [len(str(text)) for text in frame['text']]"
 _EACH_TYPE: Final = """
     import datetime, decimal
@@ -160,6 +163,9 @@ class Cases:
         given: dict[str, Any] = {"output": str(self._own / name), "run_id": name, **options}
         return sparkscore.score(self._spark, deployment, input=str(self._inputs / of), **given)
 
+    def _score_model(self, name: str, model: str, **settings: Any) -> sparkscore.Run:
+        return self._score(name, "features", model=str(self._inputs / model), settings=settings)
+
     def _told(self, run: sparkscore.Run) -> dict[str, Any]:
         record = run.record
         table = read_table(Path(record["output"]["location"])) if record["state"] == "COMPLETE" else None
@@ -172,14 +178,14 @@ class Cases:
         }
 
     def case_each_type_from_parquet(self) -> Any:
-        return self._told(self._score("each_type", "parquet", _EACH_TYPE))
+        return self._told(self._score("each_type", "parquet", _EACH_TYPE, keys=_ALL_TYPES))
 
     def case_each_type_under_hostile_settings(self) -> Any:
         before = {key: self._spark.conf.get(key, None) for key in _HOSTILE}
         for key, value in _HOSTILE.items():
             self._spark.conf.set(key, value)
         try:
-            run = self._score("hostile", "parquet", _EACH_TYPE, partition_by=["day", "moment"])
+            run = self._score("hostile", "parquet", _EACH_TYPE, keys=_ALL_TYPES, partition_by=["day", "moment"])
             kept = {key: self._spark.conf.get(key) for key in _HOSTILE}
         finally:
             for key, was in before.items():
@@ -188,10 +194,11 @@ class Cases:
         return {"kept": kept == _HOSTILE, "table": told["table"], "frame": told["frame"]}
 
     def case_delta_to_partitioned_parquet(self) -> Any:
-        return self._told(self._score("delta", "delta", output_format="parquet", partition_by=["date", "text"]))
+        options: dict[str, Any] = {"output_format": "parquet", "partition_by": ["date", "text"]}
+        return self._told(self._score("delta", "delta", keys=_ARROW, **options))
 
     def case_an_earlier_version_of_delta(self) -> Any:
-        return self._told(self._score("version", "delta", keys={"input": {"version": 0}}))
+        return self._told(self._score("version", "delta", keys={"input": {"version": 0, "dtypes": "arrow"}}))
 
     def case_csv_appended_twice(self) -> Any:
         first = self._told(self._score("csv", "csv", mode="append"))
@@ -258,13 +265,13 @@ class Cases:
         return first, self._told(again), self._told(sparkscore.resume(self._spark, "resumed"))
 
     def case_onnx(self) -> Any:
-        return self._told(self._score("onnx", "features", model=str(self._inputs / "model.onnx")))
+        return self._told(self._score_model("onnx", "model.onnx", **{"input.columns": flavors.FEATURES}))
 
     def case_mlflow(self) -> Any:
-        return self._told(self._score("mlflow", "features", model=str(self._inputs / "mlflow_model")))
+        return self._told(self._score_model("mlflow", "mlflow_model", trust="code"))
 
     def case_a_pipeline_of_spark(self) -> Any:
-        return self._told(self._score("pipeline", "features", model=str(self._inputs / "spark_model")))
+        return self._told(self._score_model("pipeline", "spark_model"))
 
     def _refusal(self, call: Callable[[], object]) -> tuple[str, str]:
         try:
@@ -290,8 +297,8 @@ def _type(column: pa.DataType) -> str:
     return str(column).replace("large_", "")
 
 
-def main(way: str, folder: Path) -> None:
-    """Run all cases, and write what they return into a file."""
+def main(way: str, folder: Path, names: list[str]) -> None:
+    """Run the cases with these names, or all, and write what they return into a file."""
     own = folder / ("classic" if way == "classic" else "connect")
     own.mkdir()
     if way == "classic":
@@ -303,7 +310,7 @@ def main(way: str, folder: Path) -> None:
         spark = SparkSession.builder.remote(way).getOrCreate()
     cases = Cases(spark, folder / "inputs", own)
     found = {}
-    for name in sorted(name for name in dir(cases) if name.startswith("case_")):
+    for name in names or sorted(name for name in dir(cases) if name.startswith("case_")):
         try:
             found[name] = json.loads(json.dumps(getattr(cases, name)(), default=str).replace(str(own), "OWN"))
         except Exception as error:  # noqa: BLE001 - the other cases are compared as well
@@ -314,4 +321,4 @@ def main(way: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])

@@ -101,6 +101,23 @@ def test_a_signal_cancels_the_jobs_although_spark_took_the_handler() -> None:
     assert session.cancelled.wait(5)
 
 
+def test_a_signal_does_not_cancel_all_operations_of_a_spark_connect_session() -> None:
+    class OfConnect(Session):
+        __module__ = "pyspark.sql.connect.session"
+
+    session: Any = OfConnect()
+
+    def use_spark() -> None:
+        with interruptible() as interrupts:
+            interrupts.watch(session)
+            send(signal.SIGINT)
+
+    with pytest.raises(InterruptedRunError):
+        use_spark()
+
+    assert not session.cancelled.wait(0.2)
+
+
 def test_stopping_spark_never_fails_and_uses_a_connection_of_its_own() -> None:
     session: Any = Session()
 

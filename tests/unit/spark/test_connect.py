@@ -134,6 +134,22 @@ def test_an_interrupt_cancels_the_operations_of_this_run_only(interrupt: BaseExc
     assert session.getTags() == {"of the user"}
 
 
+def test_something_else_than_a_server_of_spark_is_named() -> None:
+    class Other(Answering):
+        __module__ = "pyspark.sql.connect.session"
+
+        @property
+        def version(self) -> str:  # type: ignore[override]
+            raise SparkConnectGrpcException(message="404", grpc_status_code=grpc.StatusCode.UNIMPLEMENTED)
+
+    session: Any = Other()
+    with (
+        pytest.raises(ScoringError, match=r"\[CONNECT_SERVER_LOST\].*got the answer UNIMPLEMENTED"),
+        working_on(session),
+    ):
+        pytest.fail("the server did not answer")
+
+
 def test_another_error_cancels_nothing() -> None:
     session: Any = Answering()
 
