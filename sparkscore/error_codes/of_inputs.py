@@ -78,6 +78,10 @@ SECTIONS: Final = (
                 "The input does not exist at the given location.",
                 "Correct `--input`, or set its format with `--input-format`.",
             ),
+            ErrorCode.INPUT_NOT_SEEN: Explanation(
+                "A worker does not see a file of the input that the driver sees, or cannot read it.",
+                "Mount its folder on that host at the same path, or let the user of the workers read it.",
+            ),
             ErrorCode.INPUT_NULL: Explanation(
                 "A column that must not have NULLs has one.",
                 "Declare the column without NOT NULL, or correct the file.",

@@ -234,6 +234,14 @@ SECTIONS: Final = (
                 "The path of the stage has files that no run wrote.",
                 "Use another `--run-id` or `output.stage`.",
             ),
+            ErrorCode.STAGE_NOT_SEEN: Explanation(
+                "A worker does not see the stage or the output: its host has another folder at that path, or none.",
+                "Mount it on that host at the same path, or use an `output.stage` and `--output` that all hosts see.",
+            ),
+            ErrorCode.STAGE_NOT_WRITABLE: Explanation(
+                "A worker cannot write to the stage or the output, or the driver cannot remove what a worker writes.",
+                "Start the workers as the user of the driver, or let both users write there.",
+            ),
             ErrorCode.STAGE_NO_SPACE: Explanation(
                 "The file system of the stage is full.",
                 "Free some space, and run the same run id again.",

@@ -195,6 +195,12 @@ SECTIONS: Final = (
                 "A package that this model or input needs is not installed.",
                 "Install it on the driver or on the workers, as the message says.",
             ),
+            ErrorCode.PACKAGE_MISSING: Explanation(
+                "The Python of a worker lacks sparkscore or one of its packages, or has another sparkscore than the "
+                "driver.",
+                "Install the package for that Python, as the message says, or set `PYSPARK_PYTHON` to a Python that "
+                "has it.",
+            ),
             ErrorCode.PYSPARK_MISSING: Explanation(
                 "The package `pyspark` is not installed.",
                 "Run `pip install 'sparkscore[local]'`; on a cluster, use its Python.",
@@ -250,6 +256,10 @@ SECTIONS: Final = (
             ErrorCode.WORKERS: Explanation(
                 "`sparkscore doctor` got no answer from a worker.",
                 "Install sparkscore and its dependencies in the workers' Python.",
+            ),
+            ErrorCode.WORKER_PYTHON: Explanation(
+                "Spark cannot start its Python on a worker, or that Python has another version than the driver's.",
+                "Set `PYSPARK_PYTHON` to a Python of the driver's version that the user of the workers can execute.",
             ),
         },
     ),

@@ -18,6 +18,7 @@ from sparkscore.record.run_record import ABORT, RunRecord
 from sparkscore.record.run_store import RunStore
 from sparkscore.record.runs_folder import runs_folder
 from sparkscore.run.columns import run_id_column
+from sparkscore.run.hosts import check_hosts
 from sparkscore.run.publishing import describe_output, publish_manifest
 from sparkscore.run.quarantine import open_quarantine
 from sparkscore.run.recorded_deployment import deployment_of
@@ -101,6 +102,7 @@ def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
         landed = sink.landed(schema, manifest.files)
         if landed is None:
             check_still_left(spark, folder.runs, record)
+            check_hosts(spark, stage, sinks)
             check_staged_files(spark, manifest, stage)
             note_publishing(folder.runs, record, held.deployment, manifest)
         published = landed or publish_manifest(manifest, schema, sinks, stage, recording, manifest)

@@ -53,6 +53,7 @@ from sparkscore.stage.chunks import ChunkLimit
 from sparkscore.tolerance import Tolerance
 from sparkscore.worker import EngineSpec, FailureRules, LineageValues, ProbeReport, ProbeSpec, ResultSpec, WorkerSpec
 from sparkscore.worker.child.messages import write_stream
+from sparkscore.worker.host import HostCheck
 from sparkscore.worker.probe import packed_report, unpacked_report
 
 logger = logging.getLogger("sparkscore")
@@ -69,6 +70,7 @@ class Request:
         rows: the input rows, or None if the items are files.
         feeds: the model's inputs, each with its columns, or None if there is a script or no signature.
         dtypes: the rule by which workers choose the dtypes of the pandas DataFrames that the scorer gets.
+        host: what each worker process must prove at its first task, or None if the workers are on this host.
     """
 
     spark: SparkSession
@@ -77,6 +79,7 @@ class Request:
     rows: DataFrame | None
     feeds: tuple[Feed, ...] | None
     dtypes: Dtypes = field(default_factory=Dtypes)
+    host: HostCheck | None = None
 
     @property
     def columns(self) -> StructType | None:
@@ -181,7 +184,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     units = None if planned is None else tuple(unit for unit in sorted(planned) if unit not in done)
     chunk = ChunkLimit(items=prepared.deployment.chunk_size)
     failures = _failure_rules(prepared.deployment, limit)
-    spec = WorkerSpec(engine, limit, planned is not None, rules, for_tasks, failures, units, chunk)
+    spec = WorkerSpec(engine, limit, planned is not None, rules, for_tasks, failures, units, chunk, request.host)
     return Work(spec, rows, result, probe, tuple(report for unit in sorted(done) for report in done[unit]))
 
 
@@ -346,6 +349,7 @@ def _probe_spec(request: Request, engine: EngineSpec, first: MiniBatch, declared
         is_joined=is_joined,
         columns=len(request.columns or ()),
         tries=settings.retry_settings.max_retries + 1,
+        host=request.host,
     )
 
 

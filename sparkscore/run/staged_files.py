@@ -7,7 +7,9 @@ from pyspark.sql import SparkSession
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkError
 from sparkscore.record.manifest import Manifest
+from sparkscore.run.hosts import check_of
 from sparkscore.sinks import Stage
+from sparkscore.spark.hosts import is_one_process
 from sparkscore.spark.jobs import find_changed_files
 
 
@@ -28,7 +30,8 @@ def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) ->
         ScoringError: the Spark job that reads the files failed.
     """
     files = (*manifest.files, *manifest.quarantined)
-    changed = find_changed_files(spark, stage.for_tasks(), files, reads_all=stage.is_taken_up)
+    check = None if is_one_process(spark) else check_of(stage)
+    changed = find_changed_files(spark, stage.for_tasks(), files, check, reads_all=stage.is_taken_up)
     if not changed:
         return
     stage.forget_chunks_of({path for path, _ in changed})

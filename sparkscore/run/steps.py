@@ -26,6 +26,7 @@ from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import RunRecord, new_record
 from sparkscore.redaction import redact
 from sparkscore.run.columns import refuse_missing_not_null, run_id_column
+from sparkscore.run.hosts import check_hosts
 from sparkscore.run.identity import identity_of_run
 from sparkscore.run.known_rows import check_known_rows
 from sparkscore.run.nulls import decide_nulls, dtypes_of
@@ -219,14 +220,17 @@ def decide_work(
 ) -> Work:
     """Decide what the tasks do, and check before scoring that the output table accepts the columns of the result.
 
-    This may start Spark jobs that look for NULLs, run the probe (a test call of the scorer), or check the input rows.
+    This may start Spark jobs that check the workers, look for NULLs, run the probe (a test call of the scorer), or check
+    the input rows.
 
     Raises:
         SparkscoreError: for example, the probe failed, or the output table does not accept the columns.
     """
     prepared, sink = active.prepared, outputs.predictions
+    sinks = [sink, outputs.quarantine] if active.deployment.settings.error_threshold else [sink]
+    host = check_hosts(active.spark, stage, sinks, plan.snapshot)
     dtypes = _decide_dtypes(active, source, feeds, stage)
-    work = prepare_work(Request(active.spark, prepared, plan, source.frame(), feeds, dtypes), sink, stage)
+    work = prepare_work(Request(active.spark, prepared, plan, source.frame(), feeds, dtypes, host), sink, stage)
     sink.check_schema(work.result.schema, work.result.origins)
     refuse_missing_not_null(sink.columns_without_null(), work.result)
     check_known_rows(active.spark, sink, source, work.result, active.deployment.settings.error_threshold)

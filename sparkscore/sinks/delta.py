@@ -30,7 +30,7 @@ from sparkscore.sinks.target import (
     run_exists,
 )
 from sparkscore.spark.delta_statements import describe
-from sparkscore.spark.errors import SPARK_ERRORS, condition_of, file_behind
+from sparkscore.spark.errors import SPARK_ERRORS, condition_of, file_behind, reason_of
 from sparkscore.spark.schema import column, columns_of
 from sparkscore.spark.settings import pinned_settings, read_from, write_to_delta
 from sparkscore.stage import RunStage, StagedFile
@@ -191,7 +191,7 @@ class DeltaSink:
         return SinkError(
             code=ErrorCode.PUBLISH_FAILED,
             what=f"publishing to the Delta table '{self._target.path}'",
-            got=f"{condition_of(error)} for '{unread}'" if unread else condition_of(error),
+            got=f"{condition_of(error)} for '{unread}'" if unread else reason_of(error),
             state="The table is as it was before the run.",
             next_step=f"Spark's whole message is in the log. {how_to_publish(self._target)}",
         )
@@ -266,7 +266,7 @@ class DeltaSink:
         return SinkError(
             code=ErrorCode.TABLE_UNREADABLE,
             what=f"the history of the Delta table '{self._target.path}'",
-            got=condition_of(error),
+            got=reason_of(error),
             state="It is not known whether it holds rows of this run.",
             next_step="Spark's whole message is in the log; correct the cause and run the same run id again.",
         )

@@ -13,7 +13,9 @@ from pyspark.errors import PySparkException
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import NO_SPACE, ScoringError, SinkError, SourceError, SourceSchemaError, SparkscoreError
 from sparkscore.location import plain_path
-from sparkscore.minibatch import file_split
+from sparkscore.spark.causes import cause_in
+from sparkscore.spark.host_errors import explain_hidden_file, explain_host_error
+from sparkscore.worker.task_error import error_in
 
 try:
     from py4j.protocol import Py4JError
@@ -28,7 +30,10 @@ SPARK_ERRORS = (PySparkException, Py4JError)
 
 #: Codes of errors that are caused by processes or hosts rather than by items. Scoring again may succeed.
 OF_PROCESSES = frozenset(
-    {ErrorCode.SPARK_JOB, ErrorCode.WORKER_DIED, ErrorCode.CHUNK_DIFFERS, ErrorCode.LOAD_PROCESS_ENDED}
+    {
+        *(ErrorCode.SPARK_JOB, ErrorCode.WORKER_DIED, ErrorCode.CHUNK_DIFFERS, ErrorCode.LOAD_PROCESS_ENDED),
+        *(ErrorCode.INPUT_NOT_SEEN, ErrorCode.PACKAGE_MISSING, ErrorCode.WORKER_PYTHON),
+    }
 )
 
 _CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "PATH_NOT_FOUND")
@@ -49,8 +54,8 @@ _ADVICE = {
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]{3,}(?:\.[A-Z0-9_]+)*)\]")
 _COLUMN = re.compile(r"`(.+)` already exists")
 _READ_FILE = re.compile(r"while reading file (.+?)\.(?: |$)", re.MULTILINE)
-_CHUNK_DIFFERS = re.compile(r"\[CHUNK_DIFFERS\] ([^:]*)")
-_FILE_SPLIT = re.compile(r"\[FILE_SPLIT\] (.*?): got (.*?)\. Nothing was published")
+# Conditions that only say that some code failed.
+_VAGUE = ("PYTHON_EXCEPTION", "FAILED_EXECUTE_UDF", "INTERNAL_ERROR")
 _WORKER_DIED = ("Python worker exited unexpectedly", "Python worker process terminated")
 
 
@@ -64,13 +69,24 @@ def condition_of(error: Exception) -> str:
     return condition or (in_text[1] if in_text else type(error).__name__)
 
 
+def reason_of(error: Exception) -> str:
+    """Return why a Spark job failed, for a message: Spark's error condition, or else the class of the deepest cause.
+
+    The message of the cause is added only if it cannot have values of rows, such as the path of a missing file.
+    """
+    condition, cause = condition_of(error), cause_in(str(error))
+    if cause is not None and (condition in _VAGUE or condition == type(error).__name__):
+        return str(cause)
+    return f"{condition} ({cause})" if cause is not None and cause.detail else condition
+
+
 def file_behind(error: Exception) -> str:
     """Return the path of the file that Spark could not read, or an empty string if the message has no path."""
     path = _READ_FILE.search(str(error))
     return plain_path(path[1]) if path else ""
 
 
-def explain_read_error(error: Exception, what: str = "") -> SourceError:
+def explain_read_error(error: Exception, what: str = "") -> SparkscoreError:
     """Return the sparkscore error for an input that Spark cannot read.
 
     If Spark reports a duplicate column name, the error is a `SourceSchemaError`. Otherwise, the error names the file if
@@ -83,6 +99,8 @@ def explain_read_error(error: Exception, what: str = "") -> SourceError:
     if condition_of(error) == "COLUMN_ALREADY_EXISTS":
         return _doubled_column(error, what)
     path = file_behind(error)
+    if (hidden := explain_hidden_file(str(error), path)) is not None:
+        return hidden
     subject = f"input file '{path}'" if path else "input"
     return SourceError(
         code=ErrorCode.INPUT_UNREADABLE,
@@ -129,7 +147,7 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
 
     For any other cause, the error code is ``SPARK_JOB``.
     """
-    if (found := _error_of_a_task(str(error))) is not None:
+    if (found := _error_of_a_task(str(error)) or explain_host_error(str(error))) is not None:
         return found
     if condition_of(error).startswith(_CANNOT_READ):
         return explain_read_error(error)
@@ -153,32 +171,23 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
     return ScoringError(
         code=ErrorCode.SPARK_JOB,
         what="the Spark job failed",
-        got=condition_of(error),
+        got=reason_of(error),
         state="Nothing was published.",
         next_step="Spark's whole message is in the log.",
     )
 
 
 def _error_of_a_task(text: str) -> SparkscoreError | None:
-    """Recreate an ``INPUT_VALUE``, ``CHUNK_DIFFERS`` or ``FILE_SPLIT`` error that a task raised.
+    """Recreate the error that sparkscore raised in a task, or return None if the message contains none.
 
-    The driver sees a task's error only as part of Spark's message. If the message contains none of these errors, None
-    is returned.
+    The driver sees a task's error only as part of Spark's message.
 
     Args:
         text: the message of Spark's exception.
     """
     if found := _REFUSED_VALUE.search(text):
         return _refused_value(*found.groups())
-    if found := _CHUNK_DIFFERS.search(text):
-        return ScoringError(
-            code=ErrorCode.CHUNK_DIFFERS,
-            what=found[1],
-            state="Nothing was published; these rows are scored again.",
-            next_step="Run the same run id again.",
-        )
-    found = _FILE_SPLIT.search(text)
-    return None if found is None else file_split(found[1], found[2])
+    return error_in(text)
 
 
 def interrupt_behind(error: BaseException, handled_before: BaseException | None = None) -> BaseException | None:

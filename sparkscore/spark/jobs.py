@@ -25,6 +25,7 @@ from sparkscore.spark.map_in_arrow import ArrowFunction, run_in_arrow
 from sparkscore.spark.settings import pinned_settings, setting_of
 from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StagedFile, TaskStage, read_reports
 from sparkscore.worker import ProbeReport, ProbeSpec, WorkerSpec, probe, read_probe_report, score_task
+from sparkscore.worker.host import HostCheck, prove_once
 from sparkscore.worker.intake import settle_types
 from sparkscore.worker.probe import PROBE_SCHEMA
 
@@ -89,7 +90,7 @@ def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
 
 
 def find_changed_files(
-    spark: SparkSession, stage: TaskStage, files: Sequence[StagedFile], *, reads_all: bool
+    spark: SparkSession, stage: TaskStage, files: Sequence[StagedFile], check: HostCheck | None, *, reads_all: bool
 ) -> list[tuple[str, str]]:
     """Return the path of each staged file that has changed since it was written, with a description of the change.
 
@@ -100,16 +101,18 @@ def find_changed_files(
         spark: the session.
         stage: the run's stage.
         files: the staged files to check, with the sizes, row counts and checksums reported by their writers.
+        check: what a worker must prove first, or None if the workers are on this host.
         reads_all: whether to read whole files and compare their checksums, rather than just sizes and footers.
 
     Raises:
+        SinkError: a worker does not see the stage.
         ScoringError: the Spark job failed.
         ConfigError: a Spark setting that affects the results has the wrong value and cannot be changed in this session.
     """
     if not files or (not reads_all and len(files) <= _MOST_FOOTERS_HERE):
         return stage.find_changed(files, reads_all=reads_all)
     count = min(len(files), _TASKS_OF_A_CHECK)
-    function = _check_function(stage, tuple(files), count, reads_all=reads_all)
+    function = _check_function(stage, tuple(files), count, check, reads_all=reads_all)
     found = run_in_arrow(spark, spark.range(0, count, 1, count), function, _CHANGED_SCHEMA).to_pylist()
     return [(row["path"], row["difference"]) for row in found]
 
@@ -182,16 +185,19 @@ def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
     return score
 
 
-def _check_function(stage: TaskStage, files: tuple[StagedFile, ...], count: int, *, reads_all: bool) -> ArrowFunction:
-    def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _check_function(
+    stage: TaskStage, files: tuple[StagedFile, ...], count: int, check: HostCheck | None, *, reads_all: bool
+) -> ArrowFunction:
+    def find_changed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Check this task's share of the staged files, and yield those that have changed. Runs on a worker."""
+        prove_once(check)
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 changed = stage.find_changed(files[number::count], reads_all=reads_all)
                 rows = [{"path": path, "difference": difference} for path, difference in changed]
                 yield pa.RecordBatch.from_pylist(rows, schema=_CHANGED_SCHEMA)
 
-    return check
+    return find_changed
 
 
 def _probe_function(spec: ProbeSpec) -> ArrowFunction:

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error
 from sparkscore.spark.schema import from_arrow
 from sparkscore.spark.settings import pinned_settings
+from sparkscore.worker.task_error import carried
 
 ArrowFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 Share = TypeVar("Share")
@@ -23,7 +24,13 @@ _ANSWERS: Final = pa.schema([("number", pa.int64()), ("answer", pa.string())])
 
 
 def run_in_arrow(
-    spark: SparkSession, work: DataFrame, function: ArrowFunction, schema: pa.Schema, *, for_whole_files: bool = False
+    spark: SparkSession,
+    work: DataFrame,
+    function: ArrowFunction,
+    schema: pa.Schema,
+    *,
+    for_whole_files: bool = False,
+    is_bare: bool = False,
 ) -> pa.Table:
     """Apply a function to the rows of a DataFrame on the workers, and return the resulting rows as an Arrow table.
 
@@ -33,8 +40,11 @@ def run_in_arrow(
         function: takes the record batches of one partition, and yields record batches.
         schema: the schema of the record batches that the function yields.
         for_whole_files: whether all rows of a file must go to the same task.
+        is_bare: whether the function runs as it is, for workers that may lack this package. Otherwise, an error of
+            sparkscore that it raises is raised here, too.
 
     Raises:
+        SparkscoreError: the function raised it.
         SourceError: Spark could not read the input, or an input value does not fit its column's type.
         ScoringError: the Spark job failed for another reason, for example because a worker process died.
         SinkError: the stage's file system is full.
@@ -42,9 +52,18 @@ def run_in_arrow(
     """
     try:
         with pinned_settings(spark, for_whole_files=for_whole_files):
-            return work.mapInArrow(function, from_arrow(schema)).toArrow()
+            return work.mapInArrow(function if is_bare else _carrying(function), from_arrow(schema)).toArrow()
     except SPARK_ERRORS as error:
         raise explain_spark_error(error) from error
+
+
+def _carrying(function: ArrowFunction) -> ArrowFunction:
+    def carrying(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Call the function, and add the fields of its error to the text that the driver gets. Runs on a worker."""
+        with carried():
+            yield from function(batches)
+
+    return carrying
 
 
 def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares: Sequence[Share]) -> list[str]:

@@ -36,6 +36,10 @@ PROBE: Final = "probe"
 #: File that says which columns contain a NULL.
 NULLS: Final = "nulls"
 STOP: Final = "stop"
+#: File with a random text. A worker that reads it has the stage of this run, and not a folder of its own disk.
+NONCE: Final = "nonce"
+#: Folder in which workers prove that they can write to the stage.
+HOSTS: Final = "hosts"
 CHUNKS: Final = "done"
 PROGRESS: Final = "progress"
 ATTEMPTS: Final = "attempts"
@@ -93,6 +97,10 @@ STAGE: Final = (
     Named(PROBE, PROBE, "the result's columns, as the first mini-batch showed them", "driver"),
     Named(NULLS, NULLS, "which columns have a NULL", "driver"),
     Named(STOP, STOP, "asks the tasks to make no more calls", "driver"),
+    Named(NONCE, NONCE, "a random text, which a worker reads to prove that it sees the stage", "driver"),
+    Named(
+        f"{HOSTS}/PROOF", rf"{HOSTS}/{_HEX}", "proves that a worker can write to the stage; removed at once", "worker"
+    ),
     Named(
         f"{CHUNKS}/UNIT-FIRST", rf"{CHUNKS}/[0-9]+-[0-9]+", "a chunk is done: the reports of its mini-batches", "task"
     ),
@@ -144,7 +152,7 @@ _FILES = re.compile("|".join((*(f"({each.pattern})" for each in STAGE if each.sh
 _FOLDERS = re.compile(
     "|".join(
         (
-            rf"({CHUNKS}|{PROGRESS}|{ATTEMPTS}|{QUARANTINE}|{MODELS}|{ARCHIVES})/",
+            rf"({CHUNKS}|{PROGRESS}|{HOSTS}|{ATTEMPTS}|{QUARANTINE}|{MODELS}|{ARCHIVES})/",
             rf"({ATTEMPTS}|{QUARANTINE})/{_ATTEMPT}/{_PARTITIONS}",
             rf"{PUBLISHED}[a-z]+/{_PARTITIONS}",
             rf"{MODELS}/{_DIGEST}/",
@@ -191,6 +199,15 @@ def chunk(unit: int, first: int) -> str:
 def progress(unit: int) -> str:
     """Return the name of a work unit's progress file."""
     return f"{PROGRESS}/{unit}"
+
+
+def proof(token: str) -> str:
+    """Return the name of the file with which a worker proves that it can write to the stage.
+
+    Args:
+        token: 32 random hexadecimal digits.
+    """
+    return f"{HOSTS}/{token}"
 
 
 def task_attempt(rows_folder: str, unit: int, token: str) -> str:

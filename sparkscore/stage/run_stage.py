@@ -130,6 +130,31 @@ class TaskStage(Protocol):
     def progress_of(self, unit: int) -> TaskProgress:
         """Return an object with which a work unit's task shows the driver how many items are done."""
 
+    @property
+    def location(self) -> str:
+        """The location of the stage, for messages."""
+
+    def nonce(self) -> str:
+        """Return the random text that the driver stored in the stage; see `RunStage.keep_nonce`.
+
+        Raises:
+            OSError: it cannot be read, for example because this host does not see the stage.
+        """
+
+    def write_proof(self, content: str) -> str:
+        """Store a text, to prove that this process can write to the stage, and return a name for `RunStage.take_proof`.
+
+        Raises:
+            OSError: the text cannot be stored.
+        """
+
+    def forget_proof(self, name: str) -> None:
+        """Remove what `write_proof` stored.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+
     def find_changed(self, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
         """Return the staged files that differ from their writers' reports, as pairs of path and difference.
 
@@ -161,6 +186,19 @@ class RunStage(Protocol):
             partition_by: partition columns, whose values are written to folder names ``name=value`` instead of the
                 files.
             left_out: additional columns that are not written, because the published files' paths contain their values.
+        """
+
+    def keep_nonce(self) -> str:
+        """Return the random text that identifies this stage. It is stored in the stage by the first call.
+
+        A process that can read this text sees the stage, and not a folder of its own that has the same path.
+        """
+
+    def take_proof(self, name: str) -> str:
+        """Return the text that a worker stored with `TaskStage.write_proof`, and remove it.
+
+        Raises:
+            OSError: the driver cannot read or cannot remove what the worker wrote.
         """
 
     def keep_plan(self, mini_batches: pa.Table) -> dict[int, int]:

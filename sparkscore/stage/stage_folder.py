@@ -21,7 +21,7 @@ from sparkscore.stage.plan_file import count_mini_batches, is_plan_of, read_plan
 from sparkscore.stage.progress import ItemsDone, ProgressFile, ask_to_stop, forget_progress, read_progress
 from sparkscore.stage.report import MiniBatchReport, StagedFile
 from sparkscore.stage.run_stage import Decision
-from sparkscore.stage.surroundings import open_store
+from sparkscore.stage.surroundings import here, open_store
 from sparkscore.stage.writer import StageWriter
 
 
@@ -50,6 +50,23 @@ class StageFolder:
         See `sparkscore.stage.run_stage.RunStage.for_tasks` for the arguments.
         """
         return TaskFolder(str(self.path), partition_by, left_out)
+
+    def keep_nonce(self) -> str:
+        """Return the content of the file ``nonce``, which the first call writes."""
+        store = open_store(self.path)
+        store.put_new(layout.NONCE, here().token().encode())
+        return store.read(layout.NONCE).decode(errors="replace")
+
+    def take_proof(self, name: str) -> str:
+        """Return the content of a file that a worker wrote to prove that it can write, and remove the file.
+
+        The folder of such files is removed too, if it is empty.
+        """
+        store = open_store(self.path)
+        content = store.read(name).decode(errors="replace")
+        store.delete(name)
+        store.drop(layout.HOSTS)
+        return content
 
     def keep_plan(self, mini_batches: pa.Table) -> dict[int, int]:
         """Write the plan file if there is none, and return the number of mini-batches per work unit.
@@ -211,6 +228,25 @@ class TaskFolder:
     def progress_of(self, unit: int) -> ProgressFile:
         """Return the progress file of a work unit's task."""
         return ProgressFile(self.folder, unit)
+
+    @property
+    def location(self) -> str:
+        """The path of the stage's folder."""
+        return self.folder
+
+    def nonce(self) -> str:
+        """Return the content of the file ``nonce``, which the driver wrote."""
+        return open_store(self.folder).read(layout.NONCE).decode(errors="replace")
+
+    def write_proof(self, content: str) -> str:
+        """Write a file with a random name into the stage, and return its name."""
+        name = layout.proof(here().token())
+        open_store(self.folder).put(name, content.encode(), is_durable=False)
+        return name
+
+    def forget_proof(self, name: str) -> None:
+        """Remove a file that `write_proof` wrote."""
+        open_store(self.folder).delete(name)
 
     def find_changed(self, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
         """Return the staged files that differ from their writers' reports, as pairs of path and difference.

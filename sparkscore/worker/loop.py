@@ -21,6 +21,7 @@ from sparkscore.stage.report import MiniBatchReport, ScoredMiniBatch, make_repor
 from sparkscore.stage.run_stage import ChunkWriter, TaskStage
 from sparkscore.worker.calls import Calls
 from sparkscore.worker.engine import EngineSpec
+from sparkscore.worker.host import HostCheck, prove_once
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 from sparkscore.worker.quarantine import quarantined_rows
 from sparkscore.worker.result import ResultSpec
@@ -41,6 +42,7 @@ class WorkerSpec:
         rules: how to handle failed items.
         units: work unit numbers, in task order. If None, each task scores the work unit with the task's number.
         chunk: number of items and seconds after which a chunk ends.
+        host: what each worker process must prove at its first task, or None if the workers are on the driver's host.
     """
 
     engine: EngineSpec
@@ -51,6 +53,7 @@ class WorkerSpec:
     rules: FailureRules = field(default_factory=FailureRules)
     units: tuple[int, ...] | None = None
     chunk: ChunkLimit = field(default_factory=ChunkLimit)
+    host: HostCheck | None = None
 
 
 def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[pa.RecordBatch]:
@@ -73,10 +76,12 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
         the chunk's files.
 
     Raises:
+        SparkscoreError: this process cannot work on the run, see `prove_once`.
         ScoringError: the rows are in a different order than when a stored chunk was scored, or Spark split a file that
             must be one mini-batch.
         OSError: a staged file cannot be read or written.
     """
+    prove_once(spec.host)
     if spec.units is not None:
         unit = spec.units[unit]
     task = _Task(spec, unit)

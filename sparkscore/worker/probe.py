@@ -16,6 +16,7 @@ from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
 from sparkscore.stage.report import FAILURE_TYPE, failure_row, read_failure
 from sparkscore.worker.engine import EngineSpec, Probed
+from sparkscore.worker.host import HostCheck, prove_once
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 
 # After this number of failed calls, no further part of the mini-batch is tried.
@@ -51,6 +52,7 @@ class ProbeSpec:
             ``run()`` returns a DataFrame, an Arrow table or an Arrow record batch.
         columns: number of input columns, or 0 if the items are files.
         tries: maximum number of calls with the whole mini-batch.
+        host: what the worker must prove first, or None if the workers are on the driver's host.
     """
 
     engine: EngineSpec
@@ -62,6 +64,7 @@ class ProbeSpec:
     is_joined: bool | None = None
     columns: int = 0
     tries: int = 1
+    host: HostCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def probe(spec: ProbeSpec) -> pa.RecordBatch:
     Runs on the worker. The record batch has the schema `PROBE_SCHEMA`. The scorer may be called again after a failure,
     or with parts of the mini-batch. No exception is raised if the probe fails; the row contains the failure.
     """
+    prove_once(spec.host)
     loaded = engine_of_this_process(spec.engine)
     calls = _Calls(loaded, spec.declared)
     probed, is_proven = Probed(failure=loaded.failure), False

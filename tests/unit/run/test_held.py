@@ -186,6 +186,7 @@ def test_a_held_run_whose_publishing_was_refused_before_it_began_is_discarded_wi
     run = write_run(HELD)
     run.note_publishing(began=False)
     spark: Any = object()  # a folder of Parquet files needs none to be asked
+    monkeypatch.setattr("sparkscore.run.held.check_hosts", lambda *_: None)
     monkeypatch.setattr("sparkscore.run.held.check_staged_files", refuse)
     with pytest.raises(SinkError):
         publish(spark, "night")
@@ -202,6 +203,7 @@ def test_once_publishing_began_the_table_is_asked_before_a_run_is_discarded(
     run = write_run(HELD)
     run.note_publishing(began=False)
     spark: Any = object()
+    monkeypatch.setattr("sparkscore.run.held.check_hosts", lambda *_: None)
     monkeypatch.setattr("sparkscore.run.publishing.publish_quarantine", refuse)
     with pytest.raises(SinkError):
         publish(spark, "night")

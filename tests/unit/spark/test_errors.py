@@ -4,11 +4,13 @@ from pyspark.errors import PySparkException
 
 from sparkscore.minibatch import file_split
 from sparkscore.spark.errors import explain_spark_error
+from sparkscore.worker.task_error import text_of
 
 
 def test_a_file_that_spark_split_is_named_as_the_task_named_it() -> None:
     told = file_split("Spark split the file 'file:/a: got b.csv', which the model must get", "a part that begins at 7")
-    text = f"An exception was thrown from the Python worker:\nTraceback\nScoringError: {told}\nat org.apache.spark"
+    task = f"sparkscore.worker.task_error.TaskError: {text_of(told)}"
+    text = f"An exception was thrown from the Python worker:\nTraceback\n{task}\nat org.apache.spark"
 
     error = explain_spark_error(PySparkException(text))
 

@@ -1,0 +1,157 @@
+"""Check before scoring that the workers see the input and the stage of a run, and can write there (driver)."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from pyspark.sql import SparkSession
+
+from sparkscore.error_codes import ErrorCode
+from sparkscore.location import is_remote, plain_path
+from sparkscore.plan import Snapshot
+from sparkscore.record.versions import version_or_none
+from sparkscore.sinks import Sink
+from sparkscore.spark.hosts import PACKAGES, Answer, application_of, ask_hosts, is_one_process
+from sparkscore.stage import RunStage
+from sparkscore.worker.host import HostCheck, InputSample
+from sparkscore.worker.host_problem import Problem, error_of
+from sparkscore.worker.own_package import package_digest, package_version
+
+logger = logging.getLogger("sparkscore")
+
+_MOST_SAMPLES: Final = 8
+_DELTA_LOG: Final = "_delta_log"
+_STATE: Final = "Nothing was scored."
+# What was proved, by application: the folders of the stage and of the input.
+_proved: set[tuple[str, ...]] = set()
+
+
+def check_hosts(
+    spark: SparkSession, stage: RunStage, sinks: Sequence[Sink], snapshot: Snapshot | None = None
+) -> HostCheck | None:
+    """Check some worker processes in one small Spark job, unless the workers are on this host.
+
+    The job is started once for an application, and again for other folders.
+
+    Args:
+        spark: the session.
+        stage: the run's stage, which is open.
+        sinks: the outputs of the run.
+        snapshot: the input, or None if nothing is scored.
+
+    Returns:
+        what each worker process must prove at its first task of the run, or None if the workers are on this host.
+
+    Raises:
+        SparkscoreError: a worker does not see the input or the stage, cannot write to the stage, lacks a package, or
+            has another version of sparkscore than the driver; or Python does not start there.
+    """
+    if is_one_process(spark):
+        return None
+    inputs = [] if snapshot is None else samples_of(snapshot)
+    # The files of a Parquet output are moved there by the driver; those of a Delta table are written by the workers.
+    check = check_of(stage, inputs, [sink.target.path for sink in sinks if not sink.lays_out_partitions])
+    key = _key_of(spark, check)
+    if key is None or key not in _proved:
+        answers = ask_hosts(spark, check)
+        _refuse_problems(answers, check, stage)
+        _log_hosts(answers)
+        if key is not None:
+            _proved.add(key)
+    return check
+
+
+def check_of(stage: RunStage, inputs: Iterable[InputSample] = (), outputs: Iterable[Path] = ()) -> HostCheck:
+    """Return what a worker must prove before it works on a run. The nonce is stored in the stage if it has none."""
+    folders = {str(next(each for each in (path, *path.parents) if each.is_dir())) for path in outputs}
+    return HostCheck(
+        stage.for_tasks(),
+        stage.keep_nonce(),
+        tuple(inputs),
+        tuple(sorted(folders)),
+        package_digest(),
+        package_version(),
+    )
+
+
+def samples_of(snapshot: Snapshot) -> list[InputSample]:
+    """Return some files of the input that this driver sees: of each folder the first one, and at most eight.
+
+    If the input is a table, the samples are the folders of its log, or of the table.
+    """
+    if snapshot.format == "quarantine":  # the driver has read these items itself
+        return []
+    if not snapshot.files:
+        locations = [snapshot.location] if isinstance(snapshot.location, str) else snapshot.location
+        folders = [Path(plain_path(location)) for location in locations if not is_remote(location)]
+        logs = [each / _DELTA_LOG if (each / _DELTA_LOG).is_dir() else each for each in folders]
+        return [InputSample(str(each), None) for each in logs[:_MOST_SAMPLES] if each.is_dir()]
+    by_folder = {str(Path(file.path).parent): file for file in reversed(snapshot.files)}
+    found = sorted(by_folder.values(), key=lambda file: file.path)
+    chosen = found[:: max(1, -(-len(found) // _MOST_SAMPLES))]
+    samples = (InputSample(file.path, file.size_bytes) for file in chosen)
+    return [sample for sample in samples if is_seen(sample)]
+
+
+def is_seen(sample: InputSample) -> bool:
+    """Return whether this driver sees a file or folder of the input as it was when it was listed."""
+    path = Path(sample.path)
+    try:
+        return path.is_dir() if sample.size_bytes is None else path.stat().st_size == sample.size_bytes
+    except OSError:
+        return False
+
+
+def _key_of(spark: SparkSession, check: HostCheck) -> tuple[str, ...] | None:
+    """Return a key for what the job proves: the application and the folders. None if the application is not known."""
+    application = application_of(spark)
+    if not application:
+        return None
+    inputs = sorted({str(Path(sample.path).parent) for sample in check.inputs})
+    return (application, str(Path(check.stage.location).parent), *check.folders, "", *inputs)
+
+
+def _refuse_problems(answers: Sequence[Answer], check: HostCheck, stage: RunStage) -> None:
+    """Raise an error for the first worker that cannot work on the run. Remove what the workers wrote into the stage."""
+    answers = [_taken(answer, check, stage) for answer in answers]
+    samples = {sample.path: sample for sample in check.inputs}
+    for answer in answers:
+        problem = answer.problem
+        # A file that changed since it was listed is found later, and on all hosts.
+        if problem is None or (problem.path in samples and not is_seen(samples[problem.path])):
+            continue
+        blind = {str(each.host) for each in answers if each.problem is not None}
+        error = error_of(problem, str(answer.host), check.version, _STATE)
+        if len(blind) > 1:
+            error.what += f" ({len(blind)} workers in all)"
+        raise error
+
+
+def _taken(answer: Answer, check: HostCheck, stage: RunStage) -> Answer:
+    """Read and remove the file that a worker wrote, and return the answer with the problem if that fails."""
+    if answer.problem is not None:
+        return answer
+    try:
+        if stage.take_proof(answer.proof) == check.nonce:
+            return answer
+        got, is_refused = "other content than it wrote", False
+    except OSError as error:
+        got = f"{error.strerror or type(error).__name__} when the driver took what that worker had written there"
+        is_refused = error.errno in {errno.EACCES, errno.EPERM}
+    code = ErrorCode.STAGE_NOT_WRITABLE if is_refused else ErrorCode.STAGE_NOT_SEEN
+    return replace(answer, problem=Problem(code, stage.location, got, is_refused=is_refused))
+
+
+def _log_hosts(answers: Sequence[Answer]) -> None:
+    own = {name: version_or_none(name) for name in PACKAGES}
+    hosts = sorted({str(answer.host) for answer in answers})
+    logger.info("checked %s: they see the input and the stage", ", ".join(hosts))
+    for name, version in own.items():
+        others = sorted({answer.versions.get(name) or "none" for answer in answers} - {version})
+        if others:
+            logger.warning("the workers have %s %s, and the driver has %s", name, ", ".join(others), version)

@@ -1,0 +1,100 @@
+"""Find the deepest cause in the text of Spark's exception, and the host on which it happened (driver).
+
+Spark's text may have values of rows. Only class names are taken from it, and the messages of some exceptions about
+files, programs and packages, which contain no values.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+# The last line of a Python traceback, and the lines of Java's causes.
+_CLASS: Final = r"(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Interrupt|Exit))"
+_OF_PYTHON: Final = re.compile(rf"^{_CLASS}(?:: (.*))?$", re.MULTILINE)
+_OF_JAVA: Final = re.compile(rf"^\s*Caused by: {_CLASS}(?:: (.*))?$", re.MULTILINE)
+_TRACEBACK: Final = "Traceback (most recent call last):"
+_HOST: Final = re.compile(r"\(TID \d+\) \(([^\s()]+) executor ([^\s()]+)\)")
+
+# Messages without values of rows, and the path in them.
+_PATHS: Final = (
+    re.compile(r"\[Errno \d+\] (?P<reason>[A-Z][A-Za-z ,/-]+): '(?P<path>[^'\n]+)'"),
+    re.compile(r"File (?P<path>(?:file:)?/\S.*?) (?P<reason>does not exist)"),
+    re.compile(
+        r"(?P<path>(?:file:)?/[^\n]+?) \((?P<reason>No such file or directory|Permission denied|[A-Z][a-z ]+)\)"
+    ),
+    re.compile(r"(?P<path>(?:file:)?/\S+)(?P<reason>)$"),
+)
+_OF_FILES: Final = frozenset(
+    {
+        *("FileNotFoundError", "PermissionError", "NotADirectoryError", "IsADirectoryError", "OSError"),
+        *("FileNotFoundException", "NoSuchFileException", "AccessDeniedException", "AccessControlException"),
+    }
+)
+_SAFE: Final = (
+    re.compile(r"No module named '[\w.]+'"),
+    re.compile(r'Cannot run program "[^"\n]+"(?: \(in directory "[^"\n]+"\))?: error=\d+, [A-Za-z ]+'),
+    re.compile(r"\[Errno \d+\] [A-Z][A-Za-z ,/-]+$"),
+    re.compile(r"(?:No such host|Name or service|Connection refused|Connection reset|No route to host)[A-Za-z ]*"),
+)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """The deepest cause of a failed Spark job.
+
+    Attributes:
+        name: class of the exception, without its package.
+        detail: the part of its message that has no values of rows; may be empty.
+        path: the path of the file that it is about; may be empty.
+    """
+
+    name: str
+    detail: str = ""
+    path: str = ""
+
+    def __str__(self) -> str:
+        """Return the class with the known part of the message."""
+        return f"{self.name}: {self.detail}" if self.detail else self.name
+
+    @property
+    def is_hidden_file(self) -> bool:
+        """Whether a file or folder was not found, or could not be opened."""
+        return bool(self.path) and self.name in _OF_FILES
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the operating system did not allow an access."""
+        return "ermission denied" in self.detail or self.name in {"AccessDeniedException", "AccessControlException"}
+
+
+def cause_in(text: str) -> Cause | None:
+    """Return the deepest cause in the message of Spark's exception, or None if there is none.
+
+    This is the exception at the end of the last Python traceback. Without a traceback, it is the last of Java's causes.
+    """
+    _, is_python, traceback = text.rpartition(_TRACEBACK)
+    found = [*(_OF_PYTHON if is_python else _OF_JAVA).finditer(traceback)]
+    if is_python:
+        # Lines after the traceback are Java's.
+        found = found[:1]
+    if not found:
+        return None
+    match = found[-1]
+    return _cause_of(match[1], match[2] or "")
+
+
+def host_in(text: str) -> str:
+    """Return the host of the last failed task in the message of Spark's exception, or an empty string."""
+    found = [*_HOST.finditer(text)]
+    return found[-1][1] if found else ""
+
+
+def _cause_of(name: str, message: str) -> Cause:
+    if name in _OF_FILES:
+        for pattern in _PATHS:
+            if found := pattern.search(message):
+                return Cause(name, found[0], found["path"])
+    safe = next((found[0] for pattern in _SAFE if (found := pattern.search(message))), "")
+    return Cause(name, safe)

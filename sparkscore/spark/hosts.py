@@ -1,0 +1,124 @@
+"""Ask the workers, in one small Spark job, what they see and which packages they have (driver).
+
+The function nested in `_ask_function` runs on workers.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import pickle
+import platform
+import pwd
+import re
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+from pyspark.sql import SparkSession, is_remote
+
+from sparkscore.error_codes import ErrorCode
+from sparkscore.spark.jobs import task_slots
+from sparkscore.spark.map_in_arrow import ArrowFunction, run_in_arrow
+from sparkscore.worker.host import HostCheck
+from sparkscore.worker.host_problem import Host, Problem
+
+_ONE_PROCESS: Final = re.compile(r"local(?:\[|$)")
+_MOST_TASKS: Final = 200
+_ANSWERS: Final = pa.schema([("answer", pa.string())])
+#: Packages whose versions workers report.
+PACKAGES: Final = ("numpy", "pandas", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one task found out about its worker.
+
+    Attributes:
+        host: the host, its user and its Python.
+        versions: the versions of some packages, by name.
+        proof: name of the file that the task wrote into the stage; empty if there is a problem.
+        problem: why the worker cannot work on the run, or None.
+    """
+
+    host: Host
+    versions: Mapping[str, str]
+    proof: str
+    problem: Problem | None
+
+
+def is_one_process(spark: SparkSession) -> bool:
+    """Return whether the workers are on this host, as the same user: the master is local, and in this process."""
+    return not is_remote() and _ONE_PROCESS.match(spark.conf.get("spark.master", "") or "") is not None
+
+
+def application_of(spark: SparkSession) -> str:
+    """Return the id of the Spark application, or an empty string if the session does not tell it."""
+    return spark.conf.get("spark.app.id", "") or ""
+
+
+def ask_hosts(spark: SparkSession, check: HostCheck) -> list[Answer]:
+    """Check some worker processes in one Spark job, which has as many tasks as can run at the same time, at most 200.
+
+    Args:
+        spark: the session.
+        check: what the workers must prove.
+
+    Raises:
+        SparkscoreError: the job failed, for example because Python does not start on a worker.
+    """
+    count = max(1, min(task_slots(spark), _MOST_TASKS))
+    # The function must not refer to this package, which the workers may not have.
+    function = _ask_function(pickle.dumps(check))
+    answers = run_in_arrow(spark, spark.range(0, count, 1, count), function, _ANSWERS, is_bare=True)
+    return [_answer_of(json.loads(answer)) for answer in answers["answer"].to_pylist()]
+
+
+def _answer_of(told: Mapping[str, Any]) -> Answer:
+    host = Host(told["name"], told["user"], told["uid"], told["python"], told["executable"])
+    problem = told.get("problem")
+    found = None if problem is None else Problem(**{**problem, "code": ErrorCode(problem["code"])})
+    return Answer(host, told["versions"], told.get("proof", ""), found)
+
+
+def _ask_function(pickled: bytes) -> ArrowFunction:
+    # This function refers to no object of this package: to unpickle it, a worker would have to import the package.
+    packages = PACKAGES
+
+    def ask(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Check this worker process, and yield the answer as JSON. Runs on a worker, which may lack this package."""
+
+        def version(package: str) -> str:
+            try:
+                return importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                return ""
+
+        def user() -> str:
+            try:
+                return pwd.getpwuid(os.geteuid()).pw_name
+            except KeyError:
+                return ""
+
+        told = {"name": socket.gethostname(), "user": user(), "uid": os.geteuid(), "executable": sys.executable}
+        told |= {"python": platform.python_version(), "versions": {name: version(name) for name in packages}}
+        try:
+            from sparkscore.worker.host import write_proof  # noqa: PLC0415 - the worker may lack it
+
+            found = write_proof(pickle.loads(pickled))  # noqa: S301 - from the driver
+        except (ImportError, AttributeError) as error:
+            missing = "sparkscore" if not isinstance(error, ImportError) else error.name or "sparkscore"
+            other = f"sparkscore {version('sparkscore') or 'of another version'}"
+            is_none = isinstance(error, ModuleNotFoundError) and "sparkscore." not in missing
+            got = f"no package '{missing}'" if is_none else other
+            told["problem"] = {"code": "PACKAGE_MISSING", "path": sys.executable, "got": got}
+        else:
+            told |= {"proof": found} if isinstance(found, str) else {"problem": vars(found)}
+        rows = [{"answer": json.dumps(told)} for batch in batches for _ in range(batch.num_rows)]
+        yield pa.RecordBatch.from_pylist(rows, schema=pa.schema([("answer", pa.string())]))
+
+    return ask

@@ -1,0 +1,128 @@
+"""Describe a worker that cannot work on a run, because of its host, its user or its Python (driver and worker)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import EnvironmentMismatchError, SinkError, SourceError, SparkscoreError
+
+_TO_STAGE: Final = "--output or 'output.stage'"
+
+
+@dataclass(frozen=True)
+class Host:
+    """The process and the host on which Python code of Spark runs.
+
+    Attributes:
+        name: name of the host.
+        user: name of the user, or an empty string if it has none.
+        uid: id of the user.
+        python: version of Python.
+        executable: path of the Python interpreter.
+    """
+
+    name: str
+    user: str
+    uid: int
+    python: str
+    executable: str
+
+    def __str__(self) -> str:
+        """Return the host and its user for a message."""
+        return f"worker '{self.name}' (user {self._who})"
+
+    @property
+    def _who(self) -> str:
+        return f"'{self.user}', uid {self.uid}" if self.user else f"with uid {self.uid}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a worker cannot work on a run.
+
+    Attributes:
+        code: ``STAGE_NOT_SEEN``, ``STAGE_NOT_WRITABLE``, ``INPUT_NOT_SEEN`` or ``PACKAGE_MISSING``.
+        path: the file or folder that is the problem, or the Python interpreter for ``PACKAGE_MISSING``.
+        got: what was found.
+        is_refused: whether the operating system does not allow the access, so that permissions are the problem.
+    """
+
+    code: ErrorCode
+    path: str
+    got: str
+    is_refused: bool = False
+
+
+def this_host() -> Host:
+    """Return the host and the user of this process."""
+    uid = os.geteuid()
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = ""
+    return Host(socket.gethostname(), user, uid, platform.python_version(), sys.executable)
+
+
+def error_of(problem: Problem, worker: str, version: str, state: str) -> SparkscoreError:
+    """Return the error for a worker that cannot work on a run.
+
+    Args:
+        problem: what was found.
+        worker: the worker on which it was found, for the message: `str` of a `Host`, for example.
+        version: the version of the driver's sparkscore.
+        state: sentences that say what happened to the data.
+    """
+    if problem.code is ErrorCode.PACKAGE_MISSING:
+        return _package_error(problem, worker, version, state)
+    if problem.code is ErrorCode.INPUT_NOT_SEEN:
+        return _input_error(problem, worker, state)
+    return _stage_error(problem, worker, state)
+
+
+def _package_error(problem: Problem, worker: str, version: str, state: str) -> SparkscoreError:
+    return EnvironmentMismatchError(
+        code=ErrorCode.PACKAGE_MISSING,
+        what=f"{worker} does not have the driver's version of sparkscore",
+        got=problem.got,
+        expected=f"sparkscore {version}, the same modules as on the driver",
+        state=state,
+        next_step=f"Run there: {problem.path} -m pip install 'sparkscore=={version}', or set PYSPARK_PYTHON to a "
+        "Python that has it.",
+    )
+
+
+def _input_error(problem: Problem, worker: str, state: str) -> SparkscoreError:
+    hidden = "Mount its folder on that host at the same path, or name an input that all hosts see."
+    refused = f"Let that user read it, for example with: chmod -R a+rX '{Path(problem.path).parent}'."
+    return SourceError(
+        code=ErrorCode.INPUT_NOT_SEEN,
+        what=f"{worker} does not see the input '{problem.path}', which the driver sees",
+        got=problem.got,
+        state=state,
+        next_step=refused if problem.is_refused else hidden,
+    )
+
+
+def _stage_error(problem: Problem, worker: str, state: str) -> SparkscoreError:
+    is_hidden = problem.code is ErrorCode.STAGE_NOT_SEEN
+    hidden = f"Mount it on that host at the same path, or name a folder that all hosts see with {_TO_STAGE}."
+    refused = (
+        "Start Spark's workers as the user of the driver, or let both users write there: put them into one group that "
+        "owns the folder, and start the driver and the workers with 'umask 002'."
+    )
+    other = f"Correct the cause, or name another folder with {_TO_STAGE}."
+    return SinkError(
+        code=problem.code,
+        what=f"{worker} {'does not see' if is_hidden else 'cannot write to'} '{problem.path}', the stage of the run",
+        got=problem.got,
+        state=state,
+        next_step=hidden if is_hidden else refused if problem.is_refused else other,
+    )
