@@ -165,7 +165,7 @@ def test_of_a_run_that_may_be_published_the_table_says_whether_it_is(
     write_run: Callable[[str], Written], state: str
 ) -> None:
     run = write_run(state)
-    spark: Any = object()  # a folder of Parquet files needs none to be asked
+    spark: Any = SimpleNamespace(conf={"spark.master": "local[1]"})  # a folder of Parquet files needs none to be asked
     shown = run.show_rows()
 
     with pytest.raises(ConfigError, match=r"\[RUN_NOT_HELD\].*rows that readers see.*'sparkscore publish night'"):
@@ -185,8 +185,7 @@ def test_a_held_run_whose_publishing_was_refused_before_it_began_is_discarded_wi
 ) -> None:
     run = write_run(HELD)
     run.note_publishing(began=False)
-    spark: Any = object()  # a folder of Parquet files needs none to be asked
-    monkeypatch.setattr("sparkscore.run.held.check_hosts", lambda *_: None)
+    spark: Any = SimpleNamespace(conf={"spark.master": "local[1]"})  # a folder of Parquet files needs none to be asked
     monkeypatch.setattr("sparkscore.run.held.check_staged_files", refuse)
     with pytest.raises(SinkError):
         publish(spark, "night")
@@ -202,8 +201,7 @@ def test_once_publishing_began_the_table_is_asked_before_a_run_is_discarded(
 ) -> None:
     run = write_run(HELD)
     run.note_publishing(began=False)
-    spark: Any = object()
-    monkeypatch.setattr("sparkscore.run.held.check_hosts", lambda *_: None)
+    spark: Any = SimpleNamespace(conf={"spark.master": "local[1]"})
     monkeypatch.setattr("sparkscore.run.publishing.publish_quarantine", refuse)
     with pytest.raises(SinkError):
         publish(spark, "night")
