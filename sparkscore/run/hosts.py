@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -15,10 +16,10 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.location import is_remote, plain_path
 from sparkscore.plan import Snapshot
 from sparkscore.record.versions import version_or_none
-from sparkscore.sinks import Sink
+from sparkscore.sinks import Sink, Target, shown_in, stage_at
 from sparkscore.spark.hosts import PACKAGES, Answer, application_of, ask_hosts, is_one_process
 from sparkscore.stage import RunStage
-from sparkscore.worker.host import HostCheck, InputSample
+from sparkscore.worker.host import HostCheck, InputSample, Place
 from sparkscore.worker.host_problem import Problem, error_of
 from sparkscore.worker.own_package import package_digest, package_version
 
@@ -53,30 +54,43 @@ def check_hosts(
     """
     if is_one_process(spark):
         return None
-    inputs = [] if snapshot is None else samples_of(snapshot)
+    check = check_of(stage, [] if snapshot is None else samples_of(snapshot))
     # The files of a Parquet output are moved there by the driver; those of a Delta table are written by the workers.
-    check = check_of(stage, inputs, [sink.target.path for sink in sinks if not sink.lays_out_partitions])
-    key = _key_of(spark, check)
+    tables = [sink.target for sink in sinks if not sink.lays_out_partitions]
+    key = _key_of(spark, check, tables)
     if key is None or key not in _proved:
-        answers = ask_hosts(spark, check)
-        _refuse_problems(answers, check, stage)
-        _log_hosts(answers)
+        with _places_in(tables, stage) as places:
+            _ask(spark, replace(check, places=places))
         if key is not None:
             _proved.add(key)
     return check
 
 
-def check_of(stage: RunStage, inputs: Iterable[InputSample] = (), outputs: Iterable[Path] = ()) -> HostCheck:
+def check_of(stage: RunStage, inputs: Iterable[InputSample] = ()) -> HostCheck:
     """Return what a worker must prove before it works on a run. The nonce is stored in the stage if it has none."""
-    folders = {str(next(each for each in (path, *path.parents) if each.is_dir())) for path in outputs}
-    return HostCheck(
-        stage.for_tasks(),
-        stage.keep_nonce(),
-        tuple(inputs),
-        tuple(sorted(folders)),
-        package_digest(),
-        package_version(),
-    )
+    return HostCheck((_place(stage),), tuple(inputs), package_digest(), package_version())
+
+
+def _place(stage: RunStage, table: str = "") -> Place:
+    return Place(stage.for_tasks(), stage.keep_nonce(), table)
+
+
+@contextmanager
+def _places_in(tables: Sequence[Target], stage: RunStage) -> Iterator[tuple[Place, ...]]:
+    """Yield the places that workers must see: the stage, and tables that do not contain the stage."""
+    own = [table for table in tables if table.path in Path(stage.location).parents]
+    with ExitStack() as stack:
+        others = [stack.enter_context(shown_in(table)) for table in tables if table not in own]
+        yield (
+            _place(stage, str(own[0].path) if own else ""),
+            *(_place(other, str(Path(other.location).parents[1])) for other in others),
+        )
+
+
+def _ask(spark: SparkSession, check: HostCheck) -> None:
+    answers = [_taken(answer, check) for answer in ask_hosts(spark, check)]
+    _refuse_problems(answers, check)
+    _log_hosts(answers)
 
 
 def samples_of(snapshot: Snapshot) -> list[InputSample]:
@@ -107,18 +121,19 @@ def is_seen(sample: InputSample) -> bool:
         return False
 
 
-def _key_of(spark: SparkSession, check: HostCheck) -> tuple[str, ...] | None:
+def _key_of(spark: SparkSession, check: HostCheck, tables: Iterable[Target]) -> tuple[str, ...] | None:
     """Return a key for what the job proves: the application and the folders. None if the application is not known."""
     application = application_of(spark)
     if not application:
         return None
     inputs = sorted({str(Path(sample.path).parent) for sample in check.inputs})
-    return (application, str(Path(check.stage.location).parent), *check.folders, "", *inputs)
+    # The stage has the name of its run.
+    outputs = [str(Path(check.places[0].stage.location).parent), *(str(table.path) for table in tables)]
+    return (application, *outputs, "", *inputs)
 
 
-def _refuse_problems(answers: Sequence[Answer], check: HostCheck, stage: RunStage) -> None:
-    """Raise an error for the first worker that cannot work on the run. Remove what the workers wrote into the stage."""
-    answers = [_taken(answer, check, stage) for answer in answers]
+def _refuse_problems(answers: Sequence[Answer], check: HostCheck) -> None:
+    """Raise an error for the first worker that cannot work on the run."""
     samples = {sample.path: sample for sample in check.inputs}
     for answer in answers:
         problem = answer.problem
@@ -132,19 +147,26 @@ def _refuse_problems(answers: Sequence[Answer], check: HostCheck, stage: RunStag
         raise error
 
 
-def _taken(answer: Answer, check: HostCheck, stage: RunStage) -> Answer:
-    """Read and remove the file that a worker wrote, and return the answer with the problem if that fails."""
-    if answer.problem is not None:
-        return answer
+def _taken(answer: Answer, check: HostCheck) -> Answer:
+    """Read and remove the files that a worker wrote, and return the answer with the problem if that fails."""
+    for place, proof in zip(check.places, answer.proofs, strict=False):
+        problem = _problem_of(place, proof)
+        if problem is not None:
+            return replace(answer, problem=problem)
+    return answer
+
+
+def _problem_of(place: Place, proof: str) -> Problem | None:
+    stage = stage_at(place.stage.location)
     try:
-        if stage.take_proof(answer.proof) == check.nonce:
-            return answer
+        if stage.take_proof(proof) == place.nonce:
+            return None
         got, is_refused = "other content than it wrote", False
     except OSError as error:
         got = f"{error.strerror or type(error).__name__} when the driver took what that worker had written there"
         is_refused = error.errno in {errno.EACCES, errno.EPERM}
     code = ErrorCode.STAGE_NOT_WRITABLE if is_refused else ErrorCode.STAGE_NOT_SEEN
-    return replace(answer, problem=Problem(code, stage.location, got, is_refused=is_refused))
+    return Problem(code, stage.location, got, is_refused=is_refused)
 
 
 def _log_hosts(answers: Sequence[Answer]) -> None:

@@ -18,7 +18,16 @@ from sparkscore.location import local_path
 from sparkscore.sinks.delta import DeltaSink
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.parquet import ParquetSink
-from sparkscore.sinks.stage import Stage, check_waiting, first_commit_began, remove_stage, stage_at, stage_of, staged_in
+from sparkscore.sinks.stage import (
+    Stage,
+    check_waiting,
+    first_commit_began,
+    remove_stage,
+    shown_in,
+    stage_at,
+    stage_of,
+    staged_in,
+)
 from sparkscore.sinks.target import Published, StagedResult, Target
 from sparkscore.spark.delta_statements import check_delta
 from sparkscore.stage import StagedFile
@@ -33,6 +42,7 @@ __all__ = [
     "first_commit_began",
     "open_sink",
     "remove_stage",
+    "shown_in",
     "stage_at",
     "stage_of",
     "staged_in",

@@ -33,9 +33,12 @@ from sparkscore.stage.layout import (
 from sparkscore.stage.lock import RunLock, remove_lock
 from sparkscore.stage.run_stage import RunStage
 from sparkscore.stage.stage_folder import StageFolder, note_run_folder, noted_run_folder
-from sparkscore.stage.surroundings import is_one_file_system, missing_of, open_store
+from sparkscore.stage.surroundings import here, is_one_file_system, missing_of, open_store
 
 logger = logging.getLogger("sparkscore")
+
+# Between the run id and random digits, in the name of a folder that is a stage only for the check of the workers.
+_SHOWN = "-shown-"
 
 
 class Stage(StageFolder):
@@ -110,6 +113,27 @@ def staged_in(
             if not opened.is_kept and lock.is_ours():
                 remove_stage_folder(stage)
     finally:
+        remove_holders(holder, *made_by_us)
+
+
+@contextmanager
+def shown_in(target: Target) -> Iterator[RunStage]:
+    """Make a folder like a stage in an output, in which workers prove for the ``with`` block that they see the output.
+
+    It is needed only if the run's stage is somewhere else.
+
+    Raises:
+        SinkError: the folder cannot be created.
+    """
+    holder = _holder(target, None)
+    made_by_us = missing_of(holder, target.path)
+    stage = holder / f"{target.run_id}{_SHOWN}{here().token()}"
+    _make(stage)
+    try:
+        open_store(stage).put(MARKER, str(FORMAT).encode())
+        yield StageFolder(stage)
+    finally:
+        remove_stage_folder(stage)
         remove_holders(holder, *made_by_us)
 
 

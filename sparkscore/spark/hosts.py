@@ -5,7 +5,6 @@ The function nested in `_ask_function` runs on workers.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import pickle
@@ -16,6 +15,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, Final
 
 import pyarrow as pa
@@ -41,13 +41,13 @@ class Answer:
     Attributes:
         host: the host, its user and its Python.
         versions: the versions of some packages, by name.
-        proof: name of the file that the task wrote into the stage; empty if there is a problem.
+        proofs: name of the file that the task wrote into each place; empty if there is a problem.
         problem: why the worker cannot work on the run, or None.
     """
 
     host: Host
     versions: Mapping[str, str]
-    proof: str
+    proofs: tuple[str, ...]
     problem: Problem | None
 
 
@@ -82,7 +82,7 @@ def _answer_of(told: Mapping[str, Any]) -> Answer:
     host = Host(told["name"], told["user"], told["uid"], told["python"], told["executable"])
     problem = told.get("problem")
     found = None if problem is None else Problem(**{**problem, "code": ErrorCode(problem["code"])})
-    return Answer(host, told["versions"], told.get("proof", ""), found)
+    return Answer(host, told["versions"], tuple(told.get("proofs", ())), found)
 
 
 def _ask_function(pickled: bytes) -> ArrowFunction:
@@ -94,8 +94,8 @@ def _ask_function(pickled: bytes) -> ArrowFunction:
 
         def version(package: str) -> str:
             try:
-                return importlib.metadata.version(package)
-            except importlib.metadata.PackageNotFoundError:
+                return metadata.version(package)
+            except metadata.PackageNotFoundError:
                 return ""
 
         def user() -> str:
@@ -107,17 +107,17 @@ def _ask_function(pickled: bytes) -> ArrowFunction:
         told = {"name": socket.gethostname(), "user": user(), "uid": os.geteuid(), "executable": sys.executable}
         told |= {"python": platform.python_version(), "versions": {name: version(name) for name in packages}}
         try:
-            from sparkscore.worker.host import write_proof  # noqa: PLC0415 - the worker may lack it
+            from sparkscore.worker.host import write_proofs  # noqa: PLC0415 - the worker may lack it
 
-            found = write_proof(pickle.loads(pickled))  # noqa: S301 - from the driver
+            check = pickle.loads(pickled)  # noqa: S301 - from the driver
         except (ImportError, AttributeError) as error:
-            missing = "sparkscore" if not isinstance(error, ImportError) else error.name or "sparkscore"
+            is_missing = isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("sparkscore.")
             other = f"sparkscore {version('sparkscore') or 'of another version'}"
-            is_none = isinstance(error, ModuleNotFoundError) and "sparkscore." not in missing
-            got = f"no package '{missing}'" if is_none else other
+            got = f"no module '{error.name}'" if is_missing else other
             told["problem"] = {"code": "PACKAGE_MISSING", "path": sys.executable, "got": got}
         else:
-            told |= {"proof": found} if isinstance(found, str) else {"problem": vars(found)}
+            found = write_proofs(check)
+            told |= {"proofs": found} if isinstance(found, list) else {"problem": vars(found)}
         rows = [{"answer": json.dumps(told)} for batch in batches for _ in range(batch.num_rows)]
         yield pa.RecordBatch.from_pylist(rows, schema=pa.schema([("answer", pa.string())]))
 

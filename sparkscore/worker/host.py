@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ from sparkscore.worker.own_package import package_digest, package_version
 _NOT_ALLOWED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Seconds to wait before a file is looked for again: a network file system may show a new file a little later.
-_WAITS_S: Final = (0.0, 0.1, 0.5)
+_WAITS_S: Final = (0.1, 0.5)
 
 
 @dataclass(frozen=True)
@@ -40,24 +41,40 @@ class InputSample:
 
 
 @dataclass(frozen=True)
-class HostCheck:
-    """What a worker must prove before it works on a run. It is pickled and sent to the workers.
+class Place:
+    """A folder that a worker must see and into which it must be able to write.
 
     Attributes:
-        stage: the stage of the run.
-        nonce: the random text in the stage.
-        inputs: some files or folders of the input.
-        folders: further folders in which workers write when the run is published.
-        package: digest of the driver's sparkscore.
-        version: version of the driver's sparkscore.
+        stage: the stage of the run, or a folder like it in an output.
+        nonce: the random text in it.
+        table: path of the table that contains it and into which Spark writes files itself; empty if there is none.
     """
 
     stage: TaskStage
     nonce: str
+    table: str = ""
+
+
+@dataclass(frozen=True)
+class HostCheck:
+    """What a worker must prove before it works on a run. It is pickled and sent to the workers.
+
+    Attributes:
+        places: the stage of the run, and the outputs that do not contain the stage.
+        inputs: some files or folders of the input.
+        package: digest of the driver's sparkscore.
+        version: version of the driver's sparkscore.
+    """
+
+    places: tuple[Place, ...]
     inputs: tuple[InputSample, ...]
-    folders: tuple[str, ...]
     package: str
     version: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What identifies the stage, for a process that was checked before."""
+        return tuple(text for place in self.places for text in (place.stage.location, place.nonce))
 
 
 def find_problem(check: HostCheck) -> Problem | None:
@@ -65,27 +82,36 @@ def find_problem(check: HostCheck) -> Problem | None:
 
     A file is written into the stage and removed.
     """
-    found = _find_problem_before_writing(check)
-    return found or _problem_with(check.stage, lambda: check.stage.forget_proof(check.stage.write_proof(check.nonce)))
+    proofs = write_proofs(check)
+    if isinstance(proofs, Problem):
+        return proofs
+    removals = (
+        _problem_with(place.stage, partial(place.stage.forget_proof, name))
+        for place, name in zip(check.places, proofs, strict=True)
+    )
+    return next(filter(None, removals), None)
 
 
-def write_proof(check: HostCheck) -> str | Problem:
-    """Check this process, and return the name of a file that it wrote into the stage and that the driver must remove.
+def write_proofs(check: HostCheck) -> list[str] | Problem:
+    """Check this process, and return the name of a file that it wrote into each place and that must be removed.
 
     If the process cannot work on the run, the problem is returned.
     """
-    found = _find_problem_before_writing(check)
-    names: list[str] = []
-    return found or _problem_with(check.stage, lambda: names.append(check.stage.write_proof(check.nonce))) or names[0]
-
-
-def _find_problem_before_writing(check: HostCheck) -> Problem | None:
-    return (
-        _find_other_package(check)
-        or _find_hidden_stage(check)
-        or next(filter(None, map(_find_hidden_input, check.inputs)), None)
-        or next(filter(None, map(_find_hidden_folder, check.folders)), None)
+    problems = (
+        partial(_find_other_package, check),
+        *(partial(_find_hidden_place, place) for place in check.places),
+        *(partial(_find_hidden_input, sample) for sample in check.inputs),
     )
+    found = next(filter(None, (find() for find in problems)), None)
+    if found is not None:
+        return found
+    names: list[str] = []
+
+    def write(place: Place) -> None:
+        names.append(place.stage.write_proof(place.nonce))
+
+    written = (_problem_with(place.stage, partial(write, place)) for place in check.places)
+    return next(filter(None, written), None) or names
 
 
 def _find_other_package(check: HostCheck) -> Problem | None:
@@ -96,21 +122,25 @@ def _find_other_package(check: HostCheck) -> Problem | None:
     return Problem(ErrorCode.PACKAGE_MISSING, sys.executable, f"sparkscore {package_version()}{same} in '{own}'")
 
 
-def _find_hidden_stage(check: HostCheck) -> Problem | None:
+def _find_hidden_place(place: Place) -> Problem | None:
+    try:
+        found = _read_nonce(place.stage)
+    except OSError as error:
+        return _of_stage(place.stage, error)
+    if found != place.nonce:
+        return Problem(ErrorCode.STAGE_NOT_SEEN, place.stage.location, "another folder at the same path")
+    if place.table and not os.access(place.table, os.W_OK | os.X_OK):
+        return Problem(ErrorCode.STAGE_NOT_WRITABLE, place.table, "Permission denied", is_refused=True)
+    return None
+
+
+def _read_nonce(stage: TaskStage) -> str:
     for seconds in _WAITS_S:
-        time.sleep(seconds)
         try:
-            found = check.stage.nonce()
-            break
-        except FileNotFoundError as error:
-            problem = _of_stage(check.stage, error)
-        except OSError as error:
-            return _of_stage(check.stage, error)
-    else:
-        return problem
-    if found == check.nonce:
-        return None
-    return Problem(ErrorCode.STAGE_NOT_SEEN, check.stage.location, "another folder at the same path")
+            return stage.nonce()
+        except FileNotFoundError:
+            time.sleep(seconds)
+    return stage.nonce()
 
 
 def _problem_with(stage: TaskStage, write: Callable[[], object]) -> Problem | None:
@@ -144,21 +174,13 @@ def _find_hidden_input(sample: InputSample) -> Problem | None:
     return Problem(ErrorCode.INPUT_NOT_SEEN, sample.path, f"another file, of {size} bytes")
 
 
-def _find_hidden_folder(folder: str) -> Problem | None:
-    if not Path(folder).is_dir():
-        return Problem(ErrorCode.STAGE_NOT_SEEN, folder, "no such folder")
-    if os.access(folder, os.W_OK | os.X_OK):
-        return None
-    return Problem(ErrorCode.STAGE_NOT_WRITABLE, folder, "no right to write there", is_refused=True)
-
-
 def _reason_of(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
 # Stages that this process was checked for. Spark reuses worker processes for many tasks, and only a module variable is
 # visible to all of them.
-_proven: set[tuple[str, str]] = set()
+_proven: set[tuple[str, ...]] = set()
 
 
 def prove_once(check: HostCheck | None) -> None:
@@ -168,9 +190,9 @@ def prove_once(check: HostCheck | None) -> None:
         SparkscoreError: this process does not see the stage or the input, cannot write to the stage, or has another
             sparkscore than the driver. Spark then tries the task again, perhaps on another host.
     """
-    if check is None or (check.stage.location, check.nonce) in _proven:
+    if check is None or check.key in _proven:
         return
     problem = find_problem(check)
     if problem is not None:
         raise error_of(problem, str(this_host()), check.version, "Nothing was published.")
-    _proven.add((check.stage.location, check.nonce))
+    _proven.add(check.key)

@@ -113,7 +113,7 @@ def _input_error(problem: Problem, worker: str, state: str) -> SparkscoreError:
 
 def _stage_error(problem: Problem, worker: str, state: str) -> SparkscoreError:
     is_hidden = problem.code is ErrorCode.STAGE_NOT_SEEN
-    hidden = f"Mount it on that host at the same path, or name a folder that all hosts see with {_TO_STAGE}."
+    hidden = f"Mount its file system on that host at the same path, or set {_TO_STAGE} to a folder that all hosts see."
     refused = (
         "Start Spark's workers as the user of the driver, or let both users write there: put them into one group that "
         "owns the folder, and start the driver and the workers with 'umask 002'."
@@ -121,7 +121,7 @@ def _stage_error(problem: Problem, worker: str, state: str) -> SparkscoreError:
     other = f"Correct the cause, or name another folder with {_TO_STAGE}."
     return SinkError(
         code=problem.code,
-        what=f"{worker} {'does not see' if is_hidden else 'cannot write to'} '{problem.path}', the stage of the run",
+        what=f"{worker} {'does not see' if is_hidden else 'cannot write to'} the run's folder '{problem.path}'",
         got=problem.got,
         state=state,
         next_step=hidden if is_hidden else refused if problem.is_refused else other,
