@@ -220,8 +220,8 @@ def decide_work(
 ) -> Work:
     """Decide what the tasks do, and check before scoring that the output table accepts the columns of the result.
 
-    This may start Spark jobs that check the workers, look for NULLs, run the probe (a test call of the scorer), or check
-    the input rows.
+    This may start Spark jobs that check the workers, look for NULLs, run the probe (a test call of the scorer), or
+    check the input rows.
 
     Raises:
         SparkscoreError: for example, the probe failed, or the output table does not accept the columns.
