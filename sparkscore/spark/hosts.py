@@ -19,11 +19,13 @@ from importlib import metadata
 from typing import Any, Final
 
 import pyarrow as pa
-from pyspark.sql import SparkSession, is_remote
+from pyspark.sql import SparkSession
 
 from sparkscore.error_codes import ErrorCode
+from sparkscore.spark.connect import is_connect
 from sparkscore.spark.jobs import task_slots
 from sparkscore.spark.map_in_arrow import ArrowFunction, run_in_arrow
+from sparkscore.spark.settings import setting_of
 from sparkscore.worker.host import HostCheck
 from sparkscore.worker.host_problem import Host, Problem
 
@@ -53,12 +55,12 @@ class Answer:
 
 def is_one_process(spark: SparkSession) -> bool:
     """Return whether the workers are on this host, as the same user: the master is local, and in this process."""
-    return not is_remote() and _ONE_PROCESS.match(spark.conf.get("spark.master", "") or "") is not None
+    return not is_connect(spark) and _ONE_PROCESS.match(setting_of(spark, "spark.master") or "") is not None
 
 
 def application_of(spark: SparkSession) -> str:
     """Return the id of the Spark application, or an empty string if the session does not tell it."""
-    return spark.conf.get("spark.app.id", "") or ""
+    return setting_of(spark, "spark.app.id") or ""
 
 
 def ask_hosts(spark: SparkSession, check: HostCheck) -> list[Answer]:
