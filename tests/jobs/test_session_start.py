@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +24,22 @@ try:
     local_session(log_file="log/spark.log", **ast.literal_eval(sys.argv[1]))
 except SparkscoreError as error:
     print(type(error).__name__, error)
+"""
+# Nothing of Spark is started in these cases, so that one process has them all, each with its own environment.
+REFUSED_STARTS = """
+import json, os, sys
+from sparkscore.errors import SparkscoreError
+from sparkscore.spark.session import local_session
+before, told = dict(os.environ), {}
+for name, (environment, log_file) in json.loads(sys.argv[1]).items():
+    os.environ.update(environment)
+    try:
+        local_session(log_file=log_file)
+    except SparkscoreError as error:
+        told[name] = f"{type(error).__name__} {error}"
+    os.environ.clear()
+    os.environ.update(before)
+print(json.dumps(told))
 """
 NO_MAVEN = """<ivysettings>
   <settings defaultResolver="empty"/>
@@ -65,25 +83,41 @@ assert (again.sparkContext.master, again.sparkContext.appName) == ("local[2]", "
     assert deltalake.DeltaTable(tmp_path / "table").to_pyarrow_table().num_rows == 7
 
 
-@pytest.mark.parametrize(
-    "java", [{"PATH": "/nowhere", "JAVA_HOME": ""}, {"JAVA_HOME": "/nowhere"}], ids=["PATH", "HOME"]
-)
-def test_no_java_says_how_to_get_it(run_python: type_of_run, tmp_path: Path, java: dict[str, str]) -> None:
-    line = only_line(run_python(FAILING_START, "{}", env=java))
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Tell what a start says where Java is missing or old, or the log file cannot be written."""
+    folder = tmp_path_factory.mktemp("refused")
+    java = folder / "jdk" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n", encoding="utf-8")
+    java.chmod(0o755)
+    (folder / "taken").write_text("a file where the folder should be", encoding="utf-8")
+    starts = {
+        "no Java on the path": ({"PATH": "/nowhere", "JAVA_HOME": ""}, "log/spark.log"),
+        "no Java at its home": ({"JAVA_HOME": "/nowhere"}, "log/spark.log"),
+        "an old Java": ({"JAVA_HOME": str(folder / "jdk")}, "log/spark.log"),
+        "no log": ({}, "taken/spark.log"),
+    }
+    command = [sys.executable, "-c", REFUSED_STARTS, json.dumps(starts)]
+    told: dict[str, str] = json.loads(
+        only_line(subprocess.run(command, capture_output=True, check=False, cwd=folder, env=os.environ, text=True))
+    )
+    assert not (folder / "log").exists()
+    assert not [text for text in told.values() if "\n" in text]
+    return told
+
+
+@pytest.mark.parametrize("case", ["no Java on the path", "no Java at its home"])
+def test_no_java_says_how_to_get_it(refused: dict[str, str], case: str) -> None:
+    line = refused[case]
 
     assert line.startswith("MissingDependencyError [JAVA_MISSING] Spark needs Java: got no Java ")
     assert "apt-get install -y openjdk-17-jre-headless" in line
     assert "JAVA_HOME" in line
-    assert not (tmp_path / "log").exists()
 
 
-def test_an_old_java_is_refused_with_its_version(run_python: type_of_run, tmp_path: Path) -> None:
-    java = tmp_path / "jdk" / "bin" / "java"
-    java.parent.mkdir(parents=True)
-    java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n", encoding="utf-8")
-    java.chmod(0o755)
-
-    line = only_line(run_python(FAILING_START, "{}", env={"JAVA_HOME": str(tmp_path / "jdk")}))
+def test_an_old_java_is_refused_with_its_version(refused: dict[str, str]) -> None:
+    line = refused["an old Java"]
 
     assert "[JAVA_VERSION] Spark needs Java: got Java 11 in JAVA_HOME" in line
     assert "expected Java 17 or later" in line
@@ -140,9 +174,5 @@ def test_without_pyspark_the_module_imports_and_says_what_to_install(run_python:
     assert "pip install 'sparkscore[local]'" in line
 
 
-def test_a_log_file_that_cannot_be_written_is_refused(run_python: type_of_run, tmp_path: Path) -> None:
-    (tmp_path / "log").write_text("a file where the folder should be", encoding="utf-8")
-
-    line = only_line(run_python(FAILING_START, "{}"))
-
-    assert line.startswith("ConfigError [LOG_FILE] Spark's log file 'log/spark.log' cannot be written")
+def test_a_log_file_that_cannot_be_written_is_refused(refused: dict[str, str]) -> None:
+    assert refused["no log"].startswith("ConfigError [LOG_FILE] Spark's log file 'taken/spark.log' cannot be written")
