@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import deltalake
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -38,7 +39,9 @@ def hold(tmp_path: Path, spark: SparkSession, make_deployment: MakeDeployment) -
         publish="audit",
         settings={"error_threshold": 1, "mini_batch_size": 20, "retry_settings": {"max_retries": 0}},
     )
-    options: dict[str, Any] = {"input": tmp_path / "rows.parquet", "output": tmp_path / "out", "run_id": "night"}
+    options: dict[str, Any] = {
+        "input": tmp_path / "rows.parquet", "output": tmp_path / "out", "output_format": "parquet", "run_id": "night"
+    }  # fmt: skip
     return lambda **more: sparkscore.score(spark, deployment, **(options | more))
 
 
@@ -110,7 +113,7 @@ def test_a_held_run_can_be_dropped(
 def test_publishing_that_failed_can_be_repeated_alone(
     hold: Callable[..., sparkscore.Run], spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hold(output_format="parquet")
+    hold()
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -142,20 +145,18 @@ def test_a_held_run_whose_output_changed_is_published_once_that_is_undone(
     hold: Callable[..., sparkscore.Run], spark: SparkSession, tmp_path: Path
 ) -> None:
     table = tmp_path / "out"
-    hold(run_id="first")
+    hold(**DELTA, run_id="first")
     sparkscore.publish(spark, "first")
-    hold(mode="append")
-    rows = spark.read.format("delta").load(str(table))
-    rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").partitionBy("prediction").save(
-        str(table)
-    )
+    hold(**DELTA, mode="append")
+    rows = read_table(table)
+    deltalake.write_deltalake(table, rows, mode="overwrite", schema_mode="overwrite", partition_by=["prediction"])
 
     with pytest.raises(sparkscore.SparkscoreError, match="OUTPUT_PARTITIONS_DIFFER") as refused:
         sparkscore.publish(spark, "night")
 
     assert "what was scored is staged" in str(refused.value)
     assert "then 'sparkscore publish night'" in str(refused.value)
-    spark.sql(f"RESTORE TABLE delta.`{table}` TO VERSION AS OF 0")
+    deltalake.DeltaTable(table).restore(0)
     run = sparkscore.publish(spark, "night")
     assert (run.record["state"], run.predictions().count()) == ("COMPLETE", 99)
     assert read_table(table).num_rows == 198
