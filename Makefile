@@ -50,6 +50,7 @@ test: preflight java gomp env $(ARCHIVE)  ## run the tests; those that take long
 
 test-faults: preflight java gomp env $(ARCHIVE)  ## kill, hang and break everything, by the catalogue of docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults
+	@$(BIN)/python -m pytest -m faults tests/jobs tests/spark
 
 test-hostile: preflight java gomp env $(ARCHIVE)  ## score under hostile settings, with odd scripts, files and users
 	@$(BIN)/python -m pytest tests/hostile

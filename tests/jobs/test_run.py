@@ -101,7 +101,9 @@ def test_a_failed_run_gives_its_record_one_message_and_the_log(sparkscore: Spark
     assert not list((tmp_path / "first" / "predictions").glob("**/*.parquet"))
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.faults)]
+)
 def test_an_interrupted_run_is_recorded_and_leaves_nothing(
     sparkscore: SparkscoreCommand, start: Start, tmp_path: Path, number: int, exit_code: int
 ) -> None:

@@ -47,7 +47,7 @@ def script(*poison: int) -> str:
 
 
 @pytest.mark.each_spark
-@pytest.mark.parametrize("output_format", ["delta", "parquet"])
+@pytest.mark.parametrize("output_format", [pytest.param("delta", marks=pytest.mark.faults), "parquet"])
 def test_rows_come_back_to_the_bit_and_join_those_that_were_scored(
     spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment, output_format: str
 ) -> None:
@@ -122,7 +122,9 @@ def test_a_run_without_failures_has_none_to_score(
 ) -> None:
     pq.write_table(ROWS, tmp_path / "rows.parquet")
     deployment = make_deployment(script())
-    run = sparkscore.score(spark, deployment, input=tmp_path / "rows.parquet", output=tmp_path / "out")
+    run = sparkscore.score(
+        spark, deployment, input=tmp_path / "rows.parquet", output=tmp_path / "out", output_format="parquet"
+    )
 
     with pytest.raises(sparkscore.SparkscoreError, match="NOTHING_FAILED"):
         sparkscore.score(spark, deployment, output=tmp_path / "out", only_failed=run.record["run_id"])
