@@ -103,7 +103,7 @@ def test_what_ends_the_process_or_hangs_costs_its_mini_batch_alone(
 ) -> None:
     poison, code = ENDS[number]
     settings = TOLERANT | {"mini_batch_size": 20}
-    deployment = make_deployment(SCRIPT.format(poison=poison), settings=settings)
+    deployment = make_deployment(SCRIPT.format(poison=poison), settings=settings, output={"format": "parquet"})
     start = time.monotonic()
 
     run = sparkscore.score(spark, deployment, input=rows, output=tmp_path / "out")
@@ -142,7 +142,7 @@ def test_a_failure_that_goes_away_is_tried_again_and_forgotten(
     flag = str(tmp_path / "once")
     once = f"""os.path.exists({flag!r}) or (open({flag!r}, "w").close(), os._exit(1))"""
     settings = {"mini_batch_size": 20, "retry_settings": {"max_retries": 1}}
-    deployment = make_deployment(SCRIPT.format(poison=once), settings=settings)
+    deployment = make_deployment(SCRIPT.format(poison=once), settings=settings, output={"format": "parquet"})
 
     run = sparkscore.score(spark, deployment, input=rows, output=tmp_path / "out")
 
@@ -193,7 +193,9 @@ def test_29_files_that_a_script_left_out_are_counted_and_quarantined_without_a_n
     for number in range(10):
         (tmp_path / "files" / f"{number}.txt").write_text("x")
     deployment = make_deployment(
-        "def run(files): return [1] * (len(files) - 1)", settings={"error_threshold": 2, "mini_batch_size": 5}
+        "def run(files): return [1] * (len(files) - 1)",
+        settings={"error_threshold": 2, "mini_batch_size": 5},
+        output={"format": "parquet"},
     )
 
     run = sparkscore.score(spark, deployment, input=tmp_path / "files", input_format="files", output=tmp_path / "out")
@@ -216,6 +218,7 @@ def test_55_a_corrupt_image_is_quarantined_and_the_others_are_scored(spark: Spar
         model=tmp_path / "model.onnx",
         input=tmp_path / "photos",
         output=tmp_path / "out",
+        output_format="parquet",
         settings={"settings.error_threshold": 1},
     )
 

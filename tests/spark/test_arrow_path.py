@@ -40,7 +40,7 @@ def test_map_in_arrow_gives_what_map_in_pandas_gives_where_that_is_exact(
 ) -> None:
     rows = [(number, number / 7, f"text {number}", number % 2 == 0) for number in range(500)]
     frame = spark.createDataFrame(rows, "id bigint, x double, name string, flag boolean")
-    frame.write.format("delta").save(str(tmp_path / "in"))
+    frame.write.parquet(str(tmp_path / "in"))
 
     def score_in_pandas(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
@@ -49,7 +49,11 @@ def test_map_in_arrow_gives_what_map_in_pandas_gives_where_that_is_exact(
     schema = "id bigint, x double, name string, flag boolean, prediction double"
     with_pandas = frame.mapInPandas(score_in_pandas, schema)
     run = sparkscore.score(
-        spark, make_deployment("def run(f): return f['x'] * 3"), input=tmp_path / "in", output=tmp_path / "out"
+        spark,
+        make_deployment("def run(f): return f['x'] * 3"),
+        input=tmp_path / "in",
+        output=tmp_path / "out",
+        output_format="parquet",
     )
 
     ours = run.predictions().select(with_pandas.columns).orderBy("id").collect()
