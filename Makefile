@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-faults test-hostile test-platforms test-platforms-short test-spark-4.0 test-spark-4.1 test-spark-4.3 test-sparks test-simulation storm torture test-torch check docs format env java gomp preflight lock clean
+.PHONY: help demo test test-faults test-hostile test-platforms test-platforms-short test-spark-4.0 test-spark-4.1 test-spark-4.3 test-sparks test-simulation storm torture test-torch check wheel docs format env java gomp preflight lock clean
 
 PYTHON ?= python3
 LOGS := .make
@@ -91,6 +91,10 @@ check: env  ## lint, types and layers; needs no Java
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
+
+wheel: env  ## build the package into dist/
+	@rm -rf build dist; $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index \
+	  --wheel-dir dist . && ls dist/*.whl
 
 docs: preflight .venv-docs/.requirements  ## build the pages of docs/ into site/; a warning is an error
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict

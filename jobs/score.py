@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from sparkscore.cli import run_command_line
+from sparkscore.cli import main
 
 if __name__ == "__main__":
-    sys.exit(run_command_line(["run", *sys.argv[1:]]))
+    sys.argv[1:1] = ["run"]
+    main()

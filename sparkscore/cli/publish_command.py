@@ -9,10 +9,10 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from sparkscore.cli.interrupts import interruptible
-from sparkscore.cli.reply import OK, print_json, stdout_for_results
+from sparkscore.cli.reply import OK, print_json, print_text, stdout_for_results
 from sparkscore.cli.run_command import check_spark_options, spark_session
 from sparkscore.cli.spark_options import SparkOptions
-from sparkscore.cli.summary import print_record, print_summary, result_console
+from sparkscore.cli.summary import print_record, result_console, summary_of
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.record.runs_folder import open_run, read_record, runs_folder
@@ -42,7 +42,8 @@ def publish_run(run_id: str, runs: Path | None, session: SparkOptions, *, as_jso
     with _spark_for(run_id, runs, session) as spark:
         with stdout_for_results():
             run = publish(spark, run_id, runs=runs)
-        print_json(run.record) if as_json else print_summary(run, folder.path)
+        summary = "" if as_json else summary_of(run, folder.path)
+    print_json(run.record) if as_json else print_text(summary)
     return OK
 
 

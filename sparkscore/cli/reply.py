@@ -49,6 +49,12 @@ def _write(stream: TextIO, label: str, lines: Sequence[str]) -> None:
     stream.flush()
 
 
+def print_text(text: str) -> None:
+    """Print a text of several lines to stdout as it is, for example with colour codes."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def print_json(answer: Mapping[str, Any]) -> None:
     """Print a dictionary to stdout as an indented JSON object."""
     to_stdout(*json.dumps(answer, indent=2, default=str).split("\n"))

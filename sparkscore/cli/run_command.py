@@ -21,6 +21,7 @@ from sparkscore.cli.reply import (
     print_bug,
     print_error,
     print_json,
+    print_text,
     shown_path,
     stdout_for_results,
 )
@@ -125,12 +126,10 @@ def _score(request: RunRequest, interrupts: Interrupts) -> None:
             from sparkscore.run import execute
 
             run = execute(session, prepared)
-        if request.as_json:
-            print_json(run.record)
-        else:
-            from sparkscore.cli.summary import print_summary
+        from sparkscore.cli.summary import summary_of
 
-            print_summary(run, prepared.folder.path)
+        summary = "" if request.as_json else summary_of(run, prepared.folder.path)
+    print_json(run.record) if request.as_json else print_text(summary)
 
 
 def check_spark_options(options: SparkOptions) -> None:

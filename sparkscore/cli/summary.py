@@ -53,16 +53,20 @@ def state_style(state: str) -> str:
     return _STYLES.get(state, "bold")
 
 
-def print_summary(run: Run, folder: Path) -> None:
-    """Print the record and the first rows of a run.
+def summary_of(run: Run, folder: Path) -> str:
+    """Return the record and the first rows of a run as text for stdout, in colour if stdout is a terminal.
+
+    Spark reads the rows. Print the text after Spark has stopped, so that it is the last thing on the terminal.
 
     Args:
         run: the run.
         folder: the run's folder.
     """
     console = result_console()
-    print_record(run.recorded, folder, console)
-    print_first_rows(run, console)
+    with console.capture() as captured:
+        print_record(run.recorded, folder, console)
+        print_first_rows(run, console)
+    return captured.get()
 
 
 def print_record(

@@ -51,7 +51,7 @@ def local_session(
     After ``stop()``, the next session reuses the first session's JVM, with its jars, memory and log file. If
     ``spark-submit`` started this process, the session uses the JVM of ``spark-submit``. In that case, the
     ``spark-submit`` settings, such as the master, override all settings made by this function, except those in
-    ``conf``.
+    ``conf``. Spark then logs warnings and errors only, unless ``spark.log.level`` is set.
 
     Args:
         master: a Spark master URL. ``local[*,4]`` runs each task up to four times if it fails.
@@ -79,7 +79,11 @@ def local_session(
         return active
     log = Path(log_file) if log_file else runs_folder() / "spark.log"
     gateway = jvm_session.running_gateway()
-    settings = _settings(master, {**jvm_session.submitted_settings(gateway), **conf}, app_name)
+    submitted = jvm_session.submitted_settings(gateway)
+    if submitted:
+        # spark-submit writes Spark's log to the terminal, hundreds of lines in which the result is lost.
+        submitted.setdefault("spark.log.level", "WARN")
+    settings = _settings(master, {**submitted, **conf}, app_name)
     gateway = gateway or jvm_session.launch_jvm(settings, log)
     return jvm_session.create_session(settings, gateway, log)
 

@@ -34,7 +34,7 @@ def packages(tmp_path: Path) -> Path:
     folder = tmp_path / "env" / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
     folder.mkdir(parents=True)
     (folder / "only_there.py").write_text("ANSWER = 42\n")
-    (folder / "these.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (folder / "these.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     (tmp_path / "env" / "pyvenv.cfg").write_text("home = /nowhere\n")
     return tmp_path / "env"
 

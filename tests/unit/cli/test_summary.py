@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sparkscore.cli.summary import print_summary
+from sparkscore.cli.reply import print_text
+from sparkscore.cli.summary import summary_of
 from sparkscore.record.run_record import end_record, new_record, record_in
 
 
@@ -50,7 +51,7 @@ def test_lineage_that_is_the_same_in_every_row_is_not_repeated(capsys: pytest.Ca
         for number in range(9)
     ]
 
-    print_summary(run_with(rows), Path("runs/r1"))
+    print_text(summary_of(run_with(rows), Path("runs/r1")))
 
     lines = lines_of(capsys)
     head = next(index for index, line in enumerate(lines) if line.startswith("id"))
@@ -61,7 +62,7 @@ def test_lineage_that_is_the_same_in_every_row_is_not_repeated(capsys: pytest.Ca
 
 
 def test_of_many_columns_the_first_and_the_last_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    print_summary(run_with([{f"c{number}": number for number in range(30)}]), Path("runs/r1"))
+    print_text(summary_of(run_with([{f"c{number}": number for number in range(30)}]), Path("runs/r1")))
 
     head = next(line for line in lines_of(capsys) if line.startswith("c0"))
     assert head.split() == ["c0", "c1", "c2", "c26", "c27", "c28", "c29"]
@@ -79,13 +80,13 @@ def test_of_many_columns_the_first_and_the_last_are_shown(capsys: pytest.Capture
     ],
 )
 def test_a_value_takes_one_short_cell(capsys: pytest.CaptureFixture[str], value: object, shown: str) -> None:
-    print_summary(run_with([{"a": value}]), Path("runs/r1"))
+    print_text(summary_of(run_with([{"a": value}]), Path("runs/r1")))
 
     assert lines_of(capsys)[-1].strip() == shown
 
 
 def test_nothing_is_shown_of_an_empty_result(capsys: pytest.CaptureFixture[str]) -> None:
-    print_summary(run_with([]), Path("runs/r1"))
+    print_text(summary_of(run_with([]), Path("runs/r1")))
 
     assert lines_of(capsys)[-1].split() == ["run", "record", "runs/r1/record.json"]
 
@@ -101,7 +102,7 @@ def test_the_lines_say_where_things_are(capsys: pytest.CaptureFixture[str]) -> N
         quarantine={"location": f"{Path.cwd()}/out_quarantine", "rows": 1},
     )
 
-    print_summary(run, Path("runs/r1"))
+    print_text(summary_of(run, Path("runs/r1")))
 
     assert lines_of(capsys) == [
         "COMPLETE  r1",
