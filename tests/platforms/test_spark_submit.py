@@ -74,7 +74,7 @@ def test_on_a_cluster_the_summary_is_the_last_thing_and_spark_is_quiet(submit: S
     assert complete
     assert "12 rows: 12 scored, 0 failed" in summary
     assert "out (delta, version 0, 12 rows)" in summary
-    assert (lines[-1], lines[-8].split()[0]) == ("… and 4 more columns", "flower")
+    assert (lines[-1], lines[-8].split()[0]) == ("… and 5 more columns", "flower")
     assert [line for line in before.splitlines() if "INFO" in line or "\tat " in line] == []
     # What spark-submit says about the packages, and what Spark says before it knows the level of its log.
     assert len([line for line in err.splitlines() if " INFO " in line]) < 10, err
