@@ -25,6 +25,7 @@ _REASONS: Final = (
     ("timed out", "no answer in time"),
 )
 _TLS: Final = "handshake failed"
+_STATUS_IN_TEXT: Final = re.compile(r"<_\w+ of RPC that terminated with:\s+status = StatusCode\.(\w+)")
 # Spark's error conditions for a session or operation that the server does not know, because it was started again.
 _FORGOTTEN: Final = re.compile(
     r"INVALID_HANDLE\.(SESSION_(NOT_FOUND|CHANGED|CLOSED)|OPERATION_(NOT_FOUND|ABANDONED))"
@@ -85,7 +86,10 @@ def _status_of(error: BaseException) -> str:
     if not type(error).__module__.startswith(("grpc", "pyspark.errors.exceptions.connect")):
         return ""
     read = getattr(error, "getGrpcStatusCode", None) or getattr(error, "code", None)
-    return str(getattr(read() if callable(read) else None, "name", ""))
+    if callable(read):
+        return str(getattr(read(), "name", ""))
+    found = _STATUS_IN_TEXT.match(str(error))  # PySpark 4.0 keeps the text only
+    return found[1] if found else ""
 
 
 def _is_of_lost_session(error: BaseException) -> bool:

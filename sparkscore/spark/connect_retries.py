@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 
 import grpc
-from pyspark.sql.connect.client.retries import RetryPolicy, RetryPolicyState, extract_retry_info
+from pyspark.sql.connect.client import retries
+from pyspark.sql.connect.client.retries import RetryPolicy, RetryPolicyState
 
 from sparkscore.spark.connect_errors import is_final
 
@@ -36,7 +37,7 @@ class UnreachableServer(RetryPolicy):
     def can_retry(self, exception: BaseException) -> bool:
         """Return whether the exception says that the server was not reached."""
         is_unreached = isinstance(exception, grpc.RpcError) and exception.code() == grpc.StatusCode.UNAVAILABLE
-        return is_unreached and extract_retry_info(exception) is None
+        return is_unreached and not _asks_to_wait(exception)
 
     def to_state(self) -> RetryPolicyState:
         """Return the state of the retries of one request."""
@@ -50,15 +51,27 @@ class _OneRequest(RetryPolicyState):
         super().__init__(policy)
         self._unreachable = policy
         self._failing_since: float | None = None
+        self._failure: BaseException | None = None
 
-    def next_attempt(self, exception: BaseException | None = None) -> int | None:
+    def can_retry(self, exception: BaseException) -> bool:
+        """Return whether the exception says that the server was not reached."""
+        self._failure = exception
+        return super().can_retry(exception)
+
+    def next_attempt(self, *_: object) -> int | None:
         """Return the milliseconds to wait before the next attempt, or raise the exception to give up."""
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
         is_over = self._unreachable.is_lost or now - self._failing_since > self._unreachable.patience_s
-        if exception is not None and (is_over or is_final(exception)):
+        if self._failure is not None and (is_over or is_final(self._failure)):
             self._unreachable.is_lost = True
-            # PySpark would raise it as well if there were no more attempts, but after a warning on stderr.
-            raise exception
-        return super().next_attempt(exception)
+            # If this method returned None, PySpark would warn on stderr, and 4.0 would ask the next policy.
+            raise self._failure
+        return super().next_attempt()
+
+
+def _asks_to_wait(exception: BaseException) -> bool:
+    """Return whether the server has answered that the client should try again later."""
+    find = getattr(retries, "extract_retry_info", None)  # PySpark 4.0 does not know such answers
+    return find is not None and find(exception) is not None

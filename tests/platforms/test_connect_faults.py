@@ -98,7 +98,8 @@ class Rig:
         for process in self.started:
             if process.poll() is None:
                 process.kill()
-                process.wait()
+            if process.stdout is not None and not process.stdout.closed:
+                process.communicate()
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_what_a_killed_client_left_running_is_neither_lost_nor_doubled(
     is_there = {"scoring": lambda: rig.count_chunks() >= 1, "publishing": rig.has_begun_to_publish}[moment]
     rig.wait_until(client, is_there)
     client.send_signal(signal.SIGKILL)
-    client.wait()
+    client.communicate()
 
     # The first client's operation goes on while the second works on the same run.
     rig.finish(rig.start(server.url))

@@ -76,7 +76,7 @@ _EACH_TYPE: Final = """
         return pandas.DataFrame({
             "again": frame["moment"],
             "whole": pandas.array([None if row % 3 == 0 else 2**62 + row for row in range(len(frame))], "Int64"),
-            "share": [float("nan"), float("inf"), -0.0, 5e-324, 1.7976931348623157e308, 0.1][: len(frame)],
+            "ratio": [float("nan"), float("inf"), -0.0, 5e-324, 1.7976931348623157e308, 0.1][: len(frame)],
             "word": ["", None, "Grüße", "a,b", "\\x00", "x "][: len(frame)],
         })
 """
@@ -117,6 +117,8 @@ def make_inputs(folder: Path) -> None:
     _write(pa.table({"id": list(range(20)), "text": [f"t{n}" for n in range(20)]}), folder / "plain" / "a.parquet")
     features = pa.Table.from_pandas(flavors.make_rows(200).reset_index(drop=True), preserve_index=False)
     _write(features, folder / "features" / "a.parquet")
+    floats = {name: features[name].cast(pa.float32()) for name in flavors.FEATURES}
+    _write(pa.table(floats), folder / "floats" / "a.parquet")
     flavors.save_onnx(folder / "model.onnx")
     flavors.save_sklearn(folder / "mlflow_model")
 
@@ -163,9 +165,6 @@ class Cases:
         given: dict[str, Any] = {"output": str(self._own / name), "run_id": name, **options}
         return sparkscore.score(self._spark, deployment, input=str(self._inputs / of), **given)
 
-    def _score_model(self, name: str, model: str, **settings: Any) -> sparkscore.Run:
-        return self._score(name, "features", model=str(self._inputs / model), settings=settings)
-
     def _told(self, run: sparkscore.Run) -> dict[str, Any]:
         record = run.record
         table = read_table(Path(record["output"]["location"])) if record["state"] == "COMPLETE" else None
@@ -194,7 +193,7 @@ class Cases:
         return {"kept": kept == _HOSTILE, "table": told["table"], "frame": told["frame"]}
 
     def case_delta_to_partitioned_parquet(self) -> Any:
-        options: dict[str, Any] = {"output_format": "parquet", "partition_by": ["date", "text"]}
+        options: dict[str, Any] = {"output_format": "parquet", "partition_by": ["date", "money"]}
         return self._told(self._score("delta", "delta", keys=_ARROW, **options))
 
     def case_an_earlier_version_of_delta(self) -> Any:
@@ -265,13 +264,15 @@ class Cases:
         return first, self._told(again), self._told(sparkscore.resume(self._spark, "resumed"))
 
     def case_onnx(self) -> Any:
-        return self._told(self._score_model("onnx", "model.onnx", **{"input.columns": flavors.FEATURES}))
+        return self._told(self._score("onnx", "floats", model=str(self._inputs / "model.onnx")))
 
     def case_mlflow(self) -> Any:
-        return self._told(self._score_model("mlflow", "mlflow_model", trust="code"))
+        return self._told(
+            self._score("mlflow", "features", model=str(self._inputs / "mlflow_model"), settings={"trust": "code"})
+        )
 
     def case_a_pipeline_of_spark(self) -> Any:
-        return self._told(self._score_model("pipeline", "spark_model"))
+        return self._told(self._score("pipeline", "features", model=str(self._inputs / "spark_model")))
 
     def _refusal(self, call: Callable[[], object]) -> tuple[str, str]:
         try:

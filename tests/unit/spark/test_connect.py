@@ -13,6 +13,7 @@ import grpc
 import pytest
 from pyspark.errors import PySparkException
 from pyspark.errors.exceptions.connect import PythonException, SparkConnectGrpcException
+from pyspark.sql.connect.client.retries import RetryPolicyState
 from pyspark.sql.connect.session import SparkSession
 
 from sparkscore.error_codes import ErrorCode
@@ -229,6 +230,18 @@ def test_a_refused_token_is_named() -> None:
     assert found.code == ErrorCode.CONNECT_TOKEN
 
 
+def test_the_status_is_found_in_the_text_of_pyspark_4_0() -> None:
+    class OfOldClient(PySparkException):
+        __module__ = "pyspark.errors.exceptions.connect"
+
+    begin = "<_InactiveRpcError of RPC that terminated with:\n\tstatus = StatusCode."
+
+    lost = connect_error_behind(OfOldClient(message=f"{begin}UNAVAILABLE\n\tdetails = 'Connection refused'"))
+    assert lost is not None
+    assert lost.code == ErrorCode.CONNECT_SERVER_LOST
+    assert connect_error_behind(OfOldClient(message=f"ValueError: {begin}UNAVAILABLE")) is None
+
+
 def test_a_server_without_tls_is_named_with_the_host_that_works() -> None:
     found = connect_error_behind(unavailable("Tls handshake failed (TSI_PROTOCOL_FAILURE)"), "127.0.0.1")
 
@@ -252,6 +265,12 @@ class Failure(grpc.RpcError):  # type: ignore[misc]  # gRPC has no types
         return str(self)
 
 
+def attempt_after(request: RetryPolicyState, failure: Failure) -> int | None:
+    """Ask for the next attempt as PySpark does."""
+    assert request.can_retry(failure)
+    return request.next_attempt(failure)
+
+
 def test_only_requests_that_do_not_reach_the_server_are_given_up_early() -> None:
     policy = UnreachableServer(5)
 
@@ -270,7 +289,7 @@ def test_a_request_is_given_up_when_the_patience_is_over(monkeypatch: pytest.Mon
 
     def fail_until_it_is_given_up() -> None:
         while True:
-            waits.append(request.next_attempt(failure) or 0)
+            waits.append(attempt_after(request, failure) or 0)
             now[0] += waits[-1] / 1000 + 0.1
 
     with pytest.raises(Failure):
@@ -280,11 +299,11 @@ def test_a_request_is_given_up_when_the_patience_is_over(monkeypatch: pytest.Mon
     assert max(waits) <= 2000
     assert policy.is_lost
     with pytest.raises(Failure):
-        policy.to_state().next_attempt(failure)
+        attempt_after(policy.to_state(), failure)
 
 
 def test_a_server_without_tls_is_not_tried_again() -> None:
     policy = UnreachableServer(20)
 
     with pytest.raises(Failure):
-        policy.to_state().next_attempt(Failure(grpc.StatusCode.UNAVAILABLE, "Tls handshake failed"))
+        attempt_after(policy.to_state(), Failure(grpc.StatusCode.UNAVAILABLE, "Tls handshake failed"))
