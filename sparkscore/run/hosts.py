@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import logging
+import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -13,10 +16,13 @@ from typing import Final
 from pyspark.sql import SparkSession
 
 from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import SourceError
 from sparkscore.location import is_remote, plain_path
+from sparkscore.outcome import Failure
 from sparkscore.plan import Snapshot
 from sparkscore.record.versions import version_or_none
 from sparkscore.sinks import Sink, Target, shown_in, stage_at
+from sparkscore.sources import Source
 from sparkscore.spark.hosts import PACKAGES, Answer, application_of, ask_hosts, is_one_process
 from sparkscore.stage import RunStage
 from sparkscore.worker.host import HostCheck, InputSample, Place
@@ -28,6 +34,9 @@ logger = logging.getLogger("sparkscore")
 _MOST_SAMPLES: Final = 8
 _DELTA_LOG: Final = "_delta_log"
 _STATE: Final = "Nothing was scored."
+_OF_FILES: Final = frozenset({"FileNotFoundError", "PermissionError"})
+# The message of an OSError. Python shows the path like a literal.
+_UNSEEN: Final = re.compile(r"\[Errno \d+\] (?P<reason>[^:]+): (?P<path>'[^'\n]+'|\"[^\"\n]+\")")
 # What was proved, by application: the folders of the stage and of the input.
 _proved: set[tuple[str, ...]] = set()
 
@@ -88,9 +97,54 @@ def _places_in(tables: Sequence[Target], stage: RunStage) -> Iterator[tuple[Plac
 
 
 def _ask(spark: SparkSession, check: HostCheck) -> None:
+    began = time.monotonic()
     answers = [_taken(answer, check) for answer in ask_hosts(spark, check)]
     _refuse_problems(answers, check)
-    _log_hosts(answers)
+    _log_hosts(answers, time.monotonic() - began)
+
+
+def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tuple[Failure | None, str]]) -> None:
+    """Raise an error if an item failed because its worker does not see a file that this driver sees.
+
+    The check of the workers opens only some of the files.
+
+    Args:
+        spark: the session.
+        snapshot: the input.
+        failures: each failure that workers reported, with the name of the worker process.
+
+    Raises:
+        SourceError: a worker does not see a file of the input.
+    """
+    if snapshot.item_type == "rows" or is_one_process(spark):
+        return
+    sizes: dict[str, int] = {}
+    for failure, worker in failures:
+        found = None if failure is None else _UNSEEN.fullmatch(failure.message)
+        if failure is None or found is None or failure.exception not in _OF_FILES:
+            continue
+        sizes = sizes or {file.path: file.size_bytes for file in snapshot.files}
+        path = ast.literal_eval(found["path"])
+        if path in sizes and is_seen(InputSample(path, sizes[path])):
+            is_refused = failure.exception == "PermissionError"
+            problem = Problem(ErrorCode.INPUT_NOT_SEEN, path, found["reason"], is_refused=is_refused)
+            host = worker.partition(":")[0]
+            raise error_of(problem, f"worker '{host}'", package_version(), "Nothing was published.")
+
+
+@contextmanager
+def telling_changes(source: Source) -> Iterator[None]:
+    """Let the ``with`` block score. If a worker does not see the input then, check that this driver still sees it.
+
+    Raises:
+        SourceError: the input was changed, or a worker does not see it.
+    """
+    try:
+        yield
+    except SourceError as error:
+        if error.code == ErrorCode.INPUT_NOT_SEEN:
+            source.check_unchanged()
+        raise
 
 
 def samples_of(snapshot: Snapshot) -> list[InputSample]:
@@ -169,10 +223,10 @@ def _problem_of(place: Place, proof: str) -> Problem | None:
     return Problem(code, stage.location, got, is_refused=is_refused)
 
 
-def _log_hosts(answers: Sequence[Answer]) -> None:
+def _log_hosts(answers: Sequence[Answer], seconds: float) -> None:
     own = {name: version_or_none(name) for name in PACKAGES}
     hosts = sorted({str(answer.host) for answer in answers})
-    logger.info("checked %s: they see the input and the stage", ", ".join(hosts))
+    logger.info("%s see the input and the stage; the check took %.1f s", ", ".join(hosts), seconds)
     for name, version in own.items():
         others = sorted({answer.versions.get(name) or "none" for answer in answers} - {version})
         if others:

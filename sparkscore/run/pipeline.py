@@ -11,6 +11,7 @@ from sparkscore.progress import ProgressDisplay, choose_display
 from sparkscore.record.run_record import HELD
 from sparkscore.run.asked import RunOptions
 from sparkscore.run.finished import finished_before
+from sparkscore.run.hosts import refuse_unseen, telling_changes
 from sparkscore.run.identity import identity_of_run
 from sparkscore.run.prepare import PreparedRun, prepare
 from sparkscore.run.recording import recorded
@@ -93,9 +94,10 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
             with stage_for(active, outputs) as stage:
                 with recording.timed("plan"):
                     work = decide_work(active, source, plan, feeds, outputs, stage)
-                with recording.timed("score"):
+                with recording.timed("score"), telling_changes(source):
                     reports = score_on_workers(spark, stage, plan, work, progress or choose_display())
                 count_scores(active, stage, plan, work, reports)
+                refuse_unseen(spark, plan.snapshot, ((report.failure, report.worker) for report in reports))
                 decide(reports, plan.snapshot.items, prepared.scorer_name, work.spec.rules.tolerance)
                 source.check_unchanged()
                 manifest = keep_manifest(active, stage, work, reports)

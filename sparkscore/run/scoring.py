@@ -23,6 +23,7 @@ from sparkscore.plan import Plan
 from sparkscore.redaction import redact
 from sparkscore.run.columns import ResultColumns, check_input_types, choose_carried, decide_columns
 from sparkscore.run.engine import engine_spec
+from sparkscore.run.hosts import refuse_unseen
 from sparkscore.run.no_code import (
     arrow_columns,
     match_model,
@@ -321,6 +322,7 @@ def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], dec
         if report.failure is not None:
             for warning in report.warnings:  # A warning, such as a version mismatch, may explain the failure.
                 logger.warning("%s", redact(warning))
+            refuse_unseen(request.spark, request.plan.snapshot, [(report.failure, report.worker)])
             raise failure_error(report.failure, prepared.scorer_name, "the first mini-batch", "Nothing was written.")
         if report.predictions:
             return report

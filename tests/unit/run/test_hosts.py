@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import SparkscoreError
+from sparkscore.errors import SourceError, SparkscoreError
+from sparkscore.outcome import Failure, describe_failure
 from sparkscore.plan import InputFile, Snapshot
 from sparkscore.run import hosts
-from sparkscore.run.hosts import check_hosts, samples_of
+from sparkscore.run.hosts import check_hosts, refuse_unseen, samples_of, telling_changes
 from sparkscore.sinks import Sink, Target
 from sparkscore.spark.hosts import Answer
 from sparkscore.stage.stage_folder import StageFolder
@@ -161,3 +162,56 @@ def test_the_sample_of_a_table_is_its_folder(tmp_path: Path, folder: str, sample
 
     assert [each.path for each in samples_of(snapshot)] == [str(tmp_path / sample)]
     assert samples_of(replace(snapshot, format="quarantine")) == []
+
+
+def failure_of(error: OSError) -> list[tuple[Failure | None, str]]:
+    return [(None, "node7:1:ab"), (describe_failure(error), "node7:1:ab")]
+
+
+@pytest.mark.parametrize("name", ["plain", "it's", "ü"])
+def test_an_item_that_a_worker_does_not_see_is_no_fault_of_the_script(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "in" / name
+    snapshot = snapshot_of([path])
+
+    with pytest.raises(SparkscoreError, match=r"\[INPUT_NOT_SEEN\] worker 'node7' does not see") as caught:
+        refuse_unseen(CLUSTER, snapshot, failure_of(FileNotFoundError(2, "No such file or directory", str(path))))
+
+    assert str(path) in caught.value.what
+    assert "Mount" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(2, "No such file or directory", "weights.bin"),
+        FileNotFoundError("no file 4711"),
+        ValueError("[Errno 2] No such file or directory: 'PATH'"),
+    ],
+)
+def test_other_failures_stay_with_the_script(tmp_path: Path, error: Exception) -> None:
+    path = tmp_path / "in" / "1"
+    error.args = tuple(str(each).replace("PATH", str(path)) for each in error.args)
+
+    refuse_unseen(CLUSTER, snapshot_of([path]), [(describe_failure(error), "node7:1:ab")])
+
+
+def test_an_item_that_is_gone_or_was_changed_stays_with_the_script(tmp_path: Path) -> None:
+    snapshot, path = snapshot_of([tmp_path / "in" / "1"]), tmp_path / "in" / "1"
+    failures = failure_of(FileNotFoundError(2, "No such file or directory", str(path)))
+    path.unlink()
+
+    refuse_unseen(CLUSTER, snapshot, failures)
+    local: Any = SimpleNamespace(conf={"spark.master": "local[2]"})
+    refuse_unseen(local, snapshot_of([path]), failures)
+
+
+@pytest.mark.parametrize("code", [ErrorCode.INPUT_NOT_SEEN, ErrorCode.INPUT_VALUE])
+def test_an_input_that_changed_while_it_was_scored_is_not_called_hidden(code: ErrorCode) -> None:
+    def check_unchanged() -> None:
+        raise SourceError(code=ErrorCode.INPUT_CHANGED, what="the input", next_step="Run again.")
+
+    source: Any = SimpleNamespace(check_unchanged=check_unchanged)
+    expected = ErrorCode.INPUT_CHANGED if code is ErrorCode.INPUT_NOT_SEEN else code
+
+    with pytest.raises(SourceError, match=rf"\[{expected}\]"), telling_changes(source):
+        raise SourceError(code=code, what="a file", next_step="Mount it.")
