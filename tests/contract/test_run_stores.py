@@ -228,6 +228,39 @@ def test_a_decision_is_kept_as_a_whole_or_not_at_all(
         assert stage.kept(decision) == b"old"
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_stage_has_one_nonce_however_often_it_is_asked_for(
+    stores: FaultyStores, task: TaskStage, stage: RunStage, fault: Fault
+) -> None:
+    nonces: set[str] = set()
+
+    for _ in with_each_fault(stores, fault, stage.keep_nonce):
+        nonces.add(stage.keep_nonce())
+
+    assert nonces == {task.nonce()}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_driver_takes_what_a_worker_proved(
+    stores: FaultyStores, task: TaskStage, stage: RunStage, fault: Fault
+) -> None:
+    for _ in with_each_fault(stores, fault, lambda: task.forget_proof(task.write_proof("torn"))):
+        name = task.write_proof("whole")
+        assert stage.take_proof(name) == "whole"
+        with pytest.raises(FileNotFoundError):
+            stage.take_proof(name)
+
+
+def test_a_task_that_does_not_see_the_stage_makes_none(task: TaskStage, tmp_path: Path) -> None:
+    (tmp_path / "stage").rename(tmp_path / "elsewhere")
+
+    with pytest.raises(FileNotFoundError):
+        task.nonce()
+    with pytest.raises(FileNotFoundError):
+        task.write_proof("text")
+    assert not (tmp_path / "stage").exists()
+
+
 def test_a_unit_is_done_when_all_its_mini_batches_are_in_chunks(task: TaskStage, stage: RunStage) -> None:
     score(task, 0, 0, count=2)
     score(task, 1, 0)
