@@ -18,7 +18,7 @@ from typing import Final
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.stage.run_stage import TaskStage
-from sparkscore.worker.host_problem import Problem, error_of, this_host
+from sparkscore.worker.host_problem import OTHER_MODULES, Problem, error_of, this_host
 from sparkscore.worker.own_package import package_digest, package_version
 
 _NOT_ALLOWED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -118,7 +118,7 @@ def _find_other_package(check: HostCheck) -> Problem | None:
     if package_digest() == check.package:
         return None
     own = str(Path(__file__).parents[1])
-    same = " with other modules" if package_version() == check.version else ""
+    same = f" {OTHER_MODULES}" if package_version() == check.version else ""
     return Problem(ErrorCode.PACKAGE_MISSING, sys.executable, f"sparkscore {package_version()}{same} in '{own}'")
 
 

@@ -14,6 +14,8 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import EnvironmentMismatchError, SinkError, SourceError, SparkscoreError
 
+#: Says in `Problem.got` that a worker has the driver's version of sparkscore, but other modules.
+OTHER_MODULES: Final = "with other modules"
 _TO_STAGE: Final = "--output or 'output.stage'"
 
 
@@ -88,14 +90,18 @@ def error_of(problem: Problem, worker: str, version: str, state: str) -> Sparksc
 
 
 def _package_error(problem: Problem, worker: str, version: str, state: str) -> SparkscoreError:
+    # A version from the package index does not help if the driver has a copy that was changed.
+    what = "the driver's copy of sparkscore, without the other one" if OTHER_MODULES in problem.got else ""
     return EnvironmentMismatchError(
         code=ErrorCode.PACKAGE_MISSING,
-        what=f"{worker} does not have the driver's version of sparkscore",
+        what=f"{worker} does not have the driver's sparkscore",
         got=problem.got,
         expected=f"sparkscore {version}, the same modules as on the driver",
         state=state,
-        next_step=f"Run there: {problem.path} -m pip install 'sparkscore=={version}', or set PYSPARK_PYTHON to a "
-        "Python that has it.",
+        next_step=(
+            f"Install there {what}" if what else f"Run there: {problem.path} -m pip install 'sparkscore=={version}'"
+        )
+        + ", or set PYSPARK_PYTHON to a Python that has it.",
     )
 
 

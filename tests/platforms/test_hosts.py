@@ -293,6 +293,35 @@ def test_a_python_that_the_user_of_the_workers_cannot_execute_is_named(
     first.refused("WORKER_PYTHON", f"'{python}'", "127.0.0.", "Permission denied", "PYSPARK_PYTHON")
 
 
+def other_python() -> str | None:
+    """Return a Python of another version on this machine, or None if there is none."""
+    found = [shutil.which(f"python3.{minor}") for minor in range(10, 15)]
+    found += [str(each) for each in Path(sys.base_prefix).parent.glob("3.1[0-9]*/bin/python3")]
+    ours = f"3.{sys.version_info.minor}"
+    others = [each for each in found if each and version_of(each) != ours]
+    return others[-1] if others else None
+
+
+def version_of(python: str) -> str:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def test_a_python_of_another_version_is_named(places: Places, make_deployment: MakeDeployment) -> None:
+    python = other_python()
+    if python is None:
+        pytest.skip("this machine has no other version of Python")
+    with standalone_cluster(places.logs) as cluster:
+        first = run(
+            cluster,
+            make_deployment(SCRIPT),
+            *("--input", rows_in(places.shared), "--output", places.shared / "out"),
+            environment={"PYSPARK_PYTHON": python},
+        )
+
+    first.refused("WORKER_PYTHON", f"Python {version_of(python)}", "PYSPARK_PYTHON")
+
+
 # A worker's Python that refuses to import sparkscore, from wherever it comes.
 WITHOUT: Final = """
     import sys
@@ -341,7 +370,8 @@ def test_a_worker_without_this_sparkscore_is_refused(
         assert first.code == 0, first.text
     else:
         got = "no module 'sparkscore" if lacking == "sparkscore" else f"in '{other}/sparkscore'"
-        first.refused("PACKAGE_MISSING", got, "-m pip install 'sparkscore==", "PYSPARK_PYTHON")
+        advice = "-m pip install 'sparkscore==" if lacking == "sparkscore" else "the driver's copy of sparkscore"
+        first.refused("PACKAGE_MISSING", got, advice, "PYSPARK_PYTHON")
         assert not output.exists()
 
 

@@ -60,5 +60,5 @@ def test_an_error_of_a_task_reaches_the_driver_with_its_advice(
         sparkscore.score(spark, make_deployment(SCRIPT), input=tmp_path / "in", output=tmp_path / "out")
 
     assert caught.value.code == "PACKAGE_MISSING"
-    assert "-m pip install 'sparkscore==" in caught.value.next_step
+    assert "the driver's copy of sparkscore" in caught.value.next_step
     assert not (tmp_path / "out").exists()

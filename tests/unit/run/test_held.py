@@ -168,7 +168,9 @@ def test_of_a_run_that_may_be_published_the_table_says_whether_it_is(
     spark: Any = SimpleNamespace(conf={"spark.master": "local[1]"})  # a folder of Parquet files needs none to be asked
     shown = run.show_rows()
 
-    with pytest.raises(ConfigError, match=r"\[RUN_NOT_HELD\].*rows that readers already see.*'sparkscore publish night'"):
+    with pytest.raises(
+        ConfigError, match=r"\[RUN_NOT_HELD\].*rows that readers already see.*'sparkscore publish night'"
+    ):
         discard("night", spark=spark)
     assert (run.state, run.stage.is_dir()) == (state, True)
 

@@ -32,3 +32,11 @@ def test_each_problem_has_its_advice(code: ErrorCode, advice: str, *, is_refused
     assert error.what.startswith("worker 'node7' ")
     assert (error.got.startswith("what was found"), error.state) == (True, "Nothing was scored.")
     assert advice in error.next_step
+
+
+def test_a_changed_copy_is_not_replaced_by_a_version_from_the_index() -> None:
+    problem = Problem(ErrorCode.PACKAGE_MISSING, "/x/python", "sparkscore 1.2 with other modules in '/x'")
+
+    step = error_of(problem, "worker 'node7'", "1.2", "").next_step
+
+    assert step.startswith("Install there the driver's copy of sparkscore")
