@@ -107,13 +107,19 @@ def files_in(folder: Path) -> Path:
 
 
 def start(
-    master: str, *arguments: object, environment: Mapping[str, str] | None = None, conf: Mapping[str, str] | None = None
+    master: str,
+    *arguments: object,
+    environment: Mapping[str, str] | None = None,
+    conf: Mapping[str, str] | None = None,
+    umask: int = -1,
 ) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "sparkscore", "run", *map(str, arguments), "--master", master]
     for key, value in {"spark.executor.memory": "600m", **(conf or {})}.items():
         command += ["--spark-conf", f"{key}={value}"]
     variables = {"PYSPARK_PYTHON": sys.executable, **os.environ, **(environment or {})}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables, umask=umask
+    )
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
@@ -121,8 +127,8 @@ def ended(process: subprocess.Popen[str]) -> Ended:
     return Ended(process.returncode, text)
 
 
-def run(master: str, *arguments: object, environment: Mapping[str, str] | None = None) -> Ended:
-    return ended(start(master, *arguments, environment=environment))
+def run(master: str, *arguments: object, environment: Mapping[str, str] | None = None, umask: int = -1) -> Ended:
+    return ended(start(master, *arguments, environment=environment, umask=umask))
 
 
 def published(output: Path, column: str = "id") -> list[object]:
@@ -246,12 +252,17 @@ def test_a_stage_of_another_user_is_refused_until_that_user_may_write(
     request = (make_deployment(SCRIPT), "--input", rows, "--output", output)
     with standalone_cluster(places.logs, user=NOBODY) as cluster:
         first = run(cluster, *request)
+        os.chown(places.shared, -1, NOBODY)
+        places.shared.chmod(0o2775)
+        in_one_group = run(cluster, *request, umask=0o002)
     (places.root / "again").mkdir()
     with standalone_cluster(places.root / "again") as cluster:
-        again = run(cluster, *request)
+        as_one_user = run(cluster, *request, "--mode", "overwrite")
 
-    first.refused("STAGE_NOT_WRITABLE", f"uid {NOBODY}", "Permission denied", "Start Spark's workers as the user of")
-    assert again.code == 0, again.text
+    advice = ("Start Spark's workers as the user of the driver", "one group that owns the folder", "umask 002")
+    first.refused("STAGE_NOT_WRITABLE", f"uid {NOBODY}", "Permission denied", *advice)
+    assert in_one_group.code == 0, in_one_group.text
+    assert as_one_user.code == 0, as_one_user.text
     assert published(output) == list(range(ITEMS))
 
 
@@ -263,11 +274,8 @@ def test_an_input_that_the_user_of_the_workers_may_not_read_is_refused(
     output = places.shared / "out"
     output.mkdir()
     with standalone_cluster(places.logs, user=NOBODY) as cluster:
-        previous = os.umask(0)
-        try:
-            first = run(cluster, make_deployment(OF_FILES), "--input", files, "--output", output, "--mode", "append")
-        finally:
-            os.umask(previous)
+        request = ("--input", files, "--output", output, "--mode", "append")
+        first = run(cluster, make_deployment(OF_FILES), *request, umask=0)
 
     message = first.refused("INPUT_NOT_SEEN", f"uid {NOBODY}", "Permission denied", "chmod -R a+rX")
     advice = re.search(r"chmod (-R a\+rX) '([^']+)'", message)
