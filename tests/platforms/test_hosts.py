@@ -259,7 +259,7 @@ def test_a_stage_of_another_user_is_refused_until_that_user_may_write(
     with standalone_cluster(places.root / "again") as cluster:
         as_one_user = run(cluster, *request, "--mode", "overwrite")
 
-    advice = ("Start Spark's workers as the user of the driver", "one group that owns the folder", "umask 002")
+    advice = ("Start Spark's workers as the user of the driver", "chmod 2775", "umask 002")
     first.refused("STAGE_NOT_WRITABLE", f"uid {NOBODY}", "Permission denied", *advice)
     assert in_one_group.code == 0, in_one_group.text
     assert as_one_user.code == 0, as_one_user.text
