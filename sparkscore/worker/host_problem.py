@@ -121,8 +121,8 @@ def _stage_error(problem: Problem, worker: str, state: str) -> SparkscoreError:
     is_hidden = problem.code is ErrorCode.STAGE_NOT_SEEN
     hidden = f"Mount its file system on that host at the same path, or set {_TO_STAGE} to a folder that all hosts see."
     refused = (
-        "Start Spark's workers as the user of the driver. Or give the folder in which it is to a group of both users, with "
-        "'chgrp' and 'chmod 2775', and start the driver and the workers with 'umask 002'."
+        "Start Spark's workers as the user of the driver. Or give the folder in which it is to a group of both users, "
+        "with 'chgrp' and 'chmod 2775', and start the driver and the workers with 'umask 002'."
     )
     other = f"Correct the cause, or name another folder with {_TO_STAGE}."
     return SinkError(

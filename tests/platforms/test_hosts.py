@@ -273,6 +273,7 @@ def test_an_input_that_the_user_of_the_workers_may_not_read_is_refused(
     files.chmod(0o700)
     output = places.shared / "out"
     output.mkdir()
+    output.chmod(0o777)
     with standalone_cluster(places.logs, user=NOBODY) as cluster:
         request = ("--input", files, "--output", output, "--mode", "append")
         first = run(cluster, make_deployment(OF_FILES), *request, umask=0)
