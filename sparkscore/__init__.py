@@ -5,6 +5,7 @@ Public names are imported on first access, so that workers can import `sparkscor
 
 from __future__ import annotations
 
+import os.path
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -36,6 +37,10 @@ __all__ = [
     "show_model",
     "show_run",
 ]
+
+# Spark's workers import packages that were sent to them by a path relative to the working directory, which a scoring
+# script may change.
+__path__ = [os.path.abspath(folder) for folder in __path__]  # noqa: PTH100 - pathlib is imported by few modules
 
 _MODULE_OF = {
     "ErrorCode": "sparkscore.error_codes",

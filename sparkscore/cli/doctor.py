@@ -35,6 +35,7 @@ from sparkscore.spark.prerequisites import (
     java_version,
     pyspark_version,
 )
+from sparkscore.worker.versions import versions_here
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -211,7 +212,7 @@ def _check_workers(request: DoctorRequest) -> Check:
         working_on(session),
     ):
         on_worker = _versions_of_worker(session)
-    on_driver = _versions()
+    on_driver = versions_here()
     differing = [name for name, version in on_driver.items() if on_worker.get(name) != version]
     found = ", ".join(f"{name} {on_worker.get(name)}" for name in on_driver)
     expected = ", ".join(f"{name} {on_driver[name]}" for name in differing)
@@ -226,13 +227,18 @@ def _check_workers(request: DoctorRequest) -> Check:
 def _versions_of_worker(session: SparkSession) -> dict[str, str]:
     """Run a one-row Spark job, and return the worker's versions of Python and some packages.
 
+    If workers may run on other hosts than the driver, they get this version of sparkscore first.
+
     Raises:
         SparkscoreError: the job failed, for example because the worker's Python cannot start or lacks a package.
     """
     from pyspark.errors import PySparkException
     from pyspark.sql.functions import udf
 
-    versions = udf(lambda _: json.dumps(_versions()), "string")
+    from sparkscore.spark.shipping import ship_package
+
+    ship_package(session)
+    versions = udf(lambda _: json.dumps(versions_here()), "string")
     try:
         row = session.range(1).select(versions("id")).first()
     except PySparkException as error:
@@ -251,12 +257,3 @@ def _versions_of_worker(session: SparkSession) -> dict[str, str]:
 
 class _WorkerError(SparkscoreError):
     """The Spark job that reads the versions of a worker's packages failed."""
-
-
-def _versions() -> dict[str, str]:
-    """Return this process's versions of Python and of the packages that driver and workers must share."""
-    packages = ("sparkscore", "pandas", "pyarrow", "numpy")
-    return {
-        "Python": ".".join(platform.python_version_tuple()[:2]),
-        **{package: importlib.metadata.version(package) for package in packages},
-    }

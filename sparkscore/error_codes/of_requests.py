@@ -195,6 +195,10 @@ SECTIONS: Final = (
                 "A package that this model or input needs is not installed.",
                 "Install it on the driver or on the workers, as the message says.",
             ),
+            ErrorCode.NOT_SENT: Explanation(
+                "sparkscore, a model or a code folder cannot be sent to the workers.",
+                "Free space in the driver's `TMPDIR`, or set `TMPDIR` to a folder with more space.",
+            ),
             ErrorCode.PACKAGE_MISSING: Explanation(
                 "The Python of a worker lacks sparkscore or one of its packages, or has another sparkscore than the "
                 "driver.",

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sparkscore.digest import digest_of_path
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.models.requirements import environment_of
+from sparkscore.run.delivery import Delivery, deliver_environment
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.scorers import ScorerSpec, ScriptSpec
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.specs import OnnxSpec, RowsSpec
-from sparkscore.stage import RunStage
 from sparkscore.worker import ChildSpec, EngineSpec
 
 # Loading gets more time than scoring, because a model may be large and read over a network.
@@ -22,7 +21,7 @@ _LOAD_SECONDS: Final = 600
 
 
 def engine_spec(
-    prepared: PreparedRun, key: str, scorer: ScorerSpec, stage: RunStage, not_null: tuple[str, ...] = ()
+    prepared: PreparedRun, key: str, scorer: ScorerSpec, delivery: Delivery, not_null: tuple[str, ...] = ()
 ) -> EngineSpec:
     """Return the specification from which workers start the scorer.
 
@@ -31,7 +30,7 @@ def engine_spec(
         key: a string that is unique to this execution of the run. Worker processes cache the loaded scorer under this
             key.
         scorer: specification of the scorer.
-        stage: the run's stage. If ``python.archive`` names a packed Python environment, it is copied into the stage.
+        delivery: the way to bring the packed Python environment in ``python.archive``, if any, to the workers.
         not_null: names of the input columns that are declared NOT NULL.
 
     Raises:
@@ -43,10 +42,10 @@ def engine_spec(
     environment = environment_of(prepared.deployment, prepared.model, prepared.description)
     secrets = tuple(prepared.deployment.secrets())
     variables = () if isinstance(scorer, ScriptSpec) else tuple(prepared.deployment.environment_variables.items())
-    return EngineSpec(key, scorer, environment, _child_spec(prepared, scorer, stage), variables, secrets, not_null)
+    return EngineSpec(key, scorer, environment, _child_spec(prepared, scorer, delivery), variables, secrets, not_null)
 
 
-def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: RunStage) -> ChildSpec | None:
+def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, delivery: Delivery) -> ChildSpec | None:
     deployment = prepared.deployment
     python = deployment.python
     isolation = deployment.isolation or ("none" if isinstance(scorer, OnnxSpec) else "process")
@@ -55,14 +54,13 @@ def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: RunStage) -> C
     timeout = deployment.settings.retry_settings.timeout
     return ChildSpec(
         python=python.path,
-        archive=None if python.archive is None else _stage_archive(Path(python.archive), stage),
+        archive=None if python.archive is None else _deliver_archive(Path(python.archive), delivery),
         timeout=timeout,
         load_timeout=max(_LOAD_SECONDS, _LOAD_FACTOR * timeout),
     )
 
 
-def _stage_archive(archive: Path, stage: RunStage) -> ModelFiles:
-    """Copy a packed Python environment into the stage, where workers can read it. Return the copy's path and digest."""
+def _deliver_archive(archive: Path, delivery: Delivery) -> ModelFiles:
     if not archive.is_file():
         raise ConfigError(
             code=ErrorCode.PYTHON_ARCHIVE,
@@ -70,6 +68,4 @@ def _stage_archive(archive: Path, stage: RunStage) -> ModelFiles:
             got="no such file",
             next_step="Correct the path. 'sparkscore env build' makes such an archive.",
         )
-    sha256 = digest_of_path(archive)
-    copied = stage.keep_archive(archive)
-    return ModelFiles(archive.stem, "", str(copied), sha256)
+    return deliver_environment(delivery, archive)

@@ -20,8 +20,8 @@ from sparkscore.errors import ConfigError, SignatureMismatchError, names
 from sparkscore.minibatch import BLOCK_COLUMNS
 from sparkscore.models import ModelDescription, ResolvedModel, check_params, check_trust, describe_model
 from sparkscore.models.onnx_model import graph_file, graph_outputs
+from sparkscore.run.delivery import files_of
 from sparkscore.scorers.feature_names import find_columns
-from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
 from sparkscore.signature.matching import describe_feeds, match_inputs
 from sparkscore.signature.model_signature import Feed, ModelInput
@@ -165,37 +165,39 @@ def _as_lightgbm_writes(
     return {**{name: [column] for name, column in found.items() if column not in {None, name}}, **chosen}
 
 
-def stage_model(model: ResolvedModel, stage: RunStage) -> ModelFiles:
-    """Copy a model into the stage, where workers can read it, and return a description of the copied files."""
-    copied = stage.keep_model(model.path, model.sha256)
-    return ModelFiles(model.name, model.version, str(copied), model.sha256)
+def stage_model(model: ResolvedModel, stage: RunStage) -> Path:
+    """Copy a ``pyspark.ml`` model into the stage, where Spark's executors can read it, and return the copy's path."""
+    return stage.keep_model(model.path, model.sha256)
 
 
 def no_code_spec(
     description: ModelDescription,
     section: Model,
-    files: ModelFiles,
+    model: ResolvedModel,
     feeds: tuple[Feed, ...] | None,
     threads: int,
     order_doubt: str = "",
 ) -> MlflowSpec | FrameworkSpec | OnnxSpec:
     """Return the specification from which workers load and run a model without a scoring script.
 
+    Its files are those on the driver. They must be replaced with files that workers can read.
+
     Args:
         description: format and signature of the model.
         section: the deployment's ``model`` section.
-        files: the model's files in the stage.
+        model: the resolved model.
         feeds: the model's inputs, each with its columns, or None if the model has no signature.
         threads: number of threads that ONNX Runtime may use in a task.
         order_doubt: why the order of the input's columns is unknown, or an empty string if it is known.
     """
     params = tuple(section.params.items())
+    files = files_of(model)
     if description.model_format == "onnx":
         return OnnxSpec(
             files=files,
-            graph=graph_file(Path(files.source)),
+            graph=graph_file(model.path),
             feeds=feeds or (),
-            outputs=graph_outputs(Path(files.source)),
+            outputs=graph_outputs(model.path),
             providers=section.providers,
             session_options=tuple(section.session_options.items()),
             threads=threads,
@@ -213,14 +215,14 @@ def outputs_of(description: ModelDescription, section: Model) -> pa.Schema | Non
     return None if section.predict_fn else description.signature.outputs
 
 
-def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]) -> tuple[DataFrame, RowsSpec]:
+def transformed_rows(rows: DataFrame, model: Path, chosen: tuple[str, ...]) -> tuple[DataFrame, RowsSpec]:
     """Add the predictions of a ``pyspark.ml`` pipeline to the input rows.
 
     Spark itself computes the predictions when the returned rows are read. No Python worker loads the model.
 
     Args:
         rows: the input rows.
-        files: the model's files in the stage.
+        model: path of the model's folder in the stage.
         chosen: names of the prediction columns that the deployment declares. If empty, all columns that the pipeline
             adds are predictions.
 
@@ -235,7 +237,7 @@ def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]
 
     # A pipeline may filter and shuffle rows, so the position of a row in its file block is no longer known.
     rows = rows.drop(*BLOCK_COLUMNS)
-    scored = transform(rows, Path(files.source))
+    scored = transform(rows, model)
     added = tuple(name for name in scored.columns if name not in rows.columns)
     return scored, RowsSpec(chosen or added)
 

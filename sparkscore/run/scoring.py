@@ -22,6 +22,7 @@ from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.plan import Plan
 from sparkscore.redaction import redact
 from sparkscore.run.columns import ResultColumns, check_input_types, choose_carried, decide_columns
+from sparkscore.run.delivery import Delivery, deliver_content, deliver_model, delivery_for
 from sparkscore.run.engine import engine_spec
 from sparkscore.run.hosts import refuse_unseen
 from sparkscore.run.no_code import (
@@ -55,7 +56,7 @@ from sparkscore.tolerance import Tolerance
 from sparkscore.worker import EngineSpec, FailureRules, LineageValues, ProbeReport, ProbeSpec, ResultSpec, WorkerSpec
 from sparkscore.worker.child.messages import write_stream
 from sparkscore.worker.host import HostCheck
-from sparkscore.worker.probe import packed_report, unpacked_report
+from sparkscore.worker.probe import pack_items, packed_report, unpacked_report
 
 logger = logging.getLogger("sparkscore")
 
@@ -156,9 +157,11 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
         SparkscoreError: for example, the probe failed, or two columns of the result have the same name.
     """
     prepared, plan, for_tasks = request.prepared, request.plan, _for_tasks(sink, stage)
-    rows, scorer = _scorer(request, stage)
+    delivery = delivery_for(request.spark, stage)
+    rows, scorer = _scorer(request, stage, delivery)
     # Worker processes cache scorers by this key. The run id is not enough: it may be used again with another script.
-    engine = engine_spec(prepared, f"{prepared.run_id}/{uuid.uuid4().hex}", scorer, stage, declared_not_null(prepared))
+    key = f"{prepared.run_id}/{uuid.uuid4().hex}"
+    engine = engine_spec(prepared, key, scorer, delivery, declared_not_null(prepared))
     limit = mini_batch_limit(prepared.deployment, plan.snapshot)
     planned = None if plan.mini_batches is None else stage.keep_plan(plan.mini_batches)
     predictions = _known_predictions(prepared, rows, scorer)
@@ -167,7 +170,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
         first = partial(first_mini_batches, plan, for_tasks, rows, limit)
         probe = _kept_probe(stage)
         if probe is None:
-            probe = _probe(request, engine, first(), predictions)
+            probe = _probe(request, engine, first(), predictions, delivery)
             stage.keep(Decision.PROBE, packed_report(probe))
         predictions = predictions or probe.predictions
     # A model without a script returns one row for each input row, even if it returns a DataFrame.
@@ -222,7 +225,7 @@ def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Toler
     )
 
 
-def _scorer(request: Request, stage: RunStage) -> tuple[DataFrame | None, ScorerSpec]:
+def _scorer(request: Request, stage: RunStage, delivery: Delivery) -> tuple[DataFrame | None, ScorerSpec]:
     """Return the rows that the tasks score, and the specification of the scorer. Models are copied into the stage.
 
     The rows are None if the tasks read the input files themselves. For a ``pyspark.ml`` model, the rows already include
@@ -230,30 +233,30 @@ def _scorer(request: Request, stage: RunStage) -> tuple[DataFrame | None, Scorer
     """
     prepared, rows = request.prepared, request.rows
     if prepared.script is not None:
-        return rows, _script_spec(request, prepared.script, stage)
+        return rows, _script_spec(request, prepared.script, stage, delivery)
     section, description = section_of(prepared.deployment), prepared.description
     if description is None or prepared.model is None:
         raise RuntimeError("a prepared run has a script or a model")
-    files = stage_model(prepared.model, stage)
     if description.model_format == "spark" and rows is not None:
-        return transformed_rows(rows, files, _declared_names(prepared.deployment))
+        return transformed_rows(rows, stage_model(prepared.model, stage), _declared_names(prepared.deployment))
     doubt = request.plan.snapshot.order_doubt
-    spec = no_code_spec(description, section, files, request.feeds, task_cores(request.spark), doubt)
+    spec = no_code_spec(description, section, prepared.model, request.feeds, task_cores(request.spark), doubt)
+    spec = replace(spec, files=delivery.deliver(prepared.model.path, spec.files))
     return rows, spec if isinstance(spec, OnnxSpec) else replace(spec, dtypes=request.dtypes)
 
 
-def _script_spec(request: Request, script: PackedScript, stage: RunStage) -> ScriptSpec:
+def _script_spec(request: Request, script: PackedScript, stage: RunStage, delivery: Delivery) -> ScriptSpec:
     prepared = request.prepared
     deployment = prepared.deployment
     code = deployment.code_configuration
     tracking_uri, registry_uri = prepared.stores
     return ScriptSpec(
-        code=script.code,
+        code=deliver_content(delivery, script.code, script.path.parent.name, "code folder") or script.code,
         script=script.name,
         arguments=tuple(code.arguments) if code else (),
         environment=tuple(deployment.environment_variables.items()),
-        model=None if prepared.model is None else stage_model(prepared.model, stage),
-        models=tuple(stage_model(model, stage) for model in prepared.models),
+        model=None if prepared.model is None else deliver_model(delivery, prepared.model),
+        models=tuple(deliver_model(delivery, model) for model in prepared.models),
         tracking_uri=tracking_uri,
         registry_uri=registry_uri,
         output_folder=str(prepared.folder.script_output),
@@ -297,7 +300,9 @@ def _kept_probe(stage: RunStage) -> ProbeReport | None:
     return None if kept is None else unpacked_report(kept)
 
 
-def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], declared: pa.Schema | None) -> ProbeReport:
+def _probe(
+    request: Request, engine: EngineSpec, first: Sequence[MiniBatch], declared: pa.Schema | None, delivery: Delivery
+) -> ProbeReport:
     """Run the probe: score one mini-batch on a worker, and return a report with the names and types of the columns.
 
     If failed items are tolerated, a script may return nothing for a mini-batch. In that case, the next mini-batch in
@@ -308,6 +313,7 @@ def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], dec
         engine: the specification from which workers start the scorer.
         first: some mini-batches from the start of the input.
         declared: the prediction columns if they are declared, or None.
+        delivery: the way to bring a mini-batch to the worker, if it is too large to be sent with the Spark job.
 
     Raises:
         SparkscoreError: the input is empty, the scorer failed, or the scorer returned nothing.
@@ -318,7 +324,7 @@ def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], dec
     is_tolerant = prepared.deployment.settings.error_threshold != 0
     tried = first if is_tolerant else first[:1]
     for mini_batch in tried:
-        report = run_probe(request.spark, _probe_spec(request, engine, mini_batch, declared))
+        report = run_probe(request.spark, _probe_spec(request, engine, mini_batch, declared, delivery))
         if report.failure is not None:
             for warning in report.warnings:  # A warning, such as a version mismatch, may explain the failure.
                 logger.warning("%s", redact(warning))
@@ -336,22 +342,27 @@ def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], dec
     )
 
 
-def _probe_spec(request: Request, engine: EngineSpec, first: MiniBatch, declared: pa.Schema | None) -> ProbeSpec:
+def _probe_spec(
+    request: Request, engine: EngineSpec, first: MiniBatch, declared: pa.Schema | None, delivery: Delivery
+) -> ProbeSpec:
     prepared = request.prepared
     output, settings = prepared.deployment.output, prepared.deployment.settings
     # A model without a script returns one row for each input row, even if it returns a DataFrame.
     is_joined = bool(output.carry) if output.carry is not None else None if prepared.script else True
+    rows = None if first.rows is None else bytes(write_stream(first.rows))
+    sent = deliver_content(delivery, pack_items(first.files, rows), first.mini_batch_id, "the first mini-batch")
     return ProbeSpec(
         engine,
         first.mini_batch_id,
-        first.files,
-        None if first.rows is None else bytes(write_stream(first.rows)),
+        () if sent else first.files,
+        None if sent else rows,
         declared,
         is_tolerant=settings.error_threshold != 0,
         is_joined=is_joined,
         columns=len(request.columns or ()),
         tries=settings.retry_settings.max_retries + 1,
         host=request.host,
+        sent=sent,
     )
 
 

@@ -6,6 +6,8 @@ loaded once, before its first mini-batch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from sparkscore.minibatch import MiniBatch
@@ -13,7 +15,7 @@ from sparkscore.scorers.rows import RowsScorer
 from sparkscore.scorers.script import ScriptScorer, ScriptSpec
 from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
 
-__all__ = ["Scorer", "ScorerSpec", "ScriptSpec", "load_scorer"]
+__all__ = ["Scorer", "ScorerSpec", "ScriptSpec", "find_files", "load_scorer"]
 
 ScorerSpec = ScriptSpec | MlflowSpec | FrameworkSpec | OnnxSpec | RowsSpec
 
@@ -33,6 +35,25 @@ class Scorer(Protocol):
 
     def close(self) -> None:
         """Release the script or model. The scorer must not be used afterwards."""
+
+
+def find_files(spec: ScorerSpec, folder: Callable[[], str]) -> ScorerSpec:
+    """Return a specification that has the paths on this host of the files that Spark sends (worker).
+
+    Args:
+        spec: the specification from the driver.
+        folder: function that returns the absolute path of the folder on this host with the files that Spark sends.
+    """
+    if isinstance(spec, RowsSpec):
+        return spec
+    if not isinstance(spec, ScriptSpec):
+        return replace(spec, files=spec.files.found_in(folder))
+    return replace(
+        spec,
+        code=spec.code if isinstance(spec.code, bytes) else spec.code.found_in(folder),
+        model=None if spec.model is None else spec.model.found_in(folder),
+        models=tuple(model.found_in(folder) for model in spec.models),
+    )
 
 
 def load_scorer(spec: ScorerSpec) -> Scorer:

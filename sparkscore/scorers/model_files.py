@@ -1,6 +1,6 @@
-"""Copy a model's files from the stage to this host, once for all of its processes, and check the digest.
+"""Copy a model's files to this host, once for all of its processes, and check the digest.
 
-Runs on the workers.
+The files come from the stage, or Spark has sent them to this host. Runs on the workers.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sparkscore.digest import digest_of_path, files_of_model
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelError
 from sparkscore.removal import make_folder, mark_made, move_new, remove_below, remove_made
+from sparkscore.scorers.packed_folder import unpack_folder
 from sparkscore.stage.layout import SCRIPTS, UNFINISHED
 
 _KEPT_SECONDS = 7 * 24 * 3600
@@ -29,21 +30,36 @@ _KEPT_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The location and digest of the files of a model or of a packed Python environment.
+    """The location and digest of files for the workers: a model, a packed Python environment, or a code folder.
 
     Instances can be pickled.
 
     Attributes:
         name: name of the model or environment.
         version: model version, as written to the result. Empty for an environment.
-        source: path of the file or folder in the stage, which every worker can read.
+        source: path of the file or folder in the stage, which every worker can read; or the name of a file that Spark
+            sends to the workers, which `found_in` replaces with the path on this host.
         sha256: the expected digest of the files.
+        file_name: name of the file or folder, if `source` has another name.
+        is_packed: whether `source` is a TAR archive, made by `pack_folder`, of the model's folder.
+        kind: what the files are, in a word, for error messages.
     """
 
     name: str
     version: str
     source: str
     sha256: str
+    file_name: str = ""
+    is_packed: bool = False
+    kind: str = "model"
+
+    def found_in(self, folder: Callable[[], str]) -> ModelFiles:
+        """Return the files with their path on this host, if Spark sends them. Otherwise, return the files unchanged.
+
+        Args:
+            folder: function that returns the absolute path of the folder on this host with the files that Spark sends.
+        """
+        return self if Path(self.source).is_absolute() else replace(self, source=str(Path(folder()) / self.source))
 
 
 def fetch_model(files: ModelFiles) -> Path:
@@ -58,13 +74,29 @@ def fetch_model(files: ModelFiles) -> Path:
     source = Path(files.source)
     with _reporting(files), _entry(files.sha256) as folder:
         # The copy keeps the model's file name, because two models may have the same content but different names.
-        copy = folder / source.name
+        copy = folder / (files.file_name or source.name)
         if not copy.exists() or digest_of_path(copy) != files.sha256:
-            _replace(copy, lambda unfinished: copy_model(source, unfinished))
+            make = unpack_folder if files.is_packed else copy_model
+            _replace(copy, lambda unfinished: make(source, unfinished))
             if (found := digest_of_path(copy)) != files.sha256:
                 remove_below(folder, copy)
                 raise _changed(files, found)
     return copy
+
+
+def read_file(files: ModelFiles) -> bytes:
+    """Return the content of a file that the driver sent, such as a packed code folder, after checking its digest.
+
+    Runs on the worker. Unlike `fetch_model`, this function leaves no copy on this host.
+
+    Raises:
+        ModelError: the file cannot be read, or its digest is wrong.
+    """
+    with _reporting(files):
+        content = Path(files.source).read_bytes()
+    if (found := hashlib.sha256(content).hexdigest()) != files.sha256:
+        raise _changed(files, found)
+    return content
 
 
 def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
@@ -237,7 +269,7 @@ def _reporting(files: ModelFiles) -> Iterator[None]:
     except OSError as error:
         raise ModelError(
             code=ErrorCode.MODEL_FETCH,
-            what=f"model '{files.name}' cannot be copied to host '{socket.gethostname()}'",
+            what=f"{files.kind} '{files.name}' cannot be copied to host '{socket.gethostname()}'",
             got=f"{type(error).__name__}: {error}",
             next_step="Let the workers read the folder of the run and write in their own TMPDIR.",
         ) from error
@@ -246,7 +278,7 @@ def _reporting(files: ModelFiles) -> Iterator[None]:
 def _changed(files: ModelFiles, found: str) -> ModelError:
     return ModelError(
         code=ErrorCode.MODEL_CHANGED,
-        what=f"model '{files.name}' has changed since the run began",
+        what=f"{files.kind} '{files.name}' has changed since the run began",
         got=f"sha256 {found}",
         expected=files.sha256,
         state="Nothing was published.",

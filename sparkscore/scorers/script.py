@@ -28,7 +28,7 @@ from sparkscore.removal import make_folder, remove_made
 from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.frames import HandedOver, hand_over
-from sparkscore.scorers.model_files import ModelFiles, fetch_model, link_files, make_folder_for_links
+from sparkscore.scorers.model_files import ModelFiles, fetch_model, link_files, make_folder_for_links, read_file
 from sparkscore.scorers.own_modules import forget_modules
 from sparkscore.scorers.registered_models import fetch_registered
 from sparkscore.scripts.azure_stand_ins import AzureModules, ScriptFolders
@@ -69,7 +69,7 @@ class ScriptSpec:
         dtypes: dtype options for the DataFrames that are passed to ``run()``.
     """
 
-    code: bytes
+    code: bytes | ModelFiles
     script: str
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
@@ -120,7 +120,8 @@ class ScriptScorer:
             ModelError: a model cannot be copied to this host, its files have changed, or two models have the same path.
             ScoringScriptError: the script has no ``run()``, or its ``run()`` cannot be called with one argument.
         """
-        with zipfile.ZipFile(io.BytesIO(self._spec.code)) as archive:
+        code = self._spec.code
+        with zipfile.ZipFile(io.BytesIO(code if isinstance(code, bytes) else read_file(code))) as archive:
             archive.extractall(self._folder)
         self._azure = self._azure_modules(self._link_models())
         with self._surroundings():

@@ -21,8 +21,9 @@ from pyspark.sql.types import StructType
 from sparkscore.minibatch import HIDDEN_COLUMNS, MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.plan import Plan
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error
-from sparkscore.spark.map_in_arrow import ArrowFunction, run_in_arrow
+from sparkscore.spark.map_in_arrow import ArrowFunction, in_jobs, run_in_arrow
 from sparkscore.spark.settings import pinned_settings, setting_of
+from sparkscore.spark.shipping import shipped_folder
 from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StagedFile, TaskStage, read_reports
 from sparkscore.worker import ProbeReport, ProbeSpec, WorkerSpec, probe, read_probe_report, score_task
 from sparkscore.worker.host import HostCheck, prove_once
@@ -95,7 +96,8 @@ def find_changed_files(
     """Return the path of each staged file that has changed since it was written, with a description of the change.
 
     The driver itself checks the sizes and footers of up to 1000 files. If there are more files, or if whole files must
-    be read, workers check them in one Spark job. A missing or unreadable file counts as changed.
+    be read, workers check them in one Spark job, or in several if there are tens of thousands of files. A missing or
+    unreadable file counts as changed.
 
     Args:
         spark: the session.
@@ -111,10 +113,13 @@ def find_changed_files(
     """
     if not files or (not reads_all and len(files) <= _MOST_FOOTERS_HERE):
         return stage.find_changed(files, reads_all=reads_all)
-    count = min(len(files), _TASKS_OF_A_CHECK)
-    function = _check_function(stage, tuple(files), count, check, reads_all=reads_all)
-    found = run_in_arrow(spark, spark.range(0, count, 1, count), function, _CHANGED_SCHEMA).to_pylist()
-    return [(row["path"], row["difference"]) for row in found]
+    changed = []
+    for part in in_jobs(files):
+        count = min(len(part), _TASKS_OF_A_CHECK)
+        function = _check_function(stage, tuple(part), count, check, reads_all=reads_all)
+        found = run_in_arrow(spark, spark.range(0, count, 1, count), function, _CHANGED_SCHEMA).to_pylist()
+        changed += [(row["path"], row["difference"]) for row in found]
+    return changed
 
 
 def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
@@ -180,7 +185,7 @@ def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Score the mini-batches of one task, and yield their reports. Runs on a worker."""
         named = (settle_types(batch, columns) for batch in batches)
-        yield from score_task(named, spec, partition_id())
+        yield from score_task(named, spec.find_files(shipped_folder), partition_id())
 
     return score
 
@@ -204,6 +209,6 @@ def _probe_function(spec: ProbeSpec) -> ArrowFunction:
     def probe_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Score the mini-batch in ``spec`` and yield a report on the result columns. Runs on a worker."""
         for _ in batches:
-            yield probe(spec)
+            yield probe(spec.find_files(shipped_folder))
 
     return probe_once

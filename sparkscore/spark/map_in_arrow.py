@@ -5,6 +5,7 @@ No other module calls `mapInArrow`.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
@@ -14,10 +15,16 @@ from pyspark.sql import DataFrame, SparkSession
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error
 from sparkscore.spark.schema import from_arrow
 from sparkscore.spark.settings import pinned_settings
+from sparkscore.spark.shipping import ship_package
 from sparkscore.worker.task_error import carried
 
 ArrowFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 Share = TypeVar("Share")
+Element = TypeVar("Element")
+
+#: Most bytes of data that are sent to workers together with a function. A Spark Connect server with its default memory
+#: does not survive 60 MB. Data that is larger is sent with several jobs, or as a file.
+MOST_BYTES_SENT: Final = 4 * 1024 * 1024
 
 _MOST_TASKS: Final = 1000
 _ANSWERS: Final = pa.schema([("number", pa.int64()), ("answer", pa.string())])
@@ -34,10 +41,13 @@ def run_in_arrow(
 ) -> pa.Table:
     """Apply a function to the rows of a DataFrame on the workers, and return the resulting rows as an Arrow table.
 
+    If workers may run on other hosts than the driver, they get this version of sparkscore first.
+
     Args:
         spark: the session.
         work: the DataFrame.
-        function: takes the record batches of one partition, and yields record batches.
+        function: takes the record batches of one partition, and yields record batches. What it refers to is sent to
+            the workers, and must not be much larger than `MOST_BYTES_SENT`.
         schema: the schema of the record batches that the function yields.
         for_whole_files: whether all rows of a file must go to the same task.
         is_bare: whether the function runs as it is, for workers that may lack this package. Otherwise, an error of
@@ -46,10 +56,12 @@ def run_in_arrow(
     Raises:
         SparkscoreError: the function raised it.
         SourceError: Spark could not read the input, or an input value does not fit its column's type.
-        ScoringError: the Spark job failed for another reason, for example because a worker process died.
+        ScoringError: sparkscore cannot be sent to the workers; or the Spark job failed for another reason, for example
+            because a worker process died.
         SinkError: the stage's file system is full.
         ConfigError: a Spark setting that affects the results has the wrong value and cannot be changed in this session.
     """
+    ship_package(spark)
     try:
         with pinned_settings(spark, for_whole_files=for_whole_files):
             return work.mapInArrow(function if is_bare else _carrying(function), from_arrow(schema)).toArrow()
@@ -69,7 +81,8 @@ def _carrying(function: ArrowFunction) -> ArrowFunction:
 def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares: Sequence[Share]) -> list[str]:
     """Call a function on the workers for each element of a sequence, and return the results in the same order.
 
-    All calls run in one Spark job. If the sequence is empty, no job is started.
+    All calls run in one Spark job, or in several if the elements are too large to be sent together. If the sequence is
+    empty, no job is started.
 
     Args:
         spark: the session.
@@ -81,9 +94,29 @@ def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares
         ScoringError: the Spark job failed.
         ConfigError: a Spark setting that affects the results has the wrong value and cannot be changed in this session.
     """
+    return [answer for part in in_jobs(shares) for answer in _map(spark, function, part)]
+
+
+def in_jobs(elements: Sequence[Element]) -> Iterator[list[Element]]:
+    """Divide elements into lists, in their order, each of which is small enough to be sent to the workers with a job.
+
+    An element that is too large itself is alone in its list.
+    """
+    part: list[Element] = []
+    size = 0
+    for element in elements:
+        more = len(pickle.dumps(element))
+        if part and size + more > MOST_BYTES_SENT:
+            yield part
+            part, size = [], 0
+        part.append(element)
+        size += more
+    if part:
+        yield part
+
+
+def _map(spark: SparkSession, function: Callable[[Share], str], shares: Sequence[Share]) -> list[str]:
     count = min(len(shares), _MOST_TASKS)
-    if not count:
-        return []
     rows = run_in_arrow(spark, spark.range(0, count, 1, count), _mapper(function, shares, count), _ANSWERS)
     answers = dict(zip(rows["number"].to_pylist(), rows["answer"].to_pylist(), strict=True))
     return [answers[number] for number in range(len(shares))]

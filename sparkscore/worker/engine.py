@@ -8,6 +8,7 @@ Runs on the workers, also in child processes.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -19,7 +20,7 @@ from sparkscore.errors import SourceSchemaError, SparkscoreError, names
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
 from sparkscore.redaction import remember_secrets, remember_values
-from sparkscore.scorers import Scorer, ScorerSpec, load_scorer
+from sparkscore.scorers import Scorer, ScorerSpec, find_files, load_scorer
 from sparkscore.scorers.environment import EnvironmentSpec, check_environment
 from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
 from sparkscore.scorers.frames import HandedOver
@@ -74,6 +75,17 @@ class EngineSpec:
     variables: tuple[tuple[str, str], ...] = ()
     secrets: tuple[str, ...] = ()
     not_null: tuple[str, ...] = ()
+
+    def find_files(self, folder: Callable[[], str]) -> EngineSpec:
+        """Return this specification with the paths on this host of the files that Spark sends.
+
+        Args:
+            folder: function that returns the absolute path of the folder on this host with the files that Spark sends.
+        """
+        child = self.child
+        if child is not None and child.archive is not None:
+            child = replace(child, archive=child.archive.found_in(folder))
+        return replace(self, scorer=find_files(self.scorer, folder), child=child)
 
     def remember_secrets(self) -> None:
         """Register the run's secrets, and those in this process's environment variables, to be masked in messages."""

@@ -6,7 +6,7 @@ Runs on the workers.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -54,6 +54,14 @@ class WorkerSpec:
     units: tuple[int, ...] | None = None
     chunk: ChunkLimit = field(default_factory=ChunkLimit)
     host: HostCheck | None = None
+
+    def find_files(self, folder: Callable[[], str]) -> WorkerSpec:
+        """Return this specification with the paths on this host of the files that Spark sends.
+
+        Args:
+            folder: function that returns the absolute path of the folder on this host with the files that Spark sends.
+        """
+        return replace(self, engine=self.engine.find_files(folder))
 
 
 def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[pa.RecordBatch]:

@@ -5,8 +5,10 @@ Runs on the driver and the workers.
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
@@ -14,6 +16,7 @@ import pyarrow as pa
 from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
+from sparkscore.scorers.model_files import ModelFiles, read_file
 from sparkscore.stage.report import FAILURE_TYPE, failure_row, read_failure
 from sparkscore.worker.engine import EngineSpec, Probed
 from sparkscore.worker.host import HostCheck, prove_once
@@ -53,6 +56,8 @@ class ProbeSpec:
         columns: number of input columns, or 0 if the items are files.
         tries: maximum number of calls with the whole mini-batch.
         host: what the worker must prove first, or None if the workers are on the driver's host.
+        sent: the file with `files` and `rows`, made by `pack_items`, if they are too large for this specification; or
+            None.
     """
 
     engine: EngineSpec
@@ -65,6 +70,30 @@ class ProbeSpec:
     columns: int = 0
     tries: int = 1
     host: HostCheck | None = None
+    sent: ModelFiles | None = None
+
+    def find_files(self, folder: Callable[[], str]) -> ProbeSpec:
+        """Return this specification with the paths on this host of the files that Spark sends.
+
+        Args:
+            folder: function that returns the absolute path of the folder on this host with the files that Spark sends.
+        """
+        sent = None if self.sent is None else self.sent.found_in(folder)
+        return replace(self, engine=self.engine.find_files(folder), sent=sent)
+
+    def read_mini_batch(self) -> MiniBatch:
+        """Return the mini-batch to score (worker).
+
+        Raises:
+            ModelError: the file with the items cannot be read, or was changed.
+        """
+        files, rows = (self.files, self.rows) if self.sent is None else pickle.loads(read_file(self.sent))  # noqa: S301
+        return MiniBatch(self.mini_batch_id, files, None if rows is None else pa.ipc.open_stream(rows).read_all())
+
+
+def pack_items(files: tuple[str, ...], rows: bytes | None) -> bytes:
+    """Return the content of a file from which `ProbeSpec.read_mini_batch` reads the items of a mini-batch (driver)."""
+    return pickle.dumps((files, rows))
 
 
 @dataclass(frozen=True)
@@ -174,8 +203,7 @@ def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
         the result of the successful call, and the part that was scored. If no call succeeded, the failure of the whole
         mini-batch, and None.
     """
-    rows = None if spec.rows is None else pa.ipc.open_stream(spec.rows).read_all()
-    parts = deque([MiniBatch(spec.mini_batch_id, spec.files, rows)])
+    parts = deque([spec.read_mini_batch()])
     first: Probed | None = None
     while parts and calls.count < (_MOST_CALLS if spec.is_tolerant else 1) and calls.loaded.failure is None:
         part = parts.popleft()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -33,6 +32,7 @@ from sparkscore.worker.child.template import (
     ChildEndedError,
     ChildStart,
     Templates,
+    import_path,
 )
 from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine, Probed
 from sparkscore.worker.result import ResultSpec
@@ -241,7 +241,7 @@ class ChildEngine:
             self._local = None
 
     def _paths(self) -> list[str]:
-        return list(sys.path) if self._child_spec.is_own_python else []
+        return import_path() if self._child_spec.is_own_python else []
 
     def _start(self) -> Child:
         spec = self._child_spec

@@ -8,17 +8,21 @@ code, so nothing that the code changes in one child affects the next.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
+import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
+from sparkscore.scorers.model_files import fetch_once
 from sparkscore.scorers.script import SAFE_PATH
 from sparkscore.worker.child.messages import TOKEN_BYTES, Connection, ConnectionLostError
 
@@ -53,7 +57,6 @@ _BOOT: Final = (
 )
 #: Exit code of a template whose interpreter cannot import a package.
 IMPORT_FAILED: Final = 3
-_PACKAGE: Final = str(Path(__file__).parents[2] / "__init__.py")
 _STOP_SECONDS: Final = 5.0
 _SHOWN_TRACE: Final = 20_000
 _KILLED: Final = -9
@@ -94,6 +97,37 @@ class ChildStart:
     timeout: float | None
 
 
+def import_path() -> list[str]:
+    """Return the import path of this process with absolute paths, because scripts change the working directory.
+
+    Spark's workers have relative paths of packages that were sent to them.
+    """
+    return [os.path.abspath(path) if path else path for path in sys.path]  # noqa: PTH100 - the empty path stays
+
+
+def package_file() -> str:
+    """Return the path of sparkscore's ``__init__.py`` on this host, for an interpreter that does not have sparkscore.
+
+    If this process imports sparkscore from a ZIP archive, the archive is unpacked once per host.
+
+    Raises:
+        ModelError: other users have access to the folder for the unpacked archive.
+        OSError: the archive cannot be unpacked.
+    """
+    file = Path(__file__).parents[2] / "__init__.py"
+    if file.is_file():
+        return str(file)
+    archive = file.parents[1]
+    key = f"package {hashlib.sha256(archive.read_bytes()).hexdigest()}"
+    return str(fetch_once(key, "package", partial(_unpack, archive)) / file.parent.name / file.name)
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    """Unpack the source of the modules in an archive. Their bytecode may be for another version of Python."""
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(target, [name for name in packed.namelist() if name.endswith(".py")])
+
+
 class Template:
     """A process that forks children, one at a time."""
 
@@ -116,7 +150,7 @@ class Template:
         token = os.urandom(TOKEN_BYTES)
         self._connection = Connection(self._end, token, is_other_alive=lambda: self._is_alive)
         inherited = theirs.fileno(), self._trace.fileno()
-        paths, package = (sys.path, "") if is_own_python else ([], _PACKAGE)
+        paths, package = (import_path(), "") if is_own_python else ([], package_file())
         argument = json.dumps([paths, package, *inherited, os.getpid(), token.hex()])
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the deployment's own interpreter

@@ -10,6 +10,7 @@ import pytest
 
 from sparkscore.errors import ConfigError
 from sparkscore.run import PreparedRun
+from sparkscore.run.delivery import ByStage
 from sparkscore.run.engine import engine_spec
 from sparkscore.scorers import ScriptSpec
 from sparkscore.scorers.model_files import ModelFiles
@@ -26,7 +27,7 @@ def with_settings(prepared: PreparedRun, **changed: Any) -> PreparedRun:
 
 
 def test_rows_that_spark_has_scored_need_no_environment(ask: Ask, tmp_path: Path) -> None:
-    found = engine_spec(ask(), "k", RowsSpec(("a",)), StageFolder(tmp_path), ("a",))
+    found = engine_spec(ask(), "k", RowsSpec(("a",)), ByStage(StageFolder(tmp_path)), ("a",))
 
     assert (found.key, found.child, found.environment, found.not_null) == ("k", None, None, ("a",))
 
@@ -35,7 +36,7 @@ def test_rows_that_spark_has_scored_need_no_environment(ask: Ask, tmp_path: Path
 def test_a_script_runs_in_a_child_process_unless_the_deployment_says_none(
     ask: Ask, tmp_path: Path, isolation: str | None, *, has_child: bool
 ) -> None:
-    found = engine_spec(with_settings(ask(), isolation=isolation), "k", SCRIPT, StageFolder(tmp_path))
+    found = engine_spec(with_settings(ask(), isolation=isolation), "k", SCRIPT, ByStage(StageFolder(tmp_path)))
 
     assert (found.child is not None) == has_child
 
@@ -44,13 +45,13 @@ def test_a_script_runs_in_a_child_process_unless_the_deployment_says_none(
 def test_an_onnx_graph_runs_in_the_worker_unless_the_deployment_says_process(
     ask: Ask, tmp_path: Path, isolation: str | None, *, has_child: bool
 ) -> None:
-    found = engine_spec(with_settings(ask(), isolation=isolation), "k", ONNX, StageFolder(tmp_path))
+    found = engine_spec(with_settings(ask(), isolation=isolation), "k", ONNX, ByStage(StageFolder(tmp_path)))
 
     assert (found.child is not None) == has_child
 
 
 def test_another_interpreter_needs_a_child_process(ask: Ask, tmp_path: Path) -> None:
-    found = engine_spec(ask(python__path="/opt/python"), "k", SCRIPT, StageFolder(tmp_path))
+    found = engine_spec(ask(python__path="/opt/python"), "k", SCRIPT, ByStage(StageFolder(tmp_path)))
 
     assert found.child is not None
     assert (found.child.python, found.child.archive) == ("/opt/python", None)
@@ -60,7 +61,7 @@ def test_another_interpreter_needs_a_child_process(ask: Ask, tmp_path: Path) -> 
 def test_a_load_may_take_longer_than_a_mini_batch(ask: Ask, tmp_path: Path, timeout: int, load_timeout: int) -> None:
     prepared = ask(settings__retry_settings__timeout=timeout, isolation="process")
 
-    child = engine_spec(prepared, "k", SCRIPT, StageFolder(tmp_path)).child
+    child = engine_spec(prepared, "k", SCRIPT, ByStage(StageFolder(tmp_path))).child
 
     assert child is not None
     assert (child.timeout, child.load_timeout) == (timeout, load_timeout)
@@ -69,8 +70,8 @@ def test_a_load_may_take_longer_than_a_mini_batch(ask: Ask, tmp_path: Path, time
 def test_the_environment_variables_of_a_script_travel_with_the_script_alone(ask: Ask, tmp_path: Path) -> None:
     prepared = ask(environment_variables={"DB_PASSWORD": "hunter2-and-more"})
 
-    assert engine_spec(prepared, "k", SCRIPT, StageFolder(tmp_path)).variables == ()
-    found = engine_spec(prepared, "k", ONNX, StageFolder(tmp_path))
+    assert engine_spec(prepared, "k", SCRIPT, ByStage(StageFolder(tmp_path))).variables == ()
+    found = engine_spec(prepared, "k", ONNX, ByStage(StageFolder(tmp_path)))
     assert found.variables == (("DB_PASSWORD", "hunter2-and-more"),)
     assert found.secrets == ("hunter2-and-more",)
 
@@ -81,7 +82,7 @@ def test_a_packed_environment_travels_in_the_stage(ask: Ask, tmp_path: Path) -> 
         pass
     (tmp_path / "stage").mkdir()
 
-    child = engine_spec(ask(python__archive=str(archive)), "k", SCRIPT, StageFolder(tmp_path / "stage")).child
+    child = engine_spec(ask(python__archive=str(archive)), "k", SCRIPT, ByStage(StageFolder(tmp_path / "stage"))).child
 
     assert child is not None
     assert child.archive is not None
@@ -91,4 +92,4 @@ def test_a_packed_environment_travels_in_the_stage(ask: Ask, tmp_path: Path) -> 
 
 def test_a_packed_environment_that_is_not_there_is_refused(ask: Ask, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\[PYTHON_ARCHIVE\].*no such file"):
-        engine_spec(ask(python__archive=str(tmp_path / "none.tar.gz")), "k", SCRIPT, StageFolder(tmp_path))
+        engine_spec(ask(python__archive=str(tmp_path / "none.tar.gz")), "k", SCRIPT, ByStage(StageFolder(tmp_path)))

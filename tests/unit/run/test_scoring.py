@@ -24,6 +24,7 @@ from sparkscore.signature.model_signature import ModelSignature
 from sparkscore.worker import EngineSpec, ProbeReport, ProbeSpec
 
 Ask = Callable[..., PreparedRun]
+NO_DELIVERY: Any = None
 SPARK: Any = None
 ENGINE = EngineSpec("k", ScriptSpec(b"", "score.py"))
 FILES = Plan(Snapshot("files", "in", 3, 3, 30))
@@ -85,7 +86,7 @@ def test_columns_that_a_model_promises_are_known(ask: Ask) -> None:
 
 def test_an_input_that_turns_out_to_be_empty_has_nothing_to_probe(ask: Ask) -> None:
     with pytest.raises(SourceNotFoundError, match=r"\[INPUT_EMPTY\]"):
-        subject._probe(request_of(ask()), ENGINE, [], None)
+        subject._probe(request_of(ask()), ENGINE, [], None, NO_DELIVERY)
 
 
 def test_a_probe_that_fails_says_what_failed_and_what_was_warned_of(
@@ -96,7 +97,7 @@ def test_a_probe_that_fails_says_what_failed_and_what_was_warned_of(
     monkeypatch.setattr(subject, "run_probe", lambda *_: report)
 
     with pytest.raises(ScoringScriptError, match=r"\[SCRIPT_RUN\].*first mini-batch.*Nothing was written"):
-        subject._probe(request_of(ask()), ENGINE, [MiniBatch("0", ("/in/a",))], None)
+        subject._probe(request_of(ask()), ENGINE, [MiniBatch("0", ("/in/a",))], None, NO_DELIVERY)
 
     assert "another version of numpy" in caplog.text
 
@@ -115,7 +116,7 @@ def test_a_probe_is_told_how_the_result_is_joined_with_its_rows(
     prepared = ask(settings__error_threshold=-1, settings__retry_settings__max_retries=2)
     prepared = without_schema(prepared, carry=carry)
 
-    subject._probe(request_of(prepared), ENGINE, [MiniBatch("0", (), pa.table({"x": [1]}))], None)
+    subject._probe(request_of(prepared), ENGINE, [MiniBatch("0", (), pa.table({"x": [1]}))], None, NO_DELIVERY)
 
     (spec,) = asked
     assert (spec.is_joined, spec.is_tolerant, spec.tries) == (is_joined, True, 3)

@@ -17,6 +17,7 @@ from sparkscore.run.scoring import Request
 from sparkscore.scorers import ScriptSpec
 from sparkscore.worker import EngineSpec, ProbeReport, ProbeSpec
 
+NO_DELIVERY: Any = None
 ENGINE = EngineSpec("k", ScriptSpec(b"", "score.py"))
 FILES = [MiniBatch(str(number), (f"/in/{number}",)) for number in range(3)]
 
@@ -45,7 +46,7 @@ def test_where_failed_items_are_tolerated_later_mini_batches_are_asked(
 ) -> None:
     request = request_of(make_deployment("def run(b): ...", settings={"error_threshold": -1}))
 
-    report = scoring._probe(request, ENGINE, FILES, None)
+    report = scoring._probe(request, ENGINE, FILES, None, NO_DELIVERY)
 
     assert report.predictions is not None
     assert report.predictions.names == ["prediction"]
@@ -59,7 +60,7 @@ def test_a_script_that_returns_nothing_needs_declared_columns(
     request = request_of(make_deployment("def run(b): ...", settings={"error_threshold": tolerated}))
 
     with pytest.raises(OutputContractError, match=rf"first {count} mini-batches.*Declare 'output.schema'") as caught:
-        scoring._probe(request, ENGINE, FILES[:2], None)
+        scoring._probe(request, ENGINE, FILES[:2], None, NO_DELIVERY)
 
     assert caught.value.code == "OUTPUT_UNKNOWN"
     assert len(asked) == count

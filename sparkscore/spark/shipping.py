@@ -1,0 +1,141 @@
+"""Send sparkscore itself and the files of models to workers on other hosts, as artifacts of the Spark session.
+
+Workers of a local master run on the driver's machine, with the driver's Python, and need none of this. Elsewhere,
+nothing is known about the disks of the workers: they get what they need with the tasks.
+
+Runs on the driver, except `shipped_folder`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from pyspark.sql import SparkSession
+
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ScoringError
+from sparkscore.removal import make_folder, put_in_place, remove_file
+from sparkscore.spark.connect import is_connect
+from sparkscore.spark.errors import SPARK_ERRORS, condition_of
+from sparkscore.spark.package_zip import pack_package
+
+_ONE_MACHINE: Final = re.compile(r"local(?:\[|$)")
+_OWN_PACKAGE: Final = "sparkscore itself"
+
+# Global variables on purpose: what a session has got is a fact about the session, and not about one run. Spark refuses
+# a second file with the same name.
+_lock = threading.Lock()
+_sent: WeakKeyDictionary[SparkSession, set[str]] = WeakKeyDictionary()
+
+
+def has_other_hosts(spark: SparkSession) -> bool:
+    """Return whether workers may run on other hosts than the driver.
+
+    This is the case for each master except ``local`` and ``local[...]``, and always with Spark Connect, because the
+    server may run anywhere.
+    """
+    return is_connect(spark) or not _ONE_MACHINE.match(spark.conf.get("spark.master", "") or "")
+
+
+def ship_package(spark: SparkSession) -> None:
+    """Let all workers of a session import this version of sparkscore. Do nothing if they use the driver's Python.
+
+    The package is sent once per session, as a ZIP archive. It takes precedence over a version that is installed in the
+    workers' Python.
+
+    Raises:
+        ScoringError: the archive cannot be written, or Spark does not accept it.
+    """
+    if not has_other_hosts(spark):
+        return
+    with _lock, _reporting(_OWN_PACKAGE):
+        archive = _packed_package()
+        sent = _sent.setdefault(spark, set())
+        if archive.name not in sent:
+            before = list(sys.path)
+            spark.addArtifacts(str(archive), pyfile=True)
+            # Without Spark Connect, PySpark also adds the archive to this process's own import path.
+            sys.path[:] = [path for path in sys.path if path in before or Path(path).name != archive.name]
+            sent.add(archive.name)
+
+
+def ship_file(spark: SparkSession, name: str, what: str, write: Callable[[Path], object]) -> None:
+    """Send a file to all workers of a session, unless the session has got a file with this name.
+
+    Workers find the file in the folder that `shipped_folder` returns.
+
+    Args:
+        spark: the session.
+        name: name of the file, which must contain a digest of its content.
+        what: the file in words, for the error message.
+        write: a function that writes the file to a given path. It is not called if the session has the file.
+
+    Raises:
+        ScoringError: the file cannot be written, or Spark does not accept it.
+    """
+    with _lock, _reporting(what):
+        sent = _sent.setdefault(spark, set())
+        if name in sent:
+            return
+        file = _folder() / name
+        if not file.exists():
+            unfinished = file.with_name(f"{name}.unfinished")
+            try:
+                write(unfinished)
+                put_in_place(unfinished, file)
+            finally:
+                remove_file(unfinished)
+        spark.addArtifacts(str(file), file=True)
+        sent.add(name)
+        if is_connect(spark):  # The server has a copy. Without Spark Connect, executors get the file from here.
+            remove_file(file)
+
+
+def shipped_folder() -> str:
+    """Return the absolute path of the folder with the files that `ship_file` sent. Runs on a worker."""
+    from pyspark import SparkFiles  # noqa: PLC0415 - the package pyspark-client, of a driver, does not have it
+
+    return str(Path(SparkFiles.getRootDirectory()).absolute())
+
+
+@cache
+def _folder() -> Path:
+    """Return this process's folder for the files that are sent. It is removed when the process ends.
+
+    Executors that start later ask the driver for the files again. So the files stay as long as the process runs.
+    """
+    return make_folder("sparkscore-sent-", ends_with_process=True)
+
+
+@cache
+def _packed_package() -> Path:
+    return pack_package(_folder())
+
+
+@contextmanager
+def _reporting(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _not_sent(what, error.strerror or type(error).__name__) from error
+    except SPARK_ERRORS as error:
+        raise _not_sent(what, condition_of(error)) from error
+
+
+def _not_sent(what: str, got: str) -> ScoringError:
+    return ScoringError(
+        code=ErrorCode.NOT_SENT,
+        what=f"{what} cannot be sent to the workers",
+        got=got,
+        state="Nothing was published.",
+        next_step="Make room in the driver's folder for temporary files (TMPDIR), from which executors fetch the file; "
+        "Spark's whole message is in the log.",
+    )

@@ -1,0 +1,22 @@
+"""Find the versions of Python and of packages that driver and workers must share.
+
+Runs on the driver and on the workers.
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import Final
+
+_PACKAGES: Final = ("sparkscore", "pandas", "pyarrow", "numpy")
+
+
+def versions_here() -> dict[str, str]:
+    """Return this process's versions of Python and of the packages that driver and workers must share.
+
+    Raises:
+        PackageNotFoundError: a package is not installed.
+    """
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"Python": python, **{package: version(package) for package in _PACKAGES}}

@@ -1,0 +1,78 @@
+"""What is sent to the workers with a job stays small, however many files or rows there are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyspark import cloudpickle
+
+from sparkscore.spark import jobs, map_in_arrow
+from sparkscore.spark.map_in_arrow import MOST_BYTES_SENT, in_jobs, map_on_workers
+from sparkscore.stage import StagedFile, StageFolder
+from tests.support.simulation.spark import SparkStandIn
+
+# A Spark Connect server with its default memory takes this.
+LIMIT = 8_000_000
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note the size of each function that is sent."""
+    sizes: list[int] = []
+    run = map_in_arrow.run_in_arrow
+
+    def measure(spark: Any, work: Any, function: Any, schema: pa.Schema, **more: Any) -> pa.Table:
+        sizes.append(len(cloudpickle.dumps(function)))  # type: ignore[no-untyped-call]
+        return run(spark, work, function, schema, **more)
+
+    monkeypatch.setattr(map_in_arrow, "run_in_arrow", measure)
+    monkeypatch.setattr(jobs, "run_in_arrow", measure)
+    return sizes
+
+
+@pytest.fixture
+def spark() -> Any:
+    return SparkStandIn(random.Random(1))  # noqa: S311 - a test
+
+
+def length_of(share: Sequence[str]) -> str:
+    return f"{len(share)} {share[0]}"
+
+
+def test_many_shares_are_sent_with_several_jobs_and_answered_in_order(spark: Any, sizes: list[int]) -> None:
+    shares = [tuple(f"/data/{'x' * 90}/{first + each}" for each in range(500)) for first in range(0, 100_000, 500)]
+
+    answers = map_on_workers(spark, length_of, shares)
+
+    assert answers == [length_of(share) for share in shares]
+    assert len(sizes) > 1
+    assert max(sizes) < LIMIT
+
+
+def test_few_shares_are_sent_with_one_job_and_none_with_none(spark: Any, sizes: list[int]) -> None:
+    assert map_on_workers(spark, length_of, [("a",), ("b", "c")]) == ["1 a", "2 b"]
+    assert map_on_workers(spark, length_of, []) == []
+    assert len(sizes) == 1
+
+
+def test_a_hundred_thousand_staged_files_are_checked_with_several_jobs(
+    spark: Any, sizes: list[int], tmp_path: Path
+) -> None:
+    files = [StagedFile(f"attempts/{number:05d}-{'0' * 32}/part.parquet", 1, 1, "0" * 64) for number in range(100_000)]
+
+    changed = jobs.find_changed_files(spark, StageFolder(tmp_path).for_tasks(), files, reads_all=True)
+
+    assert sorted(path for path, _ in changed) == sorted(file.path for file in files)
+    assert len(sizes) > 1
+    assert max(sizes) < LIMIT
+
+
+def test_an_element_that_is_too_large_is_alone() -> None:
+    large = "x" * (MOST_BYTES_SENT + 1)
+
+    assert [len(part) for part in in_jobs(["a", large, "b", "c"])] == [1, 1, 2]
