@@ -10,7 +10,6 @@ import os
 import pickle
 import platform
 import pwd
-import re
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,14 +21,13 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.spark.connect import is_connect
 from sparkscore.spark.jobs import task_slots
 from sparkscore.spark.map_in_arrow import ArrowFunction, run_in_arrow
 from sparkscore.spark.settings import setting_of
+from sparkscore.spark.shipping import has_other_hosts
 from sparkscore.worker.host import HostCheck
 from sparkscore.worker.host_problem import Host, Problem
 
-_ONE_PROCESS: Final = re.compile(r"local(?:\[|$)")
 _MOST_TASKS: Final = 200
 _ANSWERS: Final = pa.schema([("answer", pa.string())])
 #: Packages whose versions workers report.
@@ -55,7 +53,7 @@ class Answer:
 
 def is_one_process(spark: SparkSession) -> bool:
     """Return whether the workers are on this host, as the same user: the master is local, and in this process."""
-    return not is_connect(spark) and _ONE_PROCESS.match(setting_of(spark, "spark.master") or "") is not None
+    return not has_other_hosts(spark)
 
 
 def application_of(spark: SparkSession) -> str:

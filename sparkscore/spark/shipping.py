@@ -26,6 +26,7 @@ from sparkscore.removal import make_folder, put_in_place, remove_file
 from sparkscore.spark.connect import is_connect
 from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 from sparkscore.spark.package_zip import pack_package
+from sparkscore.spark.settings import setting_of
 
 _ONE_MACHINE: Final = re.compile(r"local(?:\[|$)")
 _OWN_PACKAGE: Final = "sparkscore itself"
@@ -42,7 +43,7 @@ def has_other_hosts(spark: SparkSession) -> bool:
     This is the case for each master except ``local`` and ``local[...]``, and always with Spark Connect, because the
     server may run anywhere.
     """
-    return is_connect(spark) or not _ONE_MACHINE.match(spark.conf.get("spark.master", "") or "")
+    return is_connect(spark) or not _ONE_MACHINE.match(setting_of(spark, "spark.master") or "")
 
 
 def ship_package(spark: SparkSession) -> None:

@@ -65,7 +65,7 @@ def test_a_hundred_thousand_staged_files_are_checked_with_several_jobs(
 ) -> None:
     files = [StagedFile(f"attempts/{number:05d}-{'0' * 32}/part.parquet", 1, 1, "0" * 64) for number in range(100_000)]
 
-    changed = jobs.find_changed_files(spark, StageFolder(tmp_path).for_tasks(), files, reads_all=True)
+    changed = jobs.find_changed_files(spark, StageFolder(tmp_path).for_tasks(), files, None, reads_all=True)
 
     assert sorted(path for path, _ in changed) == sorted(file.path for file in files)
     assert len(sizes) > 1
