@@ -193,7 +193,7 @@ class Cases:
         return {"kept": kept == _HOSTILE, "table": told["table"], "frame": told["frame"]}
 
     def case_delta_to_partitioned_parquet(self) -> Any:
-        options: dict[str, Any] = {"output_format": "parquet", "partition_by": ["date", "money"]}
+        options: dict[str, Any] = {"output_format": "parquet", "partition_by": ["date"]}
         return self._told(self._score("delta", "delta", keys=_ARROW, **options))
 
     def case_an_earlier_version_of_delta(self) -> Any:
