@@ -22,10 +22,11 @@ from pyspark.sql import SparkSession
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringError
-from sparkscore.removal import make_folder, put_in_place, remove_file
+from sparkscore.removal import put_in_place, remove_file
 from sparkscore.spark.connect import is_connect
 from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 from sparkscore.spark.package_zip import pack_package
+from sparkscore.spark.sent_folder import sent_folder
 from sparkscore.spark.settings import setting_of
 
 _ONE_MACHINE: Final = re.compile(r"local(?:\[|$)")
@@ -86,7 +87,7 @@ def ship_file(spark: SparkSession, name: str, what: str, write: Callable[[Path],
         sent = _sent.setdefault(spark, set())
         if name in sent:
             return
-        file = _folder() / name
+        file = sent_folder() / name
         if not file.exists():
             unfinished = file.with_name(f"{name}.unfinished")
             try:
@@ -108,17 +109,8 @@ def shipped_folder() -> str:
 
 
 @cache
-def _folder() -> Path:
-    """Return this process's folder for the files that are sent. It is removed when the process ends.
-
-    Executors that start later ask the driver for the files again. So the files stay as long as the process runs.
-    """
-    return make_folder("sparkscore-sent-", ends_with_process=True)
-
-
-@cache
 def _packed_package() -> Path:
-    return pack_package(_folder())
+    return pack_package(sent_folder())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import tarfile
 import textwrap
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +36,8 @@ from tests.support import drive_all
 from tests.support.cluster import standalone_cluster
 from tests.support.images import save_sum_of_pixels
 
+pytestmark = pytest.mark.timeout(900)
+Here = Callable[[str], list[dict[str, Any]]]
 CONF: Final = {"spark.executor.memory": "600m", "spark.ui.enabled": "false"}
 ROWS: Final = 2_000
 SCRIPT: Final = """
@@ -124,7 +126,7 @@ class Bare:
 
     def drive(self, master: str, where: str, asked: Sequence[str | tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
         """Score requests one after the other in one new driver, and return their records or errors."""
-        out, err = self.start(master, where, asked).communicate(timeout=280)
+        out, err = self.start(master, where, asked).communicate(timeout=800)
         records = [json.loads(line) for line in out.splitlines()]
         assert len(records) == len(asked), err[-3000:]
         return records
@@ -217,18 +219,26 @@ def cluster(bare: Bare) -> Iterator[str]:
         yield url
 
 
-def test_all_kinds_of_scorers_give_the_result_of_this_machine(bare: Bare, cluster: str) -> None:
+@pytest.fixture(scope="module")
+def here(bare: Bare) -> Callable[[str], list[dict[str, Any]]]:
+    """Score everything on this machine, and return a function that returns the rows of a result."""
     names = list(bare.requests)
-
-    here = bare.drive("local[2]", "here", names)
-    there = bare.drive(cluster, "there", [*names])
-
-    assert {name: record["state"] for name, record in zip(names, here, strict=True)} == dict.fromkeys(names, "COMPLETE")
-    assert {name: record["state"] for name, record in zip(names, there, strict=True)} == dict.fromkeys(
+    records = bare.drive("local[2]", "here", names)
+    assert {name: record["state"] for name, record in zip(names, records, strict=True)} == dict.fromkeys(
         names, "COMPLETE"
     )
+    return lambda name: bare.result("here", name)
+
+
+def test_all_kinds_of_scorers_give_the_result_of_this_machine(bare: Bare, cluster: str, here: Here) -> None:
+    names = list(bare.requests)
+
+    records = bare.drive(cluster, "there", names)
+
+    states = {name: record["state"] for name, record in zip(names, records, strict=True)}
+    assert states == dict.fromkeys(names, "COMPLETE")
     for name in names:
-        assert bare.result("there", name) == bare.result("here", name), name
+        assert bare.result("there", name) == here(name), name
 
 
 def test_a_second_run_in_the_session_sends_nothing_twice(bare: Bare, cluster: str) -> None:
@@ -242,13 +252,13 @@ def test_a_second_run_in_the_session_sends_nothing_twice(bare: Bare, cluster: st
     assert rows[::2] == rows[1::2]
 
 
-def test_the_next_driver_resumes_what_a_killed_one_has_begun(bare: Bare, cluster: str) -> None:
+def test_the_next_driver_resumes_what_a_killed_one_has_begun(bare: Bare, cluster: str, here: Here) -> None:
     slow = SCRIPT.replace("        return [", "        import time; time.sleep(0.3)\n        return [")
     folder = bare.add("slow", WEIGHTS, "rows", slow, settings=SMALL, run_id="night")
     _write_factor(folder, 2.5)
     done = bare.shared / "resumed" / "slow" / "_sparkscore" / "night" / "done"
     driver = bare.start(cluster, "resumed", ["slow"])
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not done.is_dir() or len(list(done.glob("[0-9]*"))) < 3:
         assert driver.poll() is None, driver.communicate()[1]
         assert time.monotonic() < end
@@ -261,14 +271,14 @@ def test_the_next_driver_resumes_what_a_killed_one_has_begun(bare: Bare, cluster
 
     assert record["state"] == "COMPLETE"
     assert kept < ROWS / 50, "there was nothing left to resume"
-    assert bare.result("resumed", "slow") == bare.result("here", "script")
+    assert bare.result("resumed", "slow") == here("script")
 
 
-def test_a_cluster_of_processes_on_one_host_gives_the_same(bare: Bare) -> None:
+def test_a_cluster_of_processes_on_one_host_gives_the_same(bare: Bare, here: Here) -> None:
     names = ["script", "onnx", "texts", "python path", "large code"]
 
     records = bare.drive("local-cluster[2,1,1024]", "processes", names)
 
     assert [record["state"] for record in records] == ["COMPLETE"] * len(names)
     for name in names:
-        assert bare.result("processes", name) == bare.result("here", name), name
+        assert bare.result("processes", name) == here(name), name

@@ -44,7 +44,7 @@ def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which workers find what Spark sends."""
     for name in ("sent", "worker", "stage", "cache"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(shipping, "_folder", lambda: tmp_path / "sent")
+    monkeypatch.setattr(shipping, "sent_folder", lambda: tmp_path / "sent")
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path / "cache"))
     return tmp_path / "worker"
 

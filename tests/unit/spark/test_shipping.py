@@ -40,7 +40,7 @@ def writing(text: str = "model") -> Callable[[Path], object]:
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipping, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(shipping, "sent_folder", lambda: tmp_path)
 
 
 @pytest.mark.parametrize("master", ["local", "local[2]", "local[*,4]"])
@@ -66,7 +66,7 @@ def test_other_workers_get_the_package_once_per_session(master: str) -> None:
     assert first.sent[0][0].startswith("sparkscore-")
 
 
-def test_sessions_of_spark_connect_always_get_it() -> None:
+def test_sessions_of_spark_connect_always_get_it(tmp_path: Path) -> None:
     class Remote(Session):
         pass
 
@@ -77,7 +77,7 @@ def test_sessions_of_spark_connect_always_get_it() -> None:
     shipping.ship_file(spark, "model-1", "model 'm'", writing())
 
     assert [kind for _, kind in spark.sent] == ["pyfile", "file"]
-    assert not (shipping._folder() / "model-1").exists(), "the server has a copy"
+    assert not (tmp_path / "model-1").exists(), "the server has a copy"
 
 
 def test_the_drivers_own_import_path_stays_as_it_is() -> None:
@@ -88,7 +88,7 @@ def test_the_drivers_own_import_path_stays_as_it_is() -> None:
     assert sys.path == before
 
 
-def test_a_file_is_written_and_sent_once_per_session_and_stays_for_later_executors() -> None:
+def test_a_file_is_written_and_sent_once_per_session_and_stays_for_later_executors(tmp_path: Path) -> None:
     first, second = Session(), Session()
     sessions: list[Any] = [first, first, second]
     written: list[Path] = []
@@ -102,7 +102,7 @@ def test_a_file_is_written_and_sent_once_per_session_and_stays_for_later_executo
 
     assert first.sent == second.sent == [("model-1", "file")]
     assert len(written) == 1
-    assert (shipping._folder() / "model-1").read_text() == "model"
+    assert (tmp_path / "model-1").read_text() == "model"
 
 
 def test_what_cannot_be_written_or_sent_is_named_and_tried_again() -> None:
