@@ -37,6 +37,7 @@ from sparkscore.run.steps import (
 )
 from sparkscore.run.verdict import decide
 from sparkscore.spark.connect import working_on
+from sparkscore.spark.prerequisites import check_spark_version
 
 
 def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[RunOptions]) -> Run:
@@ -78,6 +79,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
     folder.create()
     first = None if prepared.failed is None else prepared.failed.first
     with working_on(spark), folder.claim() as lock, family_locked(folder.runs, first):
+        check_spark_version(spark.version)
         state = RunState(folder, lock, folder.read_record())
         prepared = leave_out_scored(spark, prepared)
         if (done := _done_before(spark, prepared, state)) is not None:

@@ -25,12 +25,10 @@ _OLDEST_JAVA = 17
 _SPARK_MINORS = ("4.0", "4.1", "4.2", "4.3")
 #: The versions of Spark for which delta-spark 4.4.0 has a jar.
 DELTA_MINORS = ("4.0", "4.1", "4.2")
-_SPARK_TABLE = """
-                                      Spark 4.0 | 4.1     | 4.2     | 4.3
-    Databricks Runtime                17.3 LTS  | 18 LTS  | 19      |
-    local, standalone, local-cluster  yes       | yes     | yes     | yes
-    Delta                             yes       | yes     | yes     | not yet
-    Spark Connect                     yes       | yes     | yes     | not tried"""
+_RUNTIMES = (
+    "Spark 4.0 (Databricks Runtime 17.3 LTS), 4.1 (Databricks Runtime 18 LTS), 4.2 (Databricks Runtime 19), or 4.3 "
+    "(without Delta)"
+)
 _LOCAL_INSTALL = "pip install 'sparkscore[local]'"
 
 
@@ -129,20 +127,23 @@ def delta_coordinate() -> str:
     return f"io.delta:delta-spark_{_spark_minor()}_2.13:{delta}"
 
 
-def check_spark_version() -> None:
-    """Check that a supported version of PySpark is installed.
+def check_spark_version(version: str | None = None) -> None:
+    """Check that a version of Spark is supported.
+
+    Args:
+        version: the version of a session, or None for that of the installed PySpark.
 
     Raises:
-        MissingDependencyError: PySpark is missing, or its version is not supported.
+        MissingDependencyError: the version is not supported, or there is no PySpark.
     """
-    minor = _spark_minor()
+    minor = _spark_minor() if version is None else _minor_of(version)
     if minor not in _SPARK_MINORS:
         raise MissingDependencyError(
             code=ErrorCode.SPARK_VERSION,
             what="this version of Spark does not work with sparkscore",
-            got=f"PySpark {minor}",
+            got=f"{'PySpark' if version is None else 'a session of Spark'} {minor}",
             expected=f"one of {names(_SPARK_MINORS)}",
-            next_step=f"Run: {_LOCAL_INSTALL}, or use a runtime from this table:{_SPARK_TABLE}",
+            next_step=f"Run: {_LOCAL_INSTALL}, or use {_RUNTIMES}.",
         )
 
 
@@ -191,4 +192,8 @@ def pyspark_version() -> str:
 
 
 def _spark_minor() -> str:
-    return ".".join(pyspark_version().split(".")[:2])
+    return _minor_of(pyspark_version())
+
+
+def _minor_of(version: str) -> str:
+    return ".".join(version.split(".")[:2])

@@ -81,10 +81,11 @@ def test_a_process_with_a_connect_session_is_refused(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("version", ["3.5.6", "4.4.0"])
-def test_another_spark_is_refused_with_the_table(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+def test_another_spark_is_refused_with_those_that_work(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(pyspark, "__version__", version)
 
     with pytest.raises(MissingDependencyError, match=r"\[SPARK_VERSION\].*'4\.0', '4\.1', '4\.2', '4\.3'") as refused:
         local_session()
 
-    assert "Databricks Runtime                17.3 LTS" in str(refused.value)
+    assert "Spark 4.0 (Databricks Runtime 17.3 LTS)" in str(refused.value)
+    assert "\n" not in str(refused.value)

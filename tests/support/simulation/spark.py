@@ -36,6 +36,7 @@ class SparkStandIn:
     rng: random.Random
     chances: Chances = field(default_factory=Chances)
     partition: int = 0
+    version: str = "4.2.0"
 
     @property
     def conf(self) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sparkscore.errors import ErrorThresholdExceededError, ScoringScriptError
+from sparkscore.errors import ErrorThresholdExceededError, MissingDependencyError, ScoringScriptError
 from sparkscore.progress import SilentDisplay
 from sparkscore.record.runs_folder import read_record
 from sparkscore.run import PreparedRun, execute, score
@@ -37,6 +37,17 @@ def test_each_file_is_scored_and_published_once(session: Any, ask: Ask, files: P
     assert calls_in(files) == ["a.txt", "b.txt", "c.txt"]
     assert done.record["counts"]["mini_batches"] == 3
     assert read_record(tmp_path / "runs", "night") == done.recorded
+
+
+def test_a_session_of_another_spark_is_refused_before_anything_is_read(session: Any, ask: Ask, files: Path) -> None:
+    session.version = "3.5.6"
+
+    with pytest.raises(
+        MissingDependencyError, match=r"\[SPARK_VERSION\].*got a session of Spark 3\.5, expected one of"
+    ):
+        run(session, ask())
+
+    assert not (files / "calls.log").exists()
 
 
 def test_a_run_that_is_complete_is_not_run_again(session: Any, ask: Ask, files: Path) -> None:
