@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-faults test-hostile test-platforms test-platforms-short test-spark-4.0 test-spark-4.1 test-spark-4.3 test-sparks test-simulation storm torture test-torch check wheel docs format env java gomp preflight lock clean
+.PHONY: help demo test test-faults test-hostile test-platforms test-platforms-short test-spark-4.0 test-spark-4.1 test-spark-4.3 test-sparks test-python-3.12 test-python-3.13 test-simulation storm torture test-torch check wheel docs format env java gomp preflight lock clean
 
 PYTHON ?= python3
 LOGS := .make
@@ -73,6 +73,11 @@ test-sparks: preflight java gomp env $(foreach spark,4.0 4.1 4.3,.venv-spark-$(s
 	@for spark in 4.0 4.1; do echo "Spark $$spark:"; \
 	  .venv-spark-$$spark/bin/python -m pytest -m each_spark $(OLDER_SPARKS) $(addprefix tests/,$(WITH_EACH_SPARK)); done
 	@echo "Spark 4.3:"; .venv-spark-4.3/bin/python -m pytest -m each_spark tests/hostile/test_other_sparks.py
+
+test-python-3.12: .venv-python-3.12/.requirements  ## run the tests without Java with Python 3.12 of pyenv or the PATH
+test-python-3.13: .venv-python-3.13/.requirements  ## the same with Python 3.13
+test-python-3.12 test-python-3.13: test-python-%: preflight gomp env
+	@.venv-python-$*/bin/python -m pytest tests/unit
 
 test-simulation: env  ## crash runs at each of their steps, over a store that fails and lies; needs no Java
 	@$(BIN)/python -m pytest tests/simulation
@@ -174,6 +179,13 @@ $(ARCHIVE): .venv/.requirements
 	@$(BIN)/python -m tests.support.other_spark .venv-spark-$* $< >$(LOGS)/spark-env.log 2>&1 || { tail -n 3 $(LOGS)/spark-env.log; \
 	  echo "The packages of $< could not be installed (log: $(LOGS)/spark-env.log)."; \
 	  echo "Next: check the network (pip must reach its package index) and run 'make test-spark-$*' again."; exit 1; } >&2
+	@touch $@
+
+.venv-python-%/.requirements: requirements.txt | env
+	@mkdir -p $(LOGS); echo "Installing the packages of $< into .venv-python-$*/, some minutes (log: $(LOGS)/python-env.log) ..."
+	@$(BIN)/python -m tests.support.other_python $* .venv-python-$* $< >$(LOGS)/python-env.log 2>&1 || { tail -n 3 $(LOGS)/python-env.log; \
+	  echo "An environment of Python $* could not be made (log: $(LOGS)/python-env.log)."; \
+	  echo "Next: install Python $*, check the network, and run 'make test-python-$*' again."; exit 1; } >&2
 	@touch $@
 
 # PyTorch is the system's own: from the registry of Python packages it brings gigabytes for graphics cards.

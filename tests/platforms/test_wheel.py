@@ -64,12 +64,16 @@ def test_the_extra_local_alone_runs_the_example(wheel: Path, tmp_path: Path) -> 
 
 def test_the_extra_connect_has_a_client_without_java_or_py4j(wheel: Path, tmp_path: Path) -> None:
     programs = installed(wheel, "connect", tmp_path / "env")
-    code = """
-import importlib.util, sparkscore
-from pyspark.sql.connect.session import SparkSession
-print(importlib.util.find_spec("py4j"), sparkscore.score.__name__)
-"""
+    # A file, since PySpark takes a process of `python -c` for its own doctests.
+    (tmp_path / "client.py").write_text(
+        "import importlib.util, sparkscore\n"
+        "from pyspark.sql import SparkSession\n"
+        "SparkSession.builder.remote('sc://localhost')\n"
+        "print(importlib.util.find_spec('py4j'), sparkscore.score.__name__)\n"
+    )
 
-    ended = subprocess.run([programs / "python", "-c", code], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [programs / "python", "client.py"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
 
     assert (ended.returncode, ended.stdout) == (0, "None score\n"), ended.stderr
