@@ -116,14 +116,14 @@ def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tu
     Raises:
         SourceError: a worker does not see a file of the input.
     """
-    if snapshot.item_type == "rows" or is_one_process(spark):
-        return
     sizes: dict[str, int] = {}
     for failure, worker in failures:
         found = None if failure is None else _UNSEEN.fullmatch(failure.message)
-        if failure is None or found is None or failure.exception not in _OF_FILES:
+        if failure is None or found is None or failure.exception not in _OF_FILES or is_one_process(spark):
             continue
-        sizes = sizes or {file.path: file.size_bytes for file in snapshot.files}
+        # The files of rows are read by Spark, and scripts have no part in that.
+        files = snapshot.files if snapshot.item_type == "files" else ()
+        sizes = sizes or {file.path: file.size_bytes for file in files}
         path = ast.literal_eval(found["path"])
         if path in sizes and is_seen(InputSample(path, sizes[path])):
             is_refused = failure.exception == "PermissionError"
