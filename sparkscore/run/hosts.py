@@ -226,7 +226,7 @@ def _problem_of(place: Place, proof: str) -> Problem | None:
 def _log_hosts(answers: Sequence[Answer], seconds: float) -> None:
     own = {name: version_or_none(name) for name in PACKAGES}
     hosts = sorted({str(answer.host) for answer in answers})
-    logger.info("%s see the input and the stage; the check took %.1f s", ", ".join(hosts), seconds)
+    logger.info("checked in %.1f s that input and stage are seen by %s", seconds, ", ".join(hosts))
     for name, version in own.items():
         others = sorted({answer.versions.get(name) or "none" for answer in answers} - {version})
         if others:
