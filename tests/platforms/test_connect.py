@@ -96,6 +96,7 @@ def check_result(folder: Path) -> None:
     assert sorted((row["id"], row["text"], row["letters"]) for row in rows) == [(*row, len(row[1])) for row in ROWS]
 
 
+@pytest.mark.short
 def test_commands_score_hold_publish_and_check_on_a_server(
     server: ConnectServer, command: Command, tmp_path: Path
 ) -> None:

@@ -167,6 +167,7 @@ def save_onnx(path: Path) -> Path:
     return path
 
 
+@pytest.mark.short
 @pytest.mark.parametrize("output_format", ["delta", "parquet"])
 def test_a_hidden_output_is_refused_before_anything_is_scored_until_it_is_mounted(
     places: Places, make_deployment: MakeDeployment, output_format: str
