@@ -215,7 +215,7 @@ def test_a_null_that_footers_tell_of_is_refused_for_an_integer_unless_failed_row
     open_source(spark, Input(location=(str(tmp_path / "rows.parquet"),)), is_files_by_default=False)
     of_opening = jobs(spark) - before
     options: dict[str, Any] = {"model": tmp_path / "model", "input": tmp_path / "rows.parquet"}
-    options["output"] = tmp_path / "out"
+    options |= {"output": tmp_path / "out", "output_format": "parquet"}
     settings = {"trust": "code", "settings.error_threshold": tolerated}
 
     if tolerated:
