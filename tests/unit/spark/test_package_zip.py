@@ -26,9 +26,9 @@ print(json.dumps([sparkscore.__file__, loaded.__file__, loaded.score_task.__code
 """
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    return pack_package(tmp_path)
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack_package(tmp_path_factory.mktemp("packed"))
 
 
 def imported(archive: Path, installed: Path | None = None) -> list[Any]:
