@@ -63,7 +63,7 @@ def ship_package(spark: SparkSession) -> None:
         sent = _sent.setdefault(spark, set())
         if archive.name not in sent:
             before = list(sys.path)
-            spark.addArtifacts(str(archive), pyfile=True)
+            spark.addArtifacts(_address(spark, archive), pyfile=True)
             # Without Spark Connect, PySpark also adds the archive to this process's own import path.
             sys.path[:] = [path for path in sys.path if path in before or Path(path).name != archive.name]
             sent.add(archive.name)
@@ -95,7 +95,7 @@ def ship_file(spark: SparkSession, name: str, what: str, write: Callable[[Path],
                 put_in_place(unfinished, file)
             finally:
                 remove_file(unfinished)
-        spark.addArtifacts(str(file), file=True)
+        spark.addArtifacts(_address(spark, file), file=True)
         sent.add(name)
         if is_connect(spark):  # The server has a copy. Without Spark Connect, executors get the file from here.
             remove_file(file)
@@ -111,6 +111,15 @@ def shipped_folder() -> str:
 @cache
 def _packed_package() -> Path:
     return pack_package(sent_folder())
+
+
+def _address(spark: SparkSession, file: Path) -> str:
+    """Return how `addArtifacts` takes the path of a file.
+
+    Spark Connect takes a path for a URI that is not quoted: a folder ``a#b`` or ``a%20b`` would become another one.
+    Without Spark Connect, PySpark compares the files of two paths, which a URI is not.
+    """
+    return file.as_uri() if is_connect(spark) else str(file)
 
 
 @contextmanager
@@ -129,6 +138,6 @@ def _not_sent(what: str, got: str) -> ScoringError:
         what=f"{what} cannot be sent to the workers",
         got=got,
         state="Nothing was published.",
-        next_step="Make room in the driver's folder for temporary files (TMPDIR), from which executors fetch the file; "
+        next_step="Make room in the driver's folder for temporary files (TMPDIR), whose path must have no '#'; "
         "Spark's whole message is in the log.",
     )

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import pytest
 from pyspark.errors import PySparkRuntimeError
@@ -25,10 +27,13 @@ class Session:
         self.sent: list[tuple[str, str]] = []
         self.refusal: Exception | None = None
 
+    def local(self, path: str) -> Path:
+        return Path(path)
+
     def addArtifacts(self, path: str, *, pyfile: bool = False, file: bool = False) -> None:  # noqa: N802 - Spark's
         if self.refusal is not None:
             raise self.refusal
-        assert Path(path).is_file()
+        assert self.local(path).is_file()
         self.sent.append((Path(path).name, "pyfile" if pyfile else "file" if file else ""))
         if pyfile:
             sys.path.insert(1, f"/driver/{Path(path).name}")
@@ -66,9 +71,16 @@ def test_other_workers_get_the_package_once_per_session(master: str) -> None:
     assert first.sent[0][0].startswith("sparkscore-")
 
 
-def test_sessions_of_spark_connect_always_get_it(tmp_path: Path) -> None:
+def test_sessions_of_spark_connect_always_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = tmp_path / "a#b %20"
+    odd.mkdir()
+    monkeypatch.setattr(shipping, "sent_folder", lambda: odd)
+    shipping._packed_package.cache_clear()
+
     class Remote(Session):
-        pass
+        def local(self, path: str) -> Path:
+            assert urlparse(path).scheme == "file"
+            return Path(url2pathname(urlparse(path).path))
 
     Remote.__module__ = "pyspark.sql.connect.session"
     spark: Any = Remote("local[2]")
@@ -77,7 +89,7 @@ def test_sessions_of_spark_connect_always_get_it(tmp_path: Path) -> None:
     shipping.ship_file(spark, "model-1", "model 'm'", writing())
 
     assert [kind for _, kind in spark.sent] == ["pyfile", "file"]
-    assert not (tmp_path / "model-1").exists(), "the server has a copy"
+    assert not (odd / "model-1").exists(), "the server has a copy"
 
 
 def test_the_drivers_own_import_path_stays_as_it_is() -> None:
