@@ -50,7 +50,7 @@ class DoctorRequest:
     Attributes:
         output: output folder to check, or None to skip this check.
         runs: path of the runs folder, or None for the default folder.
-        spark: the Spark to use.
+        spark: options for starting Spark or connecting to a server.
         is_quick: whether to skip the check that starts Spark.
     """
 
@@ -111,7 +111,7 @@ def _checks(request: DoctorRequest) -> Iterator[Check]:
 
 
 def _needed(spark: SparkOptions) -> list[tuple[str, Callable[[], Check]]]:
-    """Return the names and functions of the checks without which the workers cannot be checked."""
+    """Return the name and the function of each check that must pass before the workers can be checked."""
     url = spark.server
     if url is None:
         return [("Java", _check_java), ("Spark", _check_spark)]
@@ -227,7 +227,7 @@ def _check_workers(request: DoctorRequest) -> Check:
 def _versions_of_worker(session: SparkSession) -> dict[str, str]:
     """Run a one-row Spark job, and return the worker's versions of Python and some packages.
 
-    If workers may run on other hosts than the driver, they get this version of sparkscore first.
+    If workers may run on hosts other than the driver's, this version of sparkscore is sent to them first.
 
     Raises:
         SparkscoreError: the job failed, for example because the worker's Python cannot start or lacks a package.

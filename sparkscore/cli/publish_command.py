@@ -27,7 +27,7 @@ def publish_run(run_id: str, runs: Path | None, session: SparkOptions, *, as_jso
     Args:
         run_id: id of the run.
         runs: path of the runs folder, or None for the default folder.
-        session: the Spark to use.
+        session: options for starting Spark or connecting to a server.
         as_json: whether to print the run record as JSON instead of a summary.
 
     Returns:

@@ -50,7 +50,7 @@ def _write(stream: TextIO, label: str, lines: Sequence[str]) -> None:
 
 
 def print_text(text: str) -> None:
-    """Print a text of several lines to stdout as it is, for example with colour codes."""
+    """Print text to stdout unchanged, including any colour codes and other control characters."""
     sys.stdout.write(text)
     sys.stdout.flush()
 

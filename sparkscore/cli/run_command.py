@@ -48,7 +48,7 @@ class RunRequest:
         prepare: function that checks the request and returns a run that is ready to execute.
         run_id: id of the run, or None if `prepare` generates one.
         runs: path of the runs folder, or None for the default folder.
-        spark: the Spark to use.
+        spark: options for starting Spark or connecting to a server.
         as_json: whether to print a JSON object.
         prepared: the result of `prepare`, or None if it has not been called yet.
     """
@@ -153,9 +153,9 @@ def spark_session(options: SparkOptions, log_file: Path, interrupts: Interrupts)
     A session that is already active is not stopped.
 
     Args:
-        options: the Spark to use.
+        options: options for starting Spark or connecting to a server.
         log_file: file for the JVM's output, if this call starts the JVM.
-        interrupts: the signal handlers, which then also cancel the session's jobs.
+        interrupts: the command's signal handlers. In the block, they also cancel the session's jobs.
 
     Raises:
         SparkscoreError: Spark does not start, or the options are wrong.

@@ -1,4 +1,4 @@
-"""Choose the Spark that a command uses: one that it starts, or a Spark Connect server. Runs on the driver."""
+"""The options that decide whether a command starts Spark itself or uses a Spark Connect server. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SparkOptions:
     Attributes:
         master: the Spark master, or None for the default of `local_session`.
         spark_conf: the `key=value` pairs of `--spark-conf`.
-        remote: the URL of a Spark Connect server, or None to use ``SPARK_REMOTE``, if it is set.
+        remote: the URL of a Spark Connect server. If None, ``SPARK_REMOTE`` is used if it is set.
     """
 
     master: str | None = None
@@ -29,8 +29,8 @@ class SparkOptions:
         """The URL of the Spark Connect server, or None if the command starts Spark itself.
 
         Raises:
-            ConfigError: there is a server and also a master or Spark properties, which only a Spark that the command
-                starts would use.
+            ConfigError: a Spark Connect server is given together with ``--master`` or ``--spark-conf``, which it would
+                ignore.
         """
         from sparkscore.spark.connect_session import REMOTE
 

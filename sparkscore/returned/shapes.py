@@ -241,7 +241,7 @@ def are_positions(found: Sequence[Any]) -> bool:
 def refuse_numbers(found: Sequence[Any]) -> None:
     """Raise an error if a DataFrame column name is an integer.
 
-    Call this only if `are_positions` is false, because the names 0, 1, 2 and so on stand for unnamed columns.
+    Call this only if `are_positions` is false. If it is true, the names 0, 1, 2 and so on stand for unnamed columns.
 
     Raises:
         OutputContractError: a name is an integer (code ``OUTPUT_COLUMNS``).

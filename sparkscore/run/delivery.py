@@ -32,11 +32,11 @@ class Delivery(Protocol):
     """A way to bring files to the workers."""
 
     def deliver(self, path: Path, files: ModelFiles) -> ModelFiles:
-        """Bring a file or a folder to the workers, and return `files` with the source from which workers read it.
+        """Make a file or a folder available to the workers, and return `files` with the ``source`` that workers read.
 
         Args:
             path: path of the file or folder on the driver.
-            files: what the files are, with their digest. The attribute ``source`` is ignored.
+            files: name, digest and kind of the file or folder. The attribute ``source`` is ignored.
 
         Raises:
             ScoringError: the files cannot be sent.
@@ -45,26 +45,26 @@ class Delivery(Protocol):
 
 
 class ByStage:
-    """Copies files into the stage of the run, which workers on this machine can read."""
+    """Copies files into the run's stage. For workers on the driver's machine, which can read the stage."""
 
     def __init__(self, stage: RunStage) -> None:
         self._stage = stage
 
     def deliver(self, path: Path, files: ModelFiles) -> ModelFiles:
-        """Copy a file or a folder into the stage."""
+        """Copy a file or a folder into the stage, and return `files` with the path of the copy as ``source``."""
         is_environment = files.kind == ENVIRONMENT
         copy = self._stage.keep_archive(path) if is_environment else self._stage.keep_model(path, files.sha256)
         return replace(files, source=str(copy.absolute()))
 
 
 class ByArtifact:
-    """Sends files to workers on other hosts as artifacts of the Spark session, a folder as one archive."""
+    """Sends files to workers on other hosts as artifacts of the Spark session. A folder is packed into one archive."""
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
 
     def deliver(self, path: Path, files: ModelFiles) -> ModelFiles:
-        """Send a file or a folder, unless the session has got it. The name of the artifact contains its digest."""
+        """Send a file or folder unless it was sent before, and return `files` with the artifact's name as ``source``."""
         is_folder = path.is_dir()
         name = (_FOLDER if is_folder else _FILE).format(files.sha256)
         write = partial(pack_folder if is_folder else copy_model, path)
@@ -73,12 +73,12 @@ class ByArtifact:
 
 
 def delivery_for(spark: SparkSession, stage: RunStage) -> Delivery:
-    """Return the way to bring files to the workers of this session: by the stage, unless there are other hosts."""
+    """Return how to bring files to this session's workers: by artifact if they may be on other hosts, else by stage."""
     return ByArtifact(spark) if has_other_hosts(spark) else ByStage(stage)
 
 
 def files_of(model: ResolvedModel) -> ModelFiles:
-    """Return the files of a model on the driver."""
+    """Return a model's files, with their path on the driver."""
     return ModelFiles(model.name, model.version, str(model.path), model.sha256)
 
 
@@ -93,7 +93,7 @@ def deliver_environment(delivery: Delivery, archive: Path) -> ModelFiles:
 
 
 def deliver_content(delivery: Delivery, content: bytes, name: str, kind: str) -> ModelFiles | None:
-    """Bring bytes to the workers, as a file. Return None if they are few enough to be sent with the Spark job.
+    """Bring bytes to the workers as a file, or return None if they are few enough to be sent with the Spark job.
 
     Args:
         delivery: the way to bring files to the workers.

@@ -30,7 +30,7 @@ def engine_spec(
         key: a string that is unique to this execution of the run. Worker processes cache the loaded scorer under this
             key.
         scorer: specification of the scorer.
-        delivery: the way to bring the packed Python environment in ``python.archive``, if any, to the workers.
+        delivery: how to bring the packed Python environment, if ``python.archive`` is set, to the workers.
         not_null: names of the input columns that are declared NOT NULL.
 
     Raises:

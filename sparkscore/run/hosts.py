@@ -1,4 +1,4 @@
-"""Check before scoring that the workers see the input and the stage of a run, and can write there (driver)."""
+"""Check before scoring that workers can see a run's input and stage, and can write to the stage (driver)."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _proved: set[tuple[str, ...]] = set()
 def check_hosts(
     spark: SparkSession, stage: RunStage, sinks: Sequence[Sink], snapshot: Snapshot | None = None
 ) -> HostCheck | None:
-    """Check some worker processes in one small Spark job, unless the workers are on this host.
+    """Check in one small Spark job that workers can work on a run. Do nothing if they are on the driver's host.
 
-    The job is started once for an application, and again for other folders.
+    The job is started only once per Spark application for the same input and output folders.
 
     Args:
         spark: the session.
@@ -55,11 +55,11 @@ def check_hosts(
         snapshot: the input, or None if nothing is scored.
 
     Returns:
-        what each worker process must prove at its first task of the run, or None if the workers are on this host.
+        what each worker process must prove in its first task of the run, or None if workers are on the driver's host.
 
     Raises:
         SparkscoreError: a worker does not see the input or the stage, cannot write to the stage, lacks a package, or
-            has another version of sparkscore than the driver; or Python does not start there.
+            has a different version of sparkscore from the driver; or Python does not start on a worker.
     """
     if is_one_process(spark):
         return None
@@ -76,7 +76,7 @@ def check_hosts(
 
 
 def check_of(stage: RunStage, inputs: Iterable[InputSample] = ()) -> HostCheck:
-    """Return what a worker must prove before it works on a run. The nonce is stored in the stage if it has none."""
+    """Return what a worker must prove before it works on a run. If the stage has no nonce yet, one is stored in it."""
     return HostCheck((_place(stage),), tuple(inputs), package_digest(), package_version())
 
 
@@ -86,7 +86,10 @@ def _place(stage: RunStage, table: str = "") -> Place:
 
 @contextmanager
 def _places_in(tables: Sequence[Target], stage: RunStage) -> Iterator[tuple[Place, ...]]:
-    """Yield the places that workers must see: the stage, and tables that do not contain the stage."""
+    """Yield the places in which workers must be able to write for the ``with`` block.
+
+    These are the stage, and a temporary folder in each table that does not contain the stage.
+    """
     own = [table for table in tables if table.path in Path(stage.location).parents]
     with ExitStack() as stack:
         others = [stack.enter_context(shown_in(table)) for table in tables if table not in own]
@@ -104,17 +107,17 @@ def _ask(spark: SparkSession, check: HostCheck) -> None:
 
 
 def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tuple[Failure | None, str]]) -> None:
-    """Raise an error if an item failed because its worker does not see a file that this driver sees.
+    """Raise an error if an item failed because its worker cannot see an input file that the driver can see.
 
-    The check of the workers opens only some of the files.
+    This is possible even after `check_hosts`, which tries only some of the input's files.
 
     Args:
         spark: the session.
         snapshot: the input.
-        failures: each failure that workers reported, with the name of the worker process.
+        failures: pairs of a failure that a worker reported, or None, and the name of the worker process.
 
     Raises:
-        SourceError: a worker does not see a file of the input.
+        SourceError: a worker does not see an input file.
     """
     sizes: dict[str, int] = {}
     for failure, worker in failures:
@@ -134,7 +137,9 @@ def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tu
 
 @contextmanager
 def telling_changes(source: Source) -> Iterator[None]:
-    """Let the ``with`` block score. If a worker does not see the input then, check that this driver still sees it.
+    """Report a changed input if that is why a worker does not see an input file in the ``with`` block.
+
+    If the block fails because a worker does not see the input, the driver first checks that the input is unchanged.
 
     Raises:
         SourceError: the input was changed, or a worker does not see it.
@@ -148,9 +153,10 @@ def telling_changes(source: Source) -> Iterator[None]:
 
 
 def samples_of(snapshot: Snapshot) -> list[InputSample]:
-    """Return some files of the input that this driver sees: of each folder the first one, and at most eight.
+    """Return at most eight input files that the driver sees, no more than one from each folder.
 
-    If the input is a table, the samples are the folders of its log, or of the table.
+    If the input has no list of files, for example because it is a Delta table, return its folders instead. For a Delta
+    table, this is the folder of its log. For the failed items of an earlier run, return an empty list.
     """
     if snapshot.format == "quarantine":  # the driver has read these items itself
         return []
@@ -167,7 +173,7 @@ def samples_of(snapshot: Snapshot) -> list[InputSample]:
 
 
 def is_seen(sample: InputSample) -> bool:
-    """Return whether this driver sees a file or folder of the input as it was when it was listed."""
+    """Return whether the driver still sees an input folder, or an input file with the size that was recorded."""
     path = Path(sample.path)
     try:
         return path.is_dir() if sample.size_bytes is None else path.stat().st_size == sample.size_bytes
@@ -176,7 +182,7 @@ def is_seen(sample: InputSample) -> bool:
 
 
 def _key_of(spark: SparkSession, check: HostCheck, tables: Iterable[Target]) -> tuple[str, ...] | None:
-    """Return a key for what the job proves: the application and the folders. None if the application is not known."""
+    """Return a key of the Spark application and the checked folders, or None if the application is unknown."""
     application = application_of(spark)
     if not application:
         return None
@@ -187,7 +193,10 @@ def _key_of(spark: SparkSession, check: HostCheck, tables: Iterable[Target]) -> 
 
 
 def _refuse_problems(answers: Sequence[Answer], check: HostCheck) -> None:
-    """Raise an error for the first worker that cannot work on the run."""
+    """Raise an error for the first worker that cannot work on the run.
+
+    Problems with an input file that the driver no longer sees as recorded are skipped, because the file has changed.
+    """
     samples = {sample.path: sample for sample in check.inputs}
     for answer in answers:
         problem = answer.problem
@@ -202,7 +211,7 @@ def _refuse_problems(answers: Sequence[Answer], check: HostCheck) -> None:
 
 
 def _taken(answer: Answer, check: HostCheck) -> Answer:
-    """Read and remove the files that a worker wrote, and return the answer with the problem if that fails."""
+    """Read and remove the files that a worker wrote, and return its answer, with a problem added if this fails."""
     for place, proof in zip(check.places, answer.proofs, strict=False):
         problem = _problem_of(place, proof)
         if problem is not None:

@@ -180,7 +180,7 @@ def no_code_spec(
 ) -> MlflowSpec | FrameworkSpec | OnnxSpec:
     """Return the specification from which workers load and run a model without a scoring script.
 
-    Its files are those on the driver. They must be replaced with files that workers can read.
+    The specification contains the model's path on the driver. Callers must replace it with one that workers can read.
 
     Args:
         description: format and signature of the model.

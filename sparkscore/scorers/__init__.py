@@ -38,11 +38,11 @@ class Scorer(Protocol):
 
 
 def find_files(spec: ScorerSpec, folder: Callable[[], str]) -> ScorerSpec:
-    """Return a specification that has the paths on this host of the files that Spark sends (worker).
+    """Return a specification with the names of files sent by Spark replaced by their paths on this host (worker).
 
     Args:
         spec: the specification from the driver.
-        folder: function that returns the absolute path of the folder on this host with the files that Spark sends.
+        folder: function that returns the absolute path of this host's folder for files sent by Spark.
     """
     if isinstance(spec, RowsSpec):
         return spec

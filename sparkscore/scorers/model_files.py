@@ -1,6 +1,6 @@
-"""Copy a model's files to this host, once for all of its processes, and check the digest.
+"""Copy a model's files from the stage or from Spark's folder for sent files, and check their digest.
 
-The files come from the stage, or Spark has sent them to this host. Runs on the workers.
+One copy per host is shared by all worker processes. Runs on the workers.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class ModelFiles:
         source: path of the file or folder in the stage, which every worker can read; or the name of a file that Spark
             sends to the workers, which `found_in` replaces with the path on this host.
         sha256: the expected digest of the files.
-        file_name: name of the file or folder, if `source` has another name.
+        file_name: original name of the file or folder if `source` is named differently.
         is_packed: whether `source` is a TAR archive, made by `pack_folder`, of the model's folder.
-        kind: what the files are, in a word, for error messages.
+        kind: one word for what the files are, for error messages.
     """
 
     name: str
@@ -54,10 +54,10 @@ class ModelFiles:
     kind: str = "model"
 
     def found_in(self, folder: Callable[[], str]) -> ModelFiles:
-        """Return the files with their path on this host, if Spark sends them. Otherwise, return the files unchanged.
+        """Return these files with their path on this host if Spark sends them, or unchanged if they are in the stage.
 
         Args:
-            folder: function that returns the absolute path of the folder on this host with the files that Spark sends.
+            folder: function that returns the absolute path of this host's folder for files sent by Spark.
         """
         return self if Path(self.source).is_absolute() else replace(self, source=str(Path(folder()) / self.source))
 

@@ -1,7 +1,4 @@
-"""Pack a model's folder as one file that can be sent to workers, and unpack it there.
-
-The driver packs, and the workers unpack.
-"""
+"""Pack a model's folder into one file on the driver, and unpack the file on the workers."""
 
 from __future__ import annotations
 
@@ -16,10 +13,10 @@ _SAME_TIME: Final = 0
 
 
 def pack_folder(folder: Path, target: Path) -> None:
-    """Write the files of a model's folder into a TAR archive that is not compressed.
+    """Write the files of a model's folder to an uncompressed TAR archive.
 
-    The archive has the files that belong to the folder's digest. Folders with the same digest have equal archives,
-    because owners, permissions and times of the files are left out. Symbolic links are followed.
+    The archive contains the files that the folder's digest covers. Folders with the same digest give identical
+    archives, because file owners, permissions and times are not stored. Symbolic links are followed.
 
     Raises:
         OSError: a file cannot be read, or the archive cannot be written.
@@ -35,7 +32,7 @@ def pack_folder(folder: Path, target: Path) -> None:
 
 
 def unpack_folder(archive: Path, target: Path) -> None:
-    """Unpack an archive that `pack_folder` wrote into a new folder.
+    """Create a folder, and unpack into it an archive that was written by `pack_folder`.
 
     Raises:
         OSError: the archive is damaged or has an entry that would be written outside the folder, or a file cannot be

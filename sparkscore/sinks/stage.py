@@ -118,9 +118,9 @@ def staged_in(
 
 @contextmanager
 def shown_in(target: Target) -> Iterator[RunStage]:
-    """Make a folder like a stage in an output, in which workers prove for the ``with`` block that they see the output.
+    """Create a temporary folder in an output for the ``with`` block, to check that workers can see the output.
 
-    It is needed only if the run's stage is somewhere else.
+    The folder is like a run's stage. It is needed only if the run's own stage is outside the output.
 
     Raises:
         SinkError: the folder cannot be created.

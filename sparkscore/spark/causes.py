@@ -1,7 +1,7 @@
-"""Find the deepest cause in the text of Spark's exception, and the host on which it happened (driver).
+"""Find the deepest cause of a failed Spark job in the message of Spark's exception, and the failed host (driver).
 
-Spark's text may have values of rows. Only class names are taken from it, and the messages of some exceptions about
-files, programs and packages, which contain no values.
+Spark's message may contain values of rows. To keep these out of sparkscore's errors, only class names are taken from
+it, and the texts of some exceptions about files, programs and packages.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Cause:
     """The deepest cause of a failed Spark job.
 
     Attributes:
-        name: class of the exception, without its package.
-        detail: the part of its message that has no values of rows; may be empty.
-        path: the path of the file that it is about; may be empty.
+        name: class name of the exception, without its package.
+        detail: the part of the exception's message that contains no values of rows, or an empty string.
+        path: path of the file or folder that the exception is about, or an empty string.
     """
 
     name: str
@@ -55,24 +55,25 @@ class Cause:
     path: str = ""
 
     def __str__(self) -> str:
-        """Return the class with the known part of the message."""
+        """Return the class name, followed by `detail` if there is one."""
         return f"{self.name}: {self.detail}" if self.detail else self.name
 
     @property
     def is_hidden_file(self) -> bool:
-        """Whether a file or folder was not found, or could not be opened."""
+        """Whether the cause is that a file or folder was not found or could not be opened."""
         return bool(self.path) and self.name in _OF_FILES
 
     @property
     def is_refused(self) -> bool:
-        """Whether the operating system did not allow an access."""
+        """Whether the cause is that the operating system denied access."""
         return "ermission denied" in self.detail or self.name in {"AccessDeniedException", "AccessControlException"}
 
 
 def cause_in(text: str) -> Cause | None:
     """Return the deepest cause in the message of Spark's exception, or None if there is none.
 
-    This is the exception at the end of the last Python traceback. Without a traceback, it is the last of Java's causes.
+    The deepest cause is the exception at the end of the last Python traceback. If there is no traceback, it is the last
+    Java exception after ``Caused by``.
     """
     _, is_python, traceback = text.rpartition(_TRACEBACK)
     found = [*(_OF_PYTHON if is_python else _OF_JAVA).finditer(traceback)]

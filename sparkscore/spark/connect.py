@@ -1,6 +1,7 @@
-"""Work on a Spark Connect session: notice a lost server, and cancel the operations of an interrupted run.
+"""Detect that a Spark Connect server is lost, and cancel an interrupted run's operations on the server.
 
-Runs on the driver, which is the client. All functions accept a classic session, for which they do nothing.
+Runs on the driver, which is the Spark Connect client. All functions also accept a classic session, which they do not
+change.
 """
 
 from __future__ import annotations
@@ -44,15 +45,15 @@ def server_of(spark: SparkSession) -> str:
 
 @contextmanager
 def working_on(spark: SparkSession) -> Iterator[None]:
-    """Let the ``with`` block work on a run with a session.
+    """Use a session for a run in the ``with`` block. For a classic session, this does nothing.
 
     For a Spark Connect session:
 
-    - First, the server must answer and accept the token.
-    - If the server cannot be reached for `PATIENCE_S` seconds, the error says so. PySpark itself would retry for ten
-      minutes or more.
-    - If the block is interrupted, the operations that it started on the server are cancelled. Other operations of the
-      session go on.
+    - Before the block, the server must answer and accept the token.
+    - In the block, an error is raised if the server cannot be reached for `PATIENCE_S` seconds. PySpark alone would
+      retry for ten minutes or more.
+    - If the block is interrupted, the operations that it started on the server are cancelled. The session's other
+      operations continue.
 
     Args:
         spark: the session.
@@ -83,7 +84,7 @@ def working_on(spark: SparkSession) -> Iterator[None]:
 
 
 def _ask(spark: SparkSession) -> None:
-    """Check that the session's server answers a request."""
+    """Raise an error if the session's server does not answer a request for its version."""
     try:
         _ = spark.version
     except SPARK_ERRORS as error:
@@ -94,7 +95,7 @@ def _ask(spark: SparkSession) -> None:
 
 @contextmanager
 def _named_errors(spark: SparkSession) -> Iterator[None]:
-    """Convert an exception that a lost server or a refused token has caused to an error that says so."""
+    """Convert exceptions that a lost server or a refused token caused in the ``with`` block to a sparkscore error."""
     try:
         yield
     except Exception as error:
@@ -105,9 +106,9 @@ def _named_errors(spark: SparkSession) -> Iterator[None]:
 
 
 def cancel_operations(spark: SparkSession) -> None:
-    """Cancel the operations that this thread has started in the block of `working_on`.
+    """Cancel the operations that this thread has started on the server within a `working_on` block.
 
-    Does nothing for a classic session, whose jobs PySpark cancels itself.
+    For a classic session, do nothing, because PySpark itself cancels the session's jobs.
     """
     tags = [tag for tag in spark.getTags() if tag.startswith(_TAG)] if is_connect(spark) else []
     for _ in range(_TRIES_TO_CANCEL if tags else 0):
@@ -120,12 +121,12 @@ def cancel_operations(spark: SparkSession) -> None:
 
 @dataclass
 class _Installed:
-    """A retry policy that was added to those of a client.
+    """A retry policy that was added to the policies of a Spark Connect client.
 
     Attributes:
-        policy: the policy.
-        former: the client's policies before.
-        users: number of ``with`` blocks that need the policy.
+        policy: the added policy.
+        former: the client's policies before this one was added.
+        users: number of running ``with`` blocks that use the added policy.
     """
 
     policy: UnreachableServer
@@ -139,10 +140,10 @@ _installed: WeakKeyDictionary[Any, _Installed] = WeakKeyDictionary()
 
 @contextmanager
 def _short_patience(spark: SparkSession) -> Iterator[UnreachableServer]:
-    """Add a policy for a server that cannot be reached to the session's client, and remove it afterwards.
+    """Make the session's client give up earlier on an unreachable server in the ``with`` block.
 
-    If the server was lost, the policy stays. Otherwise, the client would retry for ten minutes or more when the
-    process ends.
+    A retry policy is added to the client, and removed after the block. If the server was lost, the policy is kept.
+    Without it, the client would retry for ten minutes or more when the process ends.
     """
     from sparkscore.spark.connect_retries import UnreachableServer  # noqa: PLC0415 - needs the packages of the client
 

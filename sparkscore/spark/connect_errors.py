@@ -34,20 +34,19 @@ _FORGOTTEN: Final = re.compile(
 
 
 def is_final(error: BaseException) -> bool:
-    """Return whether a request failed for a reason that a retry does not change, such as a server without TLS."""
+    """Return whether retrying a failed request is pointless, because the TLS handshake failed."""
     return _TLS in str(error)
 
 
 def connect_error_behind(error: BaseException | None, server: str = "", run_id: str = "") -> SparkscoreError | None:
     """Return the sparkscore error for a lost Spark Connect server or a refused token, or None for any other exception.
 
-    The chain of exceptions behind the exception is searched, because other modules may have converted it to an error of
-    theirs.
+    The causes of the exception are searched too, because another module may have converted the original exception.
 
     Args:
         error: the exception that was caught.
-        server: the server's host, for the message. May be empty.
-        run_id: id of the run, if it has begun, for the advice.
+        server: the server's host, for the message, or an empty string.
+        run_id: id of the run to resume, for the message, or an empty string if no run has begun.
     """
     for each in _chain(error):
         if isinstance(each, SparkscoreError) and each.code in OF_CONNECT:
@@ -63,7 +62,7 @@ def connect_error_behind(error: BaseException | None, server: str = "", run_id: 
 
 
 def no_answer(error: Exception, server: str) -> ScoringError:
-    """Return the sparkscore error for a server that does not answer the first request as a Spark Connect server does.
+    """Return the sparkscore error for a server whose answer to the first request is not that of a Spark Connect server.
 
     Args:
         error: the exception that the request raised.
@@ -82,7 +81,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _status_of(error: BaseException) -> str:
-    """Return the name of gRPC's status, such as ``UNAVAILABLE``, or an empty string."""
+    """Return the name of an exception's gRPC status, such as ``UNAVAILABLE``, or an empty string if it has none."""
     if not type(error).__module__.startswith(("grpc", "pyspark.errors.exceptions.connect")):
         return ""
     read = getattr(error, "getGrpcStatusCode", None) or getattr(error, "code", None)

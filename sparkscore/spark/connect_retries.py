@@ -1,4 +1,4 @@
-"""Give up on a Spark Connect server that cannot be reached for some seconds.
+"""Give up on a Spark Connect server that has been unreachable for some seconds.
 
 Runs on the driver. This module needs the packages of PySpark's Spark Connect client, so it is imported only for a Spark
 Connect session.
@@ -21,15 +21,16 @@ _LONGEST_WAIT_MS = 2000
 class UnreachableServer(RetryPolicy):
     """A retry policy for requests that do not reach the server, for example because its process has died.
 
-    PySpark's default policy retries such a request for ten minutes or more, without a message. A server that is slow,
-    or that asks its clients to wait, is not affected: its requests do not fail, or are retried by PySpark's policy.
+    PySpark's default policy retries such a request for ten minutes or more, without a message. Requests to a slow
+    server are not affected, because they do not fail. If the server asks its clients to wait, PySpark's policy decides.
 
     Attributes:
-        is_lost: whether a request was given up. All further requests that do not reach the server then fail at once.
+        patience_s: number of seconds after which a failing request is given up.
+        is_lost: whether a request was given up. Later requests that do not reach the server then fail at once.
     """
 
     def __init__(self, patience_s: float) -> None:
-        """Retry a request until it has failed for this number of seconds."""
+        """Create a policy that retries a request until it has been failing for `patience_s` seconds."""
         super().__init__(initial_backoff=_FIRST_WAIT_MS, max_backoff=_LONGEST_WAIT_MS, backoff_multiplier=2.0)
         self.patience_s = patience_s
         self.is_lost = False
@@ -40,12 +41,12 @@ class UnreachableServer(RetryPolicy):
         return is_unreached and not _asks_to_wait(exception)
 
     def to_state(self) -> RetryPolicyState:
-        """Return the state of the retries of one request."""
+        """Return an object that decides on the retries of one request."""
         return _OneRequest(self)
 
 
 class _OneRequest(RetryPolicyState):
-    """The retries of one request."""
+    """Decides whether one request is retried, and how long to wait first."""
 
     def __init__(self, policy: UnreachableServer) -> None:
         super().__init__(policy)
@@ -59,7 +60,7 @@ class _OneRequest(RetryPolicyState):
         return super().can_retry(exception)
 
     def next_attempt(self, *_: object) -> int | None:
-        """Return the milliseconds to wait before the next attempt, or raise the exception to give up."""
+        """Return how many milliseconds to wait before the next retry, or raise the request's exception to give up."""
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
@@ -72,6 +73,6 @@ class _OneRequest(RetryPolicyState):
 
 
 def _asks_to_wait(exception: BaseException) -> bool:
-    """Return whether the server has answered that the client should try again later."""
+    """Return whether the server answered and asked the client to try again later."""
     find = getattr(retries, "extract_retry_info", None)  # PySpark 4.0 does not know such answers
     return find is not None and find(exception) is not None

@@ -1,6 +1,7 @@
 """Connect to a Spark Connect server, for the command line. Runs on the driver.
 
-In Python, `sparkscore.score` takes any Spark Connect session, for example from ``SparkSession.builder.remote``.
+Python users do not need this module: `sparkscore.score` accepts any Spark Connect session, for example one created with
+``SparkSession.builder.remote``.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ _EXAMPLE: Final = "a URL such as sc://localhost:15002"
 
 
 def connect_session(url: str) -> SparkSession:
-    """Return a new session of a Spark Connect server. Nothing is sent to the server yet.
+    """Create a session on a Spark Connect server. No request is sent to the server yet.
 
-    The token, if there is one, is masked in all messages and logs from now on.
+    If there is a token, it is masked in all later messages and logs.
 
     Args:
         url: the server's URL, for example ``sc://localhost:15002``.
 
     Raises:
-        ConfigError: the URL is not valid, or its token would need TLS, which a server on this machine does not have.
+        ConfigError: the URL is not valid; or there is a token, and the URL refers to this machine by its IP address
+            without ``use_ssl=true``. Use the host ``localhost`` instead.
         MissingDependencyError: PySpark or a package that it needs for Spark Connect is missing, or PySpark has an
             unsupported version.
     """
@@ -50,7 +52,7 @@ def connect_session(url: str) -> SparkSession:
 
 
 def check_packages() -> None:
-    """Check that the packages are installed that PySpark needs for Spark Connect.
+    """Check that the packages that PySpark needs for Spark Connect are installed.
 
     Raises:
         MissingDependencyError: a package is missing.
@@ -69,7 +71,8 @@ def check_url(url: str) -> str:
     """Check the URL of a Spark Connect server, and return its host and port.
 
     Raises:
-        ConfigError: the URL is not valid, or it has a token and the address of this machine instead of ``localhost``.
+        ConfigError: the URL is not valid; or there is a token, and the URL refers to this machine by its IP address
+            without ``use_ssl=true``. Use the host ``localhost`` instead.
     """
     parts, parameters = _split(url)
     token = parameters.get("token") or os.environ.get(TOKEN, "")
@@ -88,9 +91,12 @@ def check_url(url: str) -> str:
 
 
 def _split(url: str) -> tuple[SplitResult, dict[str, str]]:
-    """Return the parts of a URL before the first semicolon, and its parameters.
+    """Split a URL at its semicolons, and return the parsed part before the first semicolon and the parameters.
 
-    Error messages do not contain the parameters, because one of them may be the token.
+    Error messages do not contain the parameters, because one of them may be a token.
+
+    Raises:
+        ConfigError: the URL is not valid.
     """
     address, *pairs = url.split(";")
     remember_values(unquote(pair.partition("=")[2]) for pair in pairs if pair.startswith("token="))

@@ -70,9 +70,10 @@ def condition_of(error: Exception) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a Spark job failed, for a message: Spark's error condition, or else the class of the deepest cause.
+    """Return why a Spark job failed, for an error message.
 
-    The message of the cause is added only if it cannot have values of rows, such as the path of a missing file.
+    This is Spark's error condition, the exception class of the deepest cause, or both. Only details that cannot contain
+    values of rows are added, such as the path of a missing file.
     """
     condition, cause = condition_of(error), cause_in(str(error))
     if cause is not None and (condition in _VAGUE or condition == type(error).__name__):

@@ -1,4 +1,4 @@
-"""Explain why a Spark job failed on a worker: hidden files, missing packages, another Python (driver)."""
+"""Explain why a Spark job failed on a worker: invisible files, missing packages or the wrong Python (driver)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ _STATE: Final = "Nothing was published."
 
 
 def explain_host_error(text: str) -> SparkscoreError | None:
-    """Return the error for a job that failed because of a worker's host, or None if the text shows no such cause.
+    """Return the error for a Spark job that failed because of a worker's files, packages or Python.
+
+    Return None if Spark's message shows no such cause.
 
     Args:
         text: the message of Spark's exception.
@@ -39,14 +41,14 @@ def explain_host_error(text: str) -> SparkscoreError | None:
 
 
 def explain_hidden_file(text: str, file: str = "") -> SparkscoreError | None:
-    """Return the error for a file that a worker does not see, although this driver sees it or the stage it belongs to.
+    """Return the error for a job that failed because a worker cannot see a file that the driver can see.
 
-    The result is None if the text has no such file. It is also None if this driver does not see the file either: then
-    the file was removed, and not hidden.
+    For a file in a run's stage, it is enough that the driver can see the stage. Return None if Spark's message names no
+    such file, or if the driver cannot see it either, because the file was probably removed.
 
     Args:
         text: the message of Spark's exception.
-        file: the file that could not be read, if it is known.
+        file: path of the file that could not be read, or an empty string to take the path from the message.
     """
     cause = cause_in(text)
     if cause is None or not cause.is_hidden_file:
@@ -67,7 +69,7 @@ def explain_hidden_file(text: str, file: str = "") -> SparkscoreError | None:
 
 
 def _stage_of(path: Path) -> Path | None:
-    """Return the stage that a path is in, or None if it is in no stage that this driver sees."""
+    """Return the run's stage folder that contains a path, or None if the driver sees no such folder."""
     return next((folder for folder in path.parents if (folder / MARKER).is_file()), None)
 
 

@@ -1,4 +1,4 @@
-"""Ask the workers, in one small Spark job, what they see and which packages they have (driver).
+"""Find out in one small Spark job what the workers can see and which packages they have (driver).
 
 The function nested in `_ask_function` runs on workers.
 """
@@ -36,12 +36,12 @@ PACKAGES: Final = ("numpy", "pandas", "pyarrow")
 
 @dataclass(frozen=True)
 class Answer:
-    """What one task found out about its worker.
+    """The answer of one task that checked its worker.
 
     Attributes:
-        host: the host, its user and its Python.
-        versions: the versions of some packages, by name.
-        proofs: name of the file that the task wrote into each place; empty if there is a problem.
+        host: the worker's host, user and Python.
+        versions: versions of `PACKAGES` on the worker, by package name. An empty string if a package is missing.
+        proofs: names of the files that the task wrote, one for each of `HostCheck.places`. Empty if there is a problem.
         problem: why the worker cannot work on the run, or None.
     """
 
@@ -52,21 +52,23 @@ class Answer:
 
 
 def is_one_process(spark: SparkSession) -> bool:
-    """Return whether the workers are on this host, as the same user: the master is local, and in this process."""
+    """Return whether the master is local, so that all workers run on the driver's host as the same user."""
     return not has_other_hosts(spark)
 
 
 def application_of(spark: SparkSession) -> str:
-    """Return the id of the Spark application, or an empty string if the session does not tell it."""
+    """Return the id of the Spark application, or an empty string if it is unknown."""
     return setting_of(spark, "spark.app.id") or ""
 
 
 def ask_hosts(spark: SparkSession, check: HostCheck) -> list[Answer]:
-    """Check some worker processes in one Spark job, which has as many tasks as can run at the same time, at most 200.
+    """Check worker processes in one Spark job, with as many tasks as can run at the same time but at most 200.
+
+    Return one answer per task.
 
     Args:
         spark: the session.
-        check: what the workers must prove.
+        check: what each worker must prove.
 
     Raises:
         SparkscoreError: the job failed, for example because Python does not start on a worker.
@@ -90,7 +92,7 @@ def _ask_function(pickled: bytes) -> ArrowFunction:
     packages = PACKAGES
 
     def ask(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Check this worker process, and yield the answer as JSON. Runs on a worker, which may lack this package."""
+        """Check this worker process, and yield the answer as JSON. Runs on a worker, which may lack sparkscore."""
 
         def version(package: str) -> str:
             try:

@@ -41,17 +41,17 @@ def run_in_arrow(
 ) -> pa.Table:
     """Apply a function to the rows of a DataFrame on the workers, and return the resulting rows as an Arrow table.
 
-    If workers may run on other hosts than the driver, they get this version of sparkscore first.
+    If workers may run on hosts other than the driver's, this version of sparkscore is sent to them first.
 
     Args:
         spark: the session.
         work: the DataFrame.
-        function: takes the record batches of one partition, and yields record batches. What it refers to is sent to
-            the workers, and must not be much larger than `MOST_BYTES_SENT`.
+        function: takes the record batches of one partition, and yields record batches. The objects that it refers to
+            are sent to the workers, and must not be much larger than `MOST_BYTES_SENT`.
         schema: the schema of the record batches that the function yields.
         for_whole_files: whether all rows of a file must go to the same task.
-        is_bare: whether the function runs as it is, for workers that may lack this package. Otherwise, an error of
-            sparkscore that it raises is raised here, too.
+        is_bare: whether to send the function without a wrapper that needs sparkscore, for workers that may lack it. With
+            the wrapper, a `SparkscoreError` that the function raises on a worker is raised again on the driver.
 
     Raises:
         SparkscoreError: the function raised it.
@@ -71,7 +71,7 @@ def run_in_arrow(
 
 def _carrying(function: ArrowFunction) -> ArrowFunction:
     def carrying(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Call the function, and add the fields of its error to the text that the driver gets. Runs on a worker."""
+        """Call the function, and convert a `SparkscoreError` to a `TaskError` with its fields. Runs on a worker."""
         with carried():
             yield from function(batches)
 
@@ -98,9 +98,9 @@ def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares
 
 
 def in_jobs(elements: Sequence[Element]) -> Iterator[list[Element]]:
-    """Divide elements into lists, in their order, each of which is small enough to be sent to the workers with a job.
+    """Divide a sequence into lists that are small enough to be sent to the workers with a Spark job.
 
-    An element that is too large itself is alone in its list.
+    The order is kept. An element that is itself too large gets a list of its own.
     """
     part: list[Element] = []
     size = 0

@@ -29,15 +29,15 @@ _SHOWN_DIGITS: Final = 16
 
 
 def pack_package(folder: Path) -> Path:
-    """Write the modules of this sparkscore into a ZIP archive, and return the path of the archive.
+    """Write sparkscore's own modules into a ZIP archive, and return the archive's path.
 
-    The archive has the source of each module, and its bytecode for this version of Python. Workers with another version
-    of Python use the source. Files that are not modules, such as the templates of ``sparkscore new``, are left out. The
-    archive also tells `importlib.metadata` the version of sparkscore.
+    The archive contains the source of each module, and the bytecode for this version of Python. Workers with a
+    different version use the source. Files that are not modules, such as the templates of ``sparkscore new``, are left
+    out. The archive also contains the metadata from which `importlib.metadata` reads sparkscore's version.
 
     Args:
-        folder: an existing folder. The archive's name contains a digest of its content, so that two versions of
-            sparkscore never have archives with the same name.
+        folder: an existing folder for the archive. The file name contains a digest of the content, so it is different
+            for each version of sparkscore.
 
     Raises:
         OSError: the archive cannot be written.
@@ -59,7 +59,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 
 def _metadata() -> tuple[str, bytes]:
-    """Return the name and the content of the file with sparkscore's version."""
+    """Return the name and the content of the metadata file, which contains sparkscore's version."""
     try:
         version = metadata.version(_PACKAGE)
     except metadata.PackageNotFoundError:  # a folder or an archive on the import path, not installed
@@ -78,7 +78,7 @@ def _modules(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _bytecode(name: str, source: bytes) -> bytes:
-    """Return the content of a module's ``.pyc`` file, whose tracebacks show the module's name in the archive."""
+    """Return the content of a module's ``.pyc`` file. Tracebacks will show `name` as the module's path."""
     code = compile(source, name, "exec", dont_inherit=True)
     head = importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH + importlib.util.source_hash(source)
     return head + marshal.dumps(code, _WITHOUT_REFERENCES)

@@ -92,10 +92,10 @@ def _answer_of(java: str) -> str:
 
 
 def has_delta_release() -> bool:
-    """Whether Delta has a jar for the installed version of PySpark.
+    """Return whether there is a Delta release for the installed version of PySpark.
 
-    The installed delta-spark tells for which versions of PySpark it is made. Delta usually follows a new version of
-    Spark some months later.
+    Delta usually supports a new version of Spark some months later. The metadata of the installed delta-spark package
+    say which versions of PySpark it supports.
 
     Raises:
         MissingDependencyError: PySpark is not installed.
@@ -131,7 +131,7 @@ def check_spark_version(version: str | None = None) -> None:
     """Check that a version of Spark is supported.
 
     Args:
-        version: the version of a session, or None for that of the installed PySpark.
+        version: the Spark version of a session, or None for the version of the installed PySpark.
 
     Raises:
         MissingDependencyError: the version is not supported, or there is no PySpark.

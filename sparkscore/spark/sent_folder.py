@@ -1,4 +1,4 @@
-"""Make the driver's folder for the files that it sends to workers, and remove those of drivers that were killed.
+"""Create the driver's folder for the files that it sends to workers, and remove folders that killed drivers left.
 
 Runs on the driver.
 """
@@ -21,24 +21,26 @@ _LOCK: Final = "lock"
 
 @cache
 def sent_folder() -> Path:
-    """Return this process's folder for the files that it sends. It is removed when the process ends.
+    """Return this process's folder for the files that it sends to workers.
 
-    Executors that start later ask the driver for the files again. So the files stay as long as the process runs.
+    The folder is kept until the process ends, because executors that start later fetch the files from it.
 
     Raises:
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be created.
     """
     return make_sent_folder(Path(tempfile.gettempdir()))
 
 
 def make_sent_folder(parent: Path) -> Path:
-    """Make a locked folder, after removing the folders of this user's drivers that were killed.
+    """Create a locked folder for the files that this process sends to workers.
+
+    Before that, remove the folders that other drivers of this user left when they were killed.
 
     Args:
-        parent: the folder for temporary files.
+        parent: the folder for temporary files, in which the folder is created.
 
     Raises:
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be created.
     """
     for left in parent.glob(f"{_PREFIX}*"):
         with suppress(OSError):
@@ -53,10 +55,10 @@ def make_sent_folder(parent: Path) -> Path:
 
 
 def _remove_if_left(folder: Path) -> None:
-    """Remove a folder if the process that made it has ended.
+    """Remove a folder if the process that created it has ended. Keep links and folders of other users.
 
     Raises:
-        OSError: the process is running, or the folder belongs to another user, or is just being made.
+        OSError: the process is still running or has not locked the folder yet, or the folder cannot be removed.
     """
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         return

@@ -1,4 +1,4 @@
-"""Start a Spark session, with Delta if there is a release of it for this version of Spark. Runs on the driver."""
+"""Start a Spark session, with Delta if Delta has a release for this version of Spark. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
 def _with_delta(given: Mapping[str, str]) -> dict[str, str]:
     """Return the settings for packages, SQL extensions and the catalog, with Delta added where it is missing.
 
-    For a version of Spark without a release of Delta, Delta is added only if ``given`` names a jar of it.
+    If Delta has no release for this version of Spark, Delta is added only if ``given`` names a Delta jar.
     """
     packages, extensions = given.get("spark.jars.packages", ""), given.get("spark.sql.extensions", "")
     if "delta" not in packages and has_delta_release():

@@ -221,7 +221,7 @@ def _settings_of(spark: SparkSession) -> dict[str, str]:
 def setting_of(spark: SparkSession, key: str) -> str | None:
     """Return the value of a setting, or its default if it is not set.
 
-    If Spark returns neither, the result is None, for example because this version of Spark does not have the setting.
+    Return None if the value cannot be read, for example because this version of Spark does not have the setting.
     """
     try:
         return spark.conf.get(key)
@@ -231,7 +231,7 @@ def setting_of(spark: SparkSession, key: str) -> str | None:
 
 
 def _refuse_lost_server(error: Exception) -> None:
-    """Raise the exception again if it says that the server was lost, and nothing about a setting."""
+    """Raise the exception again if its cause is a lost Spark Connect server or a refused token, not a setting."""
     if connect_error_behind(error) is not None:
         raise error
 

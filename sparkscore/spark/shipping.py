@@ -1,7 +1,7 @@
 """Send sparkscore itself and the files of models to workers on other hosts, as artifacts of the Spark session.
 
-Workers of a local master run on the driver's machine, with the driver's Python, and need none of this. Elsewhere,
-nothing is known about the disks of the workers: they get what they need with the tasks.
+With a local master, workers run on the driver's machine with the driver's Python, so nothing is sent. With any other
+master, workers may not have these files on their disks.
 
 Runs on the driver, except `shipped_folder`.
 """
@@ -39,19 +39,19 @@ _sent: WeakKeyDictionary[SparkSession, set[str]] = WeakKeyDictionary()
 
 
 def has_other_hosts(spark: SparkSession) -> bool:
-    """Return whether workers may run on other hosts than the driver.
+    """Return whether workers may run on hosts other than the driver's.
 
-    This is the case for each master except ``local`` and ``local[...]``, and always with Spark Connect, because the
+    This is the case for every master except ``local`` and ``local[...]``, and always with Spark Connect, because the
     server may run anywhere.
     """
     return is_connect(spark) or not _ONE_MACHINE.match(setting_of(spark, "spark.master") or "")
 
 
 def ship_package(spark: SparkSession) -> None:
-    """Let all workers of a session import this version of sparkscore. Do nothing if they use the driver's Python.
+    """Send sparkscore to a session's workers, so that they import the driver's version of it.
 
-    The package is sent once per session, as a ZIP archive. It takes precedence over a version that is installed in the
-    workers' Python.
+    The package is sent as a ZIP archive, once per session. It takes precedence over a version that is installed in the
+    workers' Python. With a local master, nothing is sent, because workers use the driver's Python.
 
     Raises:
         ScoringError: the archive cannot be written, or Spark does not accept it.
@@ -70,15 +70,15 @@ def ship_package(spark: SparkSession) -> None:
 
 
 def ship_file(spark: SparkSession, name: str, what: str, write: Callable[[Path], object]) -> None:
-    """Send a file to all workers of a session, unless the session has got a file with this name.
+    """Send a file to all workers of a session, unless a file with this name has already been sent.
 
-    Workers find the file in the folder that `shipped_folder` returns.
+    On the workers, the file is in the folder that `shipped_folder` returns.
 
     Args:
         spark: the session.
-        name: name of the file, which must contain a digest of its content.
-        what: the file in words, for the error message.
-        write: a function that writes the file to a given path. It is not called if the session has the file.
+        name: file name, which must contain a digest of the file's content.
+        what: description of the file, for the error message.
+        write: function that writes the file to a given path. It is called only if the file must be written first.
 
     Raises:
         ScoringError: the file cannot be written, or Spark does not accept it.
@@ -102,7 +102,7 @@ def ship_file(spark: SparkSession, name: str, what: str, write: Callable[[Path],
 
 
 def shipped_folder() -> str:
-    """Return the absolute path of the folder with the files that `ship_file` sent. Runs on a worker."""
+    """Return the absolute path of this host's folder with the files that `ship_file` sent. Runs on a worker."""
     from pyspark import SparkFiles  # noqa: PLC0415 - the package pyspark-client, of a driver, does not have it
 
     return str(Path(SparkFiles.getRootDirectory()).absolute())
@@ -114,10 +114,10 @@ def _packed_package() -> Path:
 
 
 def _address(spark: SparkSession, file: Path) -> str:
-    """Return how `addArtifacts` takes the path of a file.
+    """Return a file's location in the form that `addArtifacts` needs: a URI with Spark Connect, otherwise a path.
 
-    Spark Connect takes a path for a URI that is not quoted: a folder ``a#b`` or ``a%20b`` would become another one.
-    Without Spark Connect, PySpark compares the files of two paths, which a URI is not.
+    Spark Connect parses a path as a URI, so it would misread folder names such as ``a#b`` or ``a%20b``. Without Spark
+    Connect, PySpark compares the files at two paths, which does not work with a URI.
     """
     return file.as_uri() if is_connect(spark) else str(file)
 

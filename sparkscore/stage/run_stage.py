@@ -135,24 +135,26 @@ class TaskStage(Protocol):
         """The location of the stage, for messages."""
 
     def nonce(self) -> str:
-        """Return the random text that the driver stored in the stage; see `RunStage.keep_nonce`.
+        """Return the random string that the driver stored in the stage with `RunStage.keep_nonce`.
 
         Raises:
-            OSError: it cannot be read, for example because this host does not see the stage.
+            OSError: the string cannot be read, for example because this host does not see the stage.
         """
 
     def write_proof(self, content: str) -> str:
-        """Store a text, to prove that this process can write to the stage, and return a name for `RunStage.take_proof`.
+        """Store a string to prove that this process can write to the stage, and return the name of its file.
+
+        The driver passes this name to `RunStage.take_proof`.
 
         Raises:
-            OSError: the text cannot be stored.
+            OSError: the string cannot be stored.
         """
 
     def forget_proof(self, name: str) -> None:
-        """Remove what `write_proof` stored.
+        """Remove the file that `write_proof` stored under this name.
 
         Raises:
-            OSError: it cannot be removed.
+            OSError: the file cannot be removed.
         """
 
     def find_changed(self, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
@@ -189,16 +191,16 @@ class RunStage(Protocol):
         """
 
     def keep_nonce(self) -> str:
-        """Return the random text that identifies this stage. It is stored in the stage by the first call.
+        """Return a random string that identifies this stage. The first call stores it in the stage.
 
-        A process that can read this text sees the stage, and not a folder of its own that has the same path.
+        A process that can read this string sees the driver's stage, not a different folder with the same path.
         """
 
     def take_proof(self, name: str) -> str:
-        """Return the text that a worker stored with `TaskStage.write_proof`, and remove it.
+        """Return the string that a worker stored with `TaskStage.write_proof`, and remove its file.
 
         Raises:
-            OSError: the driver cannot read or cannot remove what the worker wrote.
+            OSError: the driver cannot read or cannot remove the file.
         """
 
     def keep_plan(self, mini_batches: pa.Table) -> dict[int, int]:

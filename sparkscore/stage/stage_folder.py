@@ -52,15 +52,15 @@ class StageFolder:
         return TaskFolder(str(self.path), partition_by, left_out)
 
     def keep_nonce(self) -> str:
-        """Return the content of the file ``nonce``, which the first call writes."""
+        """Return the content of the stage's ``nonce`` file. The first call writes the file."""
         store = open_store(self.path)
         store.put_new(layout.NONCE, here().token().encode())
         return store.read(layout.NONCE).decode(errors="replace")
 
     def take_proof(self, name: str) -> str:
-        """Return the content of a file that a worker wrote to prove that it can write, and remove the file.
+        """Return the content of a file that a worker wrote with `write_proof`, and remove the file.
 
-        The folder of such files is removed too, if it is empty.
+        The folder of these files is removed as well if it is now empty.
         """
         store = open_store(self.path)
         content = store.read(name).decode(errors="replace")
@@ -235,11 +235,11 @@ class TaskFolder:
         return self.folder
 
     def nonce(self) -> str:
-        """Return the content of the file ``nonce``, which the driver wrote."""
+        """Return the content of the stage's ``nonce`` file, which the driver wrote."""
         return open_store(self.folder).read(layout.NONCE).decode(errors="replace")
 
     def write_proof(self, content: str) -> str:
-        """Write a file with a random name into the stage, and return its name."""
+        """Write a file with this content and a random name into the stage, and return the name."""
         name = layout.proof(here().token())
         open_store(self.folder).put(name, content.encode(), is_durable=False)
         return name

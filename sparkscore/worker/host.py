@@ -1,7 +1,7 @@
-"""Check that a worker sees the input and the stage of a run, and can write to the stage (worker).
+"""Check that a worker can see a run's input and stage, and can write to the stage (worker).
 
-The driver stores a random text, the nonce, in the stage. A worker that reads it sees the stage, and not a folder of its
-own disk that has the same path.
+The driver stores a random string, the nonce, in the stage. A worker that reads this string sees the driver's stage, and
+not a folder on its own disk that has the same path.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class InputSample:
     """A file or folder of the input that a worker must see.
 
     Attributes:
-        path: its path.
+        path: path of the file or folder.
         size_bytes: size of the file, or None for a folder.
     """
 
@@ -45,9 +45,10 @@ class Place:
     """A folder that a worker must see and into which it must be able to write.
 
     Attributes:
-        stage: the stage of the run, or a folder like it in an output.
-        nonce: the random text in it.
-        table: path of the table that contains it and into which Spark writes files itself; empty if there is none.
+        stage: the run's stage, or a folder in an output that is used like a stage for this check.
+        nonce: the random string that the driver stored in the folder.
+        table: path of the table that contains the folder, if Spark itself writes files to the table. Otherwise, an
+            empty string.
     """
 
     stage: TaskStage
@@ -60,9 +61,9 @@ class HostCheck:
     """What a worker must prove before it works on a run. It is pickled and sent to the workers.
 
     Attributes:
-        places: the stage of the run, and the outputs that do not contain the stage.
+        places: the run's stage, and a folder in each output table that must be checked and does not contain the stage.
         inputs: some files or folders of the input.
-        package: digest of the driver's sparkscore.
+        package: digest of the modules of the driver's sparkscore.
         version: version of the driver's sparkscore.
     """
 
@@ -73,14 +74,14 @@ class HostCheck:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What identifies the stage, for a process that was checked before."""
+        """The locations and nonces of the places. A process that has passed one check skips those with the same key."""
         return tuple(text for place in self.places for text in (place.stage.location, place.nonce))
 
 
 def find_problem(check: HostCheck) -> Problem | None:
     """Return why this process cannot work on a run, or None if it can.
 
-    A file is written into the stage and removed.
+    To test this, a file is written into each of `check.places`, and removed again.
     """
     proofs = write_proofs(check)
     if isinstance(proofs, Problem):
@@ -93,9 +94,10 @@ def find_problem(check: HostCheck) -> Problem | None:
 
 
 def write_proofs(check: HostCheck) -> list[str] | Problem:
-    """Check this process, and return the name of a file that it wrote into each place and that must be removed.
+    """Check that this process can work on a run, and write a file into each of `check.places`.
 
-    If the process cannot work on the run, the problem is returned.
+    Return the names of these files, which the caller must remove. If the process cannot work on the run, return the
+    problem instead.
     """
     problems = (
         partial(_find_other_package, check),
@@ -184,11 +186,13 @@ _proven: set[tuple[str, ...]] = set()
 
 
 def prove_once(check: HostCheck | None) -> None:
-    """Check this process at its first task of a run. Runs on a worker. Do nothing if the check is None.
+    """Check in a worker process's first task of a run that the process can work on the run.
+
+    Runs on a worker. Do nothing if `check` is None or this process has already passed it.
 
     Raises:
-        SparkscoreError: this process does not see the stage or the input, cannot write to the stage, or has another
-            sparkscore than the driver. Spark then tries the task again, perhaps on another host.
+        SparkscoreError: this process does not see the stage or the input, cannot write to the stage, or has a
+            different sparkscore from the driver. Spark then retries the task, perhaps on another host.
     """
     if check is None or check.key in _proven:
         return

@@ -1,4 +1,4 @@
-"""Describe a worker that cannot work on a run, because of its host, its user or its Python (driver and worker)."""
+"""Explain why a worker cannot work on a run: a problem with its host, its user or its Python (driver and worker)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _TO_STAGE: Final = "--output or 'output.stage'"
 
 @dataclass(frozen=True)
 class Host:
-    """The process and the host on which Python code of Spark runs.
+    """The process and the host on which Spark runs Python code.
 
     Attributes:
-        name: name of the host.
-        user: name of the user, or an empty string if it has none.
-        uid: id of the user.
-        python: version of Python.
+        name: host name.
+        user: user name, or an empty string if the user ID has no name.
+        uid: user ID.
+        python: Python version.
         executable: path of the Python interpreter.
     """
 
@@ -38,7 +38,7 @@ class Host:
     executable: str
 
     def __str__(self) -> str:
-        """Return the host and its user for a message."""
+        """Return a description of the worker for a message, with its host and user."""
         return f"worker '{self.name}' (user {self._who})"
 
     @property
@@ -51,10 +51,11 @@ class Problem:
     """Why a worker cannot work on a run.
 
     Attributes:
-        code: ``STAGE_NOT_SEEN``, ``STAGE_NOT_WRITABLE``, ``INPUT_NOT_SEEN`` or ``PACKAGE_MISSING``.
-        path: the file or folder that is the problem, or the Python interpreter for ``PACKAGE_MISSING``.
-        got: what was found.
-        is_refused: whether the operating system does not allow the access, so that permissions are the problem.
+        code: ``STAGE_NOT_SEEN``, ``STAGE_NOT_WRITABLE``, ``STAGE_NO_SPACE``, ``INPUT_NOT_SEEN`` or ``PACKAGE_MISSING``.
+        path: path of the stage, file or folder that the worker cannot use. For ``PACKAGE_MISSING``, path of the
+            worker's Python interpreter.
+        got: what was found on the worker, such as ``Permission denied``, for the error message.
+        is_refused: whether the operating system denied access because of missing permissions.
     """
 
     code: ErrorCode
@@ -64,7 +65,7 @@ class Problem:
 
 
 def this_host() -> Host:
-    """Return the host and the user of this process."""
+    """Return the host, the user and the Python interpreter of this process."""
     uid = os.geteuid()
     try:
         user = pwd.getpwuid(uid).pw_name
@@ -77,10 +78,10 @@ def error_of(problem: Problem, worker: str, version: str, state: str) -> Sparksc
     """Return the error for a worker that cannot work on a run.
 
     Args:
-        problem: what was found.
-        worker: the worker on which it was found, for the message: `str` of a `Host`, for example.
-        version: the version of the driver's sparkscore.
-        state: sentences that say what happened to the data.
+        problem: why the worker cannot work on the run.
+        worker: the worker in words, for the message, for example the `str` of a `Host`.
+        version: version of the driver's sparkscore.
+        state: what happened to the data, in full sentences, for the message.
     """
     if problem.code is ErrorCode.PACKAGE_MISSING:
         return _package_error(problem, worker, version, state)

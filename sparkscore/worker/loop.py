@@ -42,7 +42,7 @@ class WorkerSpec:
         rules: how to handle failed items.
         units: work unit numbers, in task order. If None, each task scores the work unit with the task's number.
         chunk: number of items and seconds after which a chunk ends.
-        host: what each worker process must prove at its first task, or None if the workers are on the driver's host.
+        host: what each worker process must prove in its first task, or None if the workers are on the driver's host.
     """
 
     engine: EngineSpec
@@ -56,10 +56,10 @@ class WorkerSpec:
     host: HostCheck | None = None
 
     def find_files(self, folder: Callable[[], str]) -> WorkerSpec:
-        """Return this specification with the paths on this host of the files that Spark sends.
+        """Return this specification with the names of files sent by Spark replaced by their paths on this host.
 
         Args:
-            folder: function that returns the absolute path of the folder on this host with the files that Spark sends.
+            folder: function that returns the absolute path of this host's folder for files sent by Spark.
         """
         return replace(self, engine=self.engine.find_files(folder))
 
@@ -84,7 +84,7 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
         the chunk's files.
 
     Raises:
-        SparkscoreError: this process cannot work on the run, see `prove_once`.
+        SparkscoreError: this process cannot work on the run. See `prove_once`.
         ScoringError: the rows are in a different order than when a stored chunk was scored, or Spark split a file that
             must be one mini-batch.
         OSError: a staged file cannot be read or written.

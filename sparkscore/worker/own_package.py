@@ -1,4 +1,4 @@
-"""Compute a digest of the installed package sparkscore, to compare driver and workers (driver and worker)."""
+"""Compute a digest of sparkscore's own modules, to compare the driver's with the workers' (driver and worker)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @lru_cache(maxsize=1)
 def package_digest() -> str:
-    """Return a digest of the package's modules. It does not depend on whether the package is a folder or in a zip."""
+    """Return a digest of sparkscore's modules, which is the same for a folder and for a ZIP archive."""
     digest = hashlib.sha256()
     for name, content in sorted(_modules()):
         digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
@@ -20,7 +20,7 @@ def package_digest() -> str:
 
 
 def package_version() -> str:
-    """Return the version of the package, or ``of an unknown version`` if it has no metadata, as in a zip."""
+    """Return the version of sparkscore, or ``of an unknown version`` if the package has no metadata."""
     try:
         return version("sparkscore")
     except PackageNotFoundError:
@@ -28,7 +28,7 @@ def package_version() -> str:
 
 
 def _modules() -> Iterator[tuple[str, bytes]]:
-    """Yield the name of each module's file, relative to the package, and its content."""
+    """Yield the path of each module's file, relative to the package folder, and the file's content."""
     folder = Path(__file__).parents[1]
     if folder.is_dir():
         for path in folder.rglob("*.py"):

@@ -56,8 +56,8 @@ class ProbeSpec:
         columns: number of input columns, or 0 if the items are files.
         tries: maximum number of calls with the whole mini-batch.
         host: what the worker must prove first, or None if the workers are on the driver's host.
-        sent: the file with `files` and `rows`, made by `pack_items`, if they are too large for this specification; or
-            None.
+        sent: the file that contains `files` and `rows`, written by `pack_items`, if they are too large to be part of
+            this specification. Otherwise, None.
     """
 
     engine: EngineSpec
@@ -73,10 +73,10 @@ class ProbeSpec:
     sent: ModelFiles | None = None
 
     def find_files(self, folder: Callable[[], str]) -> ProbeSpec:
-        """Return this specification with the paths on this host of the files that Spark sends.
+        """Return this specification with the names of files sent by Spark replaced by their paths on this host.
 
         Args:
-            folder: function that returns the absolute path of the folder on this host with the files that Spark sends.
+            folder: function that returns the absolute path of this host's folder for files sent by Spark.
         """
         sent = None if self.sent is None else self.sent.found_in(folder)
         return replace(self, engine=self.engine.find_files(folder), sent=sent)
@@ -85,14 +85,14 @@ class ProbeSpec:
         """Return the mini-batch to score (worker).
 
         Raises:
-            ModelError: the file with the items cannot be read, or was changed.
+            ModelError: the file that contains the items cannot be read, or was changed.
         """
         files, rows = (self.files, self.rows) if self.sent is None else pickle.loads(read_file(self.sent))  # noqa: S301
         return MiniBatch(self.mini_batch_id, files, None if rows is None else pa.ipc.open_stream(rows).read_all())
 
 
 def pack_items(files: tuple[str, ...], rows: bytes | None) -> bytes:
-    """Return the content of a file from which `ProbeSpec.read_mini_batch` reads the items of a mini-batch (driver)."""
+    """Return a mini-batch's items as bytes, to be written to the file in `ProbeSpec.sent` (driver)."""
     return pickle.dumps((files, rows))
 
 

@@ -1,7 +1,7 @@
-"""Carry an error of sparkscore from a task to the driver, inside the text of Spark's exception (driver and worker).
+"""Carry a sparkscore error from a task to the driver, inside the message of Spark's exception (driver and worker).
 
-The driver sees the exception of a task only as part of Spark's message. So a task adds the fields of its error to the
-text, between two marks, and the driver creates the error again from them.
+The driver sees a task's exception only as part of Spark's message. Therefore, the task adds the fields of its error to
+the exception's text, between two tags, and the driver recreates the error from these fields.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _CARRIED: Final = re.compile(r"\[SPARKSCORE_ERROR\] (\{.*?\}) \[/SPARKSCORE_ERRO
 
 
 class TaskError(Exception):
-    """The exception with which a task fails if sparkscore raised an error in it. Its text has the error's fields."""
+    """Raised in a task in place of a `SparkscoreError`. The text contains the fields of that error."""
 
 
 @contextmanager
 def carried() -> Iterator[None]:
-    """Convert a `SparkscoreError` that the body of the ``with`` statement raises to a `TaskError`. Runs on a worker."""
+    """Convert a `SparkscoreError` that is raised in the ``with`` block to a `TaskError`. Runs on a worker."""
     try:
         yield
     except SparkscoreError as error:
@@ -40,7 +40,9 @@ def text_of(error: SparkscoreError) -> str:
 
 
 def error_in(text: str) -> SparkscoreError | None:
-    """Return the error whose fields are in the message of Spark's exception, or None if there are none.
+    """Recreate the error whose fields the message of Spark's exception contains, or return None.
+
+    Return None if the message contains no fields, or those of an error that this version of sparkscore does not have.
 
     Args:
         text: the message of Spark's exception.

@@ -1,4 +1,4 @@
-"""Find the versions of Python and of packages that driver and workers must share.
+"""Find the versions of Python and of the packages whose versions should be the same on driver and workers.
 
 Runs on the driver and on the workers.
 """
@@ -13,7 +13,7 @@ _PACKAGES: Final = ("sparkscore", "pandas", "pyarrow", "numpy")
 
 
 def versions_here() -> dict[str, str]:
-    """Return this process's versions of Python and of the packages that driver and workers must share.
+    """Return the versions of Python, sparkscore, pandas, pyarrow and numpy in this process.
 
     Raises:
         PackageNotFoundError: a package is not installed.

@@ -98,15 +98,16 @@ class ChildStart:
 
 
 def import_path() -> list[str]:
-    """Return the import path of this process with absolute paths, because scripts change the working directory.
+    """Return this process's ``sys.path`` with relative paths made absolute. An empty path stays empty.
 
-    Spark's workers have relative paths of packages that were sent to them.
+    In Spark's workers, packages that Spark sent have relative paths, which become wrong if a script changes the working
+    directory.
     """
     return [os.path.abspath(path) if path else path for path in sys.path]  # noqa: PTH100 - the empty path stays
 
 
 def package_file() -> str:
-    """Return the path of sparkscore's ``__init__.py`` on this host, for an interpreter that does not have sparkscore.
+    """Return the path of sparkscore's ``__init__.py`` on this host, for an interpreter without sparkscore.
 
     If this process imports sparkscore from a ZIP archive, the archive is unpacked once per host.
 
@@ -123,7 +124,7 @@ def package_file() -> str:
 
 
 def _unpack(archive: Path, target: Path) -> None:
-    """Unpack the source of the modules in an archive. Their bytecode may be for another version of Python."""
+    """Unpack the modules' source files from an archive. Bytecode is left out: it may be for another Python version."""
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(target, [name for name in packed.namelist() if name.endswith(".py")])
 
