@@ -50,8 +50,8 @@ def run_in_arrow(
             are sent to the workers, and must not be much larger than `MOST_BYTES_SENT`.
         schema: the schema of the record batches that the function yields.
         for_whole_files: whether all rows of a file must go to the same task.
-        is_bare: whether to send the function without a wrapper that needs sparkscore, for workers that may lack it. With
-            the wrapper, a `SparkscoreError` that the function raises on a worker is raised again on the driver.
+        is_bare: whether to send the function without a wrapper that needs sparkscore, for workers that may lack it.
+            With the wrapper, a `SparkscoreError` that the function raises on a worker is raised again on the driver.
 
     Raises:
         SparkscoreError: the function raised it.
