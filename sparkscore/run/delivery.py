@@ -45,7 +45,7 @@ class Delivery(Protocol):
 
 
 class ByStage:
-    """Copies files into the run's stage. For workers on the driver's machine, which can read the stage."""
+    """Copies files into the run's stage, which workers on the driver's machine can read."""
 
     def __init__(self, stage: RunStage) -> None:
         self._stage = stage
@@ -73,7 +73,7 @@ class ByArtifact:
 
 
 def delivery_for(spark: SparkSession, stage: RunStage) -> Delivery:
-    """Return how to bring files to this session's workers: by artifact if they may be on other hosts, else by stage."""
+    """Return a `ByArtifact` if the session's workers may be on other hosts, or else a `ByStage`."""
     return ByArtifact(spark) if has_other_hosts(spark) else ByStage(stage)
 
 

@@ -44,9 +44,10 @@ _proved: set[tuple[str, ...]] = set()
 def check_hosts(
     spark: SparkSession, stage: RunStage, sinks: Sequence[Sink], snapshot: Snapshot | None = None
 ) -> HostCheck | None:
-    """Check in one small Spark job that workers can work on a run. Do nothing if they are on the driver's host.
+    """Run a small Spark job that checks that the workers have access to a run's files, and have the right packages.
 
-    The job is started only once per Spark application for the same input and output folders.
+    Nothing is checked if the workers are on the driver's host. For the same input and output folders, the job is
+    started only once per Spark application.
 
     Args:
         spark: the session.
@@ -86,9 +87,9 @@ def _place(stage: RunStage, table: str = "") -> Place:
 
 @contextmanager
 def _places_in(tables: Sequence[Target], stage: RunStage) -> Iterator[tuple[Place, ...]]:
-    """Yield the places in which workers must be able to write for the ``with`` block.
+    """Yield the folders in which workers must be able to write.
 
-    These are the stage, and a temporary folder in each table that does not contain the stage.
+    These are the stage and, in each table that does not contain the stage, a folder that exists for the ``with`` block.
     """
     own = [table for table in tables if table.path in Path(stage.location).parents]
     with ExitStack() as stack:
@@ -109,12 +110,12 @@ def _ask(spark: SparkSession, check: HostCheck) -> None:
 def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tuple[Failure | None, str]]) -> None:
     """Raise an error if an item failed because its worker cannot see an input file that the driver can see.
 
-    This is possible even after `check_hosts`, which tries only some of the input's files.
+    Such failures are possible even after `check_hosts`, which tries to open only some of the input's files.
 
     Args:
         spark: the session.
         snapshot: the input.
-        failures: pairs of a failure that a worker reported, or None, and the name of the worker process.
+        failures: pairs of a failure, or None, and the name of the worker process that reported it.
 
     Raises:
         SourceError: a worker does not see an input file.
@@ -137,9 +138,10 @@ def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tu
 
 @contextmanager
 def telling_changes(source: Source) -> Iterator[None]:
-    """Report a changed input if that is why a worker does not see an input file in the ``with`` block.
+    """Raise a different error if the ``with`` block fails on a worker because the input was changed meanwhile.
 
-    If the block fails because a worker does not see the input, the driver first checks that the input is unchanged.
+    When a worker reports that it does not see the input, the driver checks whether the input was changed. If not,
+    the worker's error is raised.
 
     Raises:
         SourceError: the input was changed, or a worker does not see it.
@@ -182,7 +184,7 @@ def is_seen(sample: InputSample) -> bool:
 
 
 def _key_of(spark: SparkSession, check: HostCheck, tables: Iterable[Target]) -> tuple[str, ...] | None:
-    """Return a key of the Spark application and the checked folders, or None if the application is unknown."""
+    """Return the Spark application's id and the checked folders, or None if the id is unknown."""
     application = application_of(spark)
     if not application:
         return None

@@ -1,7 +1,7 @@
-"""Find the deepest cause of a failed Spark job in the message of Spark's exception, and the failed host (driver).
+"""Find a failed Spark job's deepest cause, and the host it occurred on, in Spark's error message (driver).
 
-Spark's message may contain values of rows. To keep these out of sparkscore's errors, only class names are taken from
-it, and the texts of some exceptions about files, programs and packages.
+Spark's message may contain values of rows. To keep these values out of sparkscore's errors, only class names and the
+texts of some exceptions about files, programs and packages are taken from the message.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def cause_in(text: str) -> Cause | None:
 
 
 def host_in(text: str) -> str:
-    """Return the host of the last failed task in the message of Spark's exception, or an empty string."""
+    """Return the host of the last failed task that Spark's message names, or an empty string if it names none."""
     found = [*_HOST.finditer(text)]
     return found[-1][1] if found else ""
 

@@ -45,7 +45,7 @@ def server_of(spark: SparkSession) -> str:
 
 @contextmanager
 def working_on(spark: SparkSession) -> Iterator[None]:
-    """Use a session for a run in the ``with`` block. For a classic session, this does nothing.
+    """Watch over a session in which the ``with`` block works on a run. A classic session is left alone.
 
     For a Spark Connect session:
 
@@ -60,7 +60,7 @@ def working_on(spark: SparkSession) -> Iterator[None]:
 
     Raises:
         ScoringError: the server cannot be reached, or was restarted (code ``CONNECT_SERVER_LOST``).
-        ConfigError: the server refuses the token, or has no TLS.
+        ConfigError: the server refuses the token, or has no TLS although PySpark uses it for this connection.
     """
     if not is_connect(spark):
         yield
@@ -106,7 +106,7 @@ def _named_errors(spark: SparkSession) -> Iterator[None]:
 
 
 def cancel_operations(spark: SparkSession) -> None:
-    """Cancel the operations that this thread has started on the server within a `working_on` block.
+    """Cancel the operations that this thread has started on the server in the current `working_on` block.
 
     For a classic session, do nothing, because PySpark itself cancels the session's jobs.
     """

@@ -95,7 +95,7 @@ def has_delta_release() -> bool:
     """Return whether there is a Delta release for the installed version of PySpark.
 
     Delta usually supports a new version of Spark some months later. The metadata of the installed delta-spark package
-    say which versions of PySpark it supports.
+    lists the versions of PySpark that it supports.
 
     Raises:
         MissingDependencyError: PySpark is not installed.
@@ -134,7 +134,7 @@ def check_spark_version(version: str | None = None) -> None:
         version: the Spark version of a session, or None for the version of the installed PySpark.
 
     Raises:
-        MissingDependencyError: the version is not supported, or there is no PySpark.
+        MissingDependencyError: the version is not supported, or PySpark is not installed.
     """
     minor = _spark_minor() if version is None else _minor_of(version)
     if minor not in _SPARK_MINORS:

@@ -74,7 +74,7 @@ class HostCheck:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The locations and nonces of the places. A process that has passed one check skips those with the same key."""
+        """The locations and nonces of the places. A process that passed a check with this key does not repeat it."""
         return tuple(text for place in self.places for text in (place.stage.location, place.nonce))
 
 
@@ -186,9 +186,9 @@ _proven: set[tuple[str, ...]] = set()
 
 
 def prove_once(check: HostCheck | None) -> None:
-    """Check in a worker process's first task of a run that the process can work on the run.
+    """Raise an error if this worker process cannot work on a run.
 
-    Runs on a worker. Do nothing if `check` is None or this process has already passed it.
+    Runs on a worker. Nothing is checked if `check` is None, or if this process has already passed a check of the run.
 
     Raises:
         SparkscoreError: this process does not see the stage or the input, cannot write to the stage, or has a

@@ -12,7 +12,7 @@ from pathlib import Path
 
 @lru_cache(maxsize=1)
 def package_digest() -> str:
-    """Return a digest of sparkscore's modules, which is the same for a folder and for a ZIP archive."""
+    """Return a digest of sparkscore's modules. It is the same for a package folder and a ZIP archive of the folder."""
     digest = hashlib.sha256()
     for name, content in sorted(_modules()):
         digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
