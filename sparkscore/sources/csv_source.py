@@ -1,4 +1,4 @@
-"""Read the rows of CSV files, which are the items of a run. Runs on the driver.
+"""Read CSV files whose rows are the items of a run. Runs on the driver.
 
 Spark's CSV reader splits the rows into strings. sparkscore infers or checks the column types by the rules in
 ``docs/inputs.md``, and converts the strings to these types. Spark's reader itself converts declared columns of the

@@ -1,8 +1,8 @@
 """Convert the strings of CSV files and of partition columns to typed values with Spark expressions. Runs on the driver.
 
-Spark's readers are not used for this, because their results depend on session settings. The run fails if Spark cannot
-convert a string. Spark would round other values, such as decimals with too many digits, so `CsvSource.check_contents`
-and `check_key_values` raise an error for them.
+Spark's readers are not used for this, because their results depend on session settings. If Spark cannot convert a
+string, the run fails. Spark would convert some strings inexactly, for example by rounding decimals with too many
+digits. `CsvSource.check_contents` and `check_key_values` raise an error for such strings.
 """
 
 from __future__ import annotations

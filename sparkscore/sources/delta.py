@@ -1,4 +1,4 @@
-"""Read the rows of one version of a Delta table, which are the items of a run. Runs on the driver."""
+"""Read one version of a Delta table whose rows are the items of a run. Runs on the driver."""
 
 from __future__ import annotations
 

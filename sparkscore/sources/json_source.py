@@ -1,4 +1,4 @@
-"""Read the rows of JSON files, which are the items of a run. Runs on the driver."""
+"""Read JSON files whose rows are the items of a run. Runs on the driver."""
 
 from __future__ import annotations
 

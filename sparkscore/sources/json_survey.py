@@ -75,7 +75,7 @@ class JsonFiles:
     respelled: frozenset[str] = frozenset()
 
     def count_nulls(self, columns: Collection[str]) -> dict[str, int]:
-        """Return the number of records in which each of the given columns is NULL or missing.
+        """For each of the given columns, return the number of records in which it is NULL or missing.
 
         A column that occurs in no record is left out.
         """
@@ -142,8 +142,8 @@ def read_json(
         SourceError: a file contains something other than JSON records, is not valid in its encoding, has a compression
             that sparkscore cannot read, or cannot be decompressed.
         SourceSchemaError: a value does not fit its declared type; a NOT NULL column is NULL or missing in a record; two
-            names differ only in case; or the types are inferred, and no type can hold all values of a column that the
-            run uses.
+            names differ only in case; or the types are inferred, and no type can be inferred for a column that the run
+            uses.
         ScoringError: the Spark job that reads the files failed.
     """
     refuse_packed(files, (".deflate", *NOT_READ_HERE), "JSON without compression, or compressed as .gz, .bz2 or .zst")

@@ -1,4 +1,4 @@
-"""Infer the types of JSON columns from their values, or report why no type can hold all values of a column.
+"""Infer the types of JSON columns from their values, or report why no type can be inferred for a column.
 
 Runs on the driver.
 """
@@ -48,13 +48,13 @@ _AS_TEXT: Final = "as text, each as it is written"
 
 @dataclass(frozen=True)
 class Doubt:
-    """The reason why no type can hold all values of a column, for an error message.
+    """The reason why no type can be inferred for a column, for an error message.
 
     Attributes:
         column: the name of the column, or the path of values inside it, such as ``column.field`` or ``column[]``.
         got: a phrase with the conflicting types, and the file and line of the first value of each type.
         expected: a phrase for the values that were expected, such as ``values of one type``.
-        type: a type that the user can declare for the column.
+        type: a type that the user can declare for the column instead.
         effect: a phrase that says how values are read with that type.
     """
 
@@ -68,7 +68,7 @@ class Doubt:
 class TypesOfJson:
     """The inferred types of JSON columns.
 
-    If all values of a column are NULL, or if no type can hold all of them, the type of the column is a string. The same
+    If all values of a column are NULL, or if no type can be inferred, the schema contains Spark's string type. The same
     rule applies to the parts of nested columns.
 
     Attributes:
@@ -92,10 +92,10 @@ class TypesOfJson:
         self.schema = StructType([StructField(name, found) for name, found in types.items() if found is not None])
 
     def refuse_doubts(self, wanted: Collection[str]) -> None:
-        """Raise an error if no type can hold all values of one of the wanted columns.
+        """Raise an error if no type can be inferred for one of the wanted columns.
 
         Raises:
-            SourceSchemaError: a column has no such type. The message contains its name, the conflicting types, and the
+            SourceSchemaError: there is such a column. The message contains its name, the conflicting types, and the
                 file and line of the first value of each type.
         """
         doubt = next((self._doubts[name] for name in wanted if name in self._doubts), None)
@@ -185,7 +185,7 @@ class TypesOfJson:
     def _doubt(
         self, path: str, found: list[tuple[str, list[int]]], expected: str, declared: str, effect: str
     ) -> DataType:
-        """Store a `Doubt`, the reason why no type can hold all values at a path, and return the string type.
+        """Store a `Doubt`, the reason why no type can be inferred for a path, and return the string type.
 
         Only the first reason for each column is kept.
 

@@ -1,4 +1,4 @@
-"""Read the rows of Parquet files, which are the items of a run. Runs on the driver."""
+"""Read Parquet files whose rows are the items of a run. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -12,6 +12,6 @@ _THREADS: Final = 16
 
 
 def read_each(read: Callable[[str], T], paths: Iterable[str]) -> Iterator[T]:
-    """Call a function with each path in several threads, and yield the results in the order of the paths."""
+    """Call a function once for each path, using several threads, and yield the results in the order of the paths."""
     with ThreadPoolExecutor(_THREADS) as pool:
         yield from pool.map(read, paths)

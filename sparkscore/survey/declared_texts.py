@@ -76,7 +76,7 @@ def find_misfits(
 
     Args:
         texts: the strings. NULL fits every type.
-        spark_type: Spark's name of the type, for which `is_of_texts` returns True.
+        spark_type: Spark's name for the type. `is_of_texts` must return True for it.
         special: more strings that fit the type, such as those that the user sets for NaN.
         zone: the time zone for timestamps without a time zone.
     """

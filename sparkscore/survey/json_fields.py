@@ -95,7 +95,7 @@ class FieldSurvey:
         self.misfits.setdefault(misfit, position)
 
     def merge(self, other: FieldSurvey) -> None:
-        """Add the summary of the same field in another part of the input to this one."""
+        """Add another summary to this one. The other one describes the same field in another part of the input."""
         for json_type, found in other.types.items():
             mine = self.types.setdefault(json_type, [*found[:2], 0])
             mine[:2] = min(mine[:2], found[:2])
