@@ -32,11 +32,11 @@ def pack_folder(folder: Path, target: Path) -> None:
 
 
 def unpack_folder(archive: Path, target: Path) -> None:
-    """Create a folder, and unpack into it an archive that was written by `pack_folder`.
+    """Create a new folder, and unpack into it an archive that `pack_folder` wrote.
 
     Raises:
-        OSError: the archive is damaged or has an entry that would be written outside the folder, or a file cannot be
-            written.
+        OSError: the folder already exists, the archive is damaged or has an entry that would be written outside the
+            folder, or a file cannot be written.
     """
     target.mkdir(parents=True)
     try:

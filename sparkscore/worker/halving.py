@@ -125,9 +125,9 @@ class Halving:
     def _telling_count(self) -> int:
         """The number of items for a call that can show whether the scorer returns one element per item.
 
-        This is the smallest number above 1 that differs from both numbers in ``self._columns``. A call with one item
-        would not expose a script that returns a single element for all items. A call with as many items as columns
-        would not expose a script that returns one element per column.
+        This is the smallest number above 1 that is neither the number of input columns nor the number of columns that
+        the scorer gets. A call with one item would not expose a script that returns a single element for all items. A
+        call with as many items as columns would not expose a script that returns one element per column.
         """
         return next(number for number in count(2) if number not in self._columns)
 
@@ -181,12 +181,12 @@ class Halving:
 
         Call this only if every part failed as a whole. From each part, a few items are scored again in one call. Most
         of them are probably good, so if every such call also fails as a whole, the items are not the cause. Parts with
-        only a few items are skipped, because they have already failed. If each part is a single item, nothing is
-        checked.
+        only a few items are skipped, because they have already failed. If all parts are skipped for this reason, the
+        error is raised, unless each part is a single item.
 
         Raises:
-            BrokenContractError: every such call failed as a whole without ending the scorer's process, or all parts
-                were skipped because they had only a few items.
+            BrokenContractError: every such call failed as a whole while the scorer's process kept running, or every
+                part was skipped.
         """
         number = self._telling_count
         if all(part.mini_batch.item_count == 1 for part in parts):

@@ -191,8 +191,9 @@ def prove_once(check: HostCheck | None) -> None:
     Runs on a worker. Nothing is checked if `check` is None, or if this process has already passed a check of the run.
 
     Raises:
-        SparkscoreError: this process does not see the stage or the input, cannot write to the stage, or has a
-            different sparkscore from the driver. Spark then retries the task, perhaps on another host.
+        SparkscoreError: this process does not see the stage or the input, cannot write to the stage, or has a different
+            version or different modules of sparkscore from the driver's. Spark then retries the task, perhaps on
+            another host.
     """
     if check is None or check.key in _proven:
         return

@@ -41,7 +41,7 @@ PROBE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ProbeSpec:
-    """What a worker needs for the probe: a call of the scorer before the run, to find the result columns.
+    """What a worker needs for the probe, which calls the scorer before the run to find the result columns.
 
     Attributes:
         engine: which scorer to load, and in which process. The run uses the same key, so a worker that ran the probe
@@ -98,7 +98,7 @@ def pack_items(files: tuple[str, ...], rows: bytes | None) -> bytes:
 
 @dataclass(frozen=True)
 class ProbeReport:
-    """The result of the probe, a call of the scorer before the run to find the result columns.
+    """The result of the probe, which calls the scorer before the run to find the result columns.
 
     Attributes:
         predictions: names and types of the columns that ``run()`` returned, or None if the probe failed.

@@ -123,10 +123,11 @@ def _positions_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tup
 
 
 def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
-    """Return the position of each label in a reference index, or None if they do not match one to one.
+    """For each label, return its position in a reference index.
 
-    Labels are compared by equality, then as strings. If the labels are strings and the reference is numeric, they are
-    also compared as numbers. Return None for a MultiIndex, or if the reference index has repeated values.
+    Labels are compared by equality, then as strings. If the labels are strings and the reference index is numeric, they
+    are also compared as numbers. Return None if the labels and the values of the reference index do not match one to
+    one, or if the labels are a MultiIndex.
     """
     if isinstance(labels, pd.MultiIndex):
         return None
@@ -142,7 +143,10 @@ def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | N
 
 
 def _positions_among(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
-    """Return the position of each label in a reference index, or None if they do not match one to one."""
+    """For each label, return its position in a reference index.
+
+    Return None if the labels and the values of the reference index do not match one to one.
+    """
     try:
         if not reference.is_unique:
             return None

@@ -40,9 +40,9 @@ def text_of(error: SparkscoreError) -> str:
 
 
 def error_in(text: str) -> SparkscoreError | None:
-    """Recreate the error whose fields the message of Spark's exception contains, or return None.
+    """Rebuild a sparkscore error from its fields in the message of Spark's exception.
 
-    Return None if the message contains no fields, or those of an error that this version of sparkscore does not have.
+    Return None if the message contains no such fields, or fields that this version of sparkscore cannot read.
 
     Args:
         text: the message of Spark's exception.

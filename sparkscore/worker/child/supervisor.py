@@ -345,9 +345,9 @@ def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: b
     """Return a failure if the child ended because its Python interpreter does not work, or None otherwise.
 
     Args:
-        spec: how the child is run. If it uses the worker's own interpreter, the result is None.
+        spec: how the child is run. If the child uses the worker's own interpreter, the result is None.
         ended: how the child ended.
-        has_begun: whether the child had started, and ended only while loading the scorer.
+        has_begun: True if the child ended while loading the scorer, False if it ended before that.
     """
     if spec.is_own_python:
         return None
