@@ -50,14 +50,14 @@ def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest
     """Convert the JSON object in a manifest file to a manifest.
 
     Args:
-        content: the JSON object, or an empty dictionary if the file contains no object. Earlier versions of sparkscore
-            wrote no checksum.
+        content: the JSON object, or an empty dictionary if the file contains no object. Its checksum may be missing,
+            because earlier versions of sparkscore wrote none.
         path: path of the file, for the error message.
         run_id: id of the run that the manifest belongs to.
 
     Raises:
-        LineageError: the JSON object is empty, does not match its checksum or has a different format, or its run record
-            is not valid, or belongs to another run.
+        LineageError: the JSON object is empty, does not match its checksum or has a different format; or its run record
+            is not valid or belongs to another run.
     """
     # The format is checked first, because other formats may compute the checksum differently.
     refuse_other_format(content.get("format"), "manifest", path, run_id)

@@ -66,7 +66,7 @@ class Registry:
             return str(self._client().get_model_version(name, version).version)
 
     def find_latest_version(self, name: str, stage: str | None = None) -> str | None:
-        """Return the highest version of a registered model, or None if it has no versions.
+        """Return the highest version of a registered model, or None if there is no such version.
 
         Runs on the driver and the workers.
 
@@ -75,8 +75,8 @@ class Registry:
             stage: MLflow stage of the version, for example ``production``. Case is ignored. None means any stage.
 
         Raises:
-            NotRegisteredError: the registry reports that the model does not exist. Some registries report no versions
-                instead, so that None is returned.
+            NotRegisteredError: the registry reports that the model does not exist. Some registries instead report a
+                model without versions; in that case, None is returned.
         """
         with _missing_reported():
             versions = _versions_of(self._client(), name)

@@ -92,7 +92,7 @@ def publish_quarantine(
 
 
 def _refuse_other_items(sink: Sink, published: Published, staged: StagedResult) -> None:
-    """Raise an error if an earlier execution of the run published different failed items from this one.
+    """Raise an error if this execution's failed items differ from those that an earlier execution of the run published.
 
     Raises:
         SinkConflictError: the items differ.

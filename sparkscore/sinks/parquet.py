@@ -326,7 +326,7 @@ class ParquetSink:
         return replace_entries(self._target.path, entries, self._run_folder, lock, show)
 
     def _recover(self) -> None:
-        """Complete or undo replacements of rows that were begun by drivers that have died, or by this run earlier."""
+        """Complete or undo replacements that earlier executions of this run, or drivers that died, left unfinished."""
         try:
             recover(self._target.path, self._run_folder.name)
         except OSError as error:

@@ -214,9 +214,10 @@ def refuse_rival(target: Path, own: str) -> None:
 
 
 def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
-    """Return the journal of an unfinished replacement from a folder of old files, or None if there is no valid journal.
+    """Return the journal in a folder of old files, or None if the folder has no valid journal.
 
-    A valid journal is complete, and contains the run id from the folder's name.
+    The journal describes an unfinished replacement of rows. A valid journal is complete, and contains the run id from
+    the folder's name.
 
     Args:
         store: the store of the table's folder.

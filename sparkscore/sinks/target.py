@@ -1,4 +1,4 @@
-"""Define the values and checks that the sinks share: the target, the staged rows and the published rows.
+"""Define classes for an output, its staged rows and its published rows, and checks that the sinks share.
 
 Runs on the driver.
 """

@@ -47,7 +47,8 @@ class RunLock:
     decided as follows:
 
     - If this process can see the holder's process (same host, boot and PID namespace), the holder is alive as long as
-      its process is running. If an earlier run in this process left its lock behind, the holder counts as dead.
+      its process is running. The exception is a lock that an earlier run in this same process left behind: its holder
+      counts as dead.
     - Any other holder, for example in another container, is alive if its heartbeat is at most `DEAD_AFTER_S` seconds
       old. The age is measured by the store's clock, not by a host's.
     - If that heartbeat is more than `BEAT_S` seconds in the future, a clock was set back. The file is then watched, and

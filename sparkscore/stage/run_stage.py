@@ -225,7 +225,7 @@ class RunStage(Protocol):
         """
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Store the content of a decision, for example the result columns, for when the run is resumed.
+        """Store a decision, for example the result columns, so that a resumed run can use it again.
 
         After a crash or an `OSError`, the stage contains either the old or the new content.
         """

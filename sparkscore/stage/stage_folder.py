@@ -286,7 +286,7 @@ def note_run_folder(stage: Path, run_folder: Path | None) -> None:
 
 
 def noted_run_folder(stage: Path) -> Path | None:
-    """Return the path of the run's folder that `note_run_folder` stored in a stage, or None if it cannot be read."""
+    """Return the run folder's path, which `note_run_folder` stored in a stage, or None if it cannot be read."""
     try:
         return Path(os.fsdecode(open_store(stage).read(layout.RUN)))
     except OSError:

@@ -39,8 +39,8 @@ class StageWriter:
     A task that is retried, or that runs twice at the same time, therefore never changes another task attempt's files.
 
     Rows are buffered until there are at least 128 Ki rows or 64 MiB, and then written to one file per partition. At
-    most 64 files are open: before opening another, the least recently used file is closed. Later rows of its partition
-    go to a new file.
+    most 64 files are open at a time: before another one is opened, the least recently used file is closed. Later rows
+    of its partition go to a new file.
 
     Args:
         stage: path of the run's stage.
