@@ -379,7 +379,7 @@ def _items(value: object, *, is_secret: bool) -> Iterator[tuple[object, bool]]:
 
     Args:
         value: the dictionary or list. Any other value yields nothing.
-        is_secret: whether the dictionary or list itself is a secret, and therefore all of its values are.
+        is_secret: whether the dictionary or list itself is a secret. If so, all of its values are secrets as well.
     """
     if isinstance(value, Mapping):
         # Kubernetes writes a variable as {name: DB_PASS, value: …}.

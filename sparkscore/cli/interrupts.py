@@ -84,8 +84,8 @@ class Interrupts:
     def behind(self, error: BaseException) -> BaseException:
         """Return the exception for the received signal, or the error itself if no signal has arrived.
 
-        A signal cancels the Spark jobs, which may have caused the error. The ``state`` of a `SparkscoreError`, which
-        says what happened to the data, is added to the signal's exception as a note.
+        A signal cancels the Spark jobs, and this cancellation may have caused the error. The ``state`` of a
+        `SparkscoreError`, which says what happened to the data, is added to the signal's exception as a note.
         """
         if self.received is None:
             return error

@@ -46,7 +46,7 @@ class Cause:
 
     Attributes:
         name: class name of the exception, without its package.
-        detail: the part of the exception's message that contains no values of rows, or an empty string.
+        detail: the part of the exception's message that contains no data from the rows, or an empty string.
         path: path of the file or folder that the exception is about, or an empty string.
     """
 

@@ -1,4 +1,4 @@
-"""Recognize a lost Spark Connect server and a refused token in an exception.
+"""Find out whether an exception means that the Spark Connect server was lost, or that it refused the token.
 
 Runs on the driver. This module can be imported without the packages of PySpark's Spark Connect client.
 """

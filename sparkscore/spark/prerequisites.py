@@ -92,10 +92,10 @@ def _answer_of(java: str) -> str:
 
 
 def has_delta_release() -> bool:
-    """Return whether there is a Delta release for the installed version of PySpark.
+    """Return whether Delta has a jar for the installed version of PySpark.
 
-    Delta usually supports a new version of Spark some months later. The metadata of the installed delta-spark package
-    lists the versions of PySpark that it supports.
+    The metadata of the installed delta-spark states which versions of PySpark it supports. If delta-spark is not
+    installed, `DELTA_MINORS` is used. A new version of Spark is usually supported by Delta some months later.
 
     Raises:
         MissingDependencyError: PySpark is not installed.

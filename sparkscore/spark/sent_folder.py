@@ -1,4 +1,4 @@
-"""Create the driver's folder for the files that it sends to workers, and remove folders that killed drivers left.
+"""Create the folder for the files that the driver sends to workers, and remove the folders of drivers that were killed.
 
 Runs on the driver.
 """

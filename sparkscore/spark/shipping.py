@@ -114,10 +114,11 @@ def _packed_package() -> Path:
 
 
 def _address(spark: SparkSession, file: Path) -> str:
-    """Return a file's location in the form that `addArtifacts` needs: a URI with Spark Connect, otherwise a path.
+    """Return a file's path in the form that `addArtifacts` expects: a URI for Spark Connect, or else a plain path.
 
-    Spark Connect parses a path as a URI, so it would misread folder names such as ``a#b`` or ``a%20b``. Without Spark
-    Connect, PySpark compares the files at two paths, which does not work with a URI.
+    Spark Connect treats the argument as a URI, so special characters must be quoted: in a plain path, ``a#b`` or
+    ``a%20b`` would name a different folder. Without Spark Connect, PySpark opens the file by its path, to compare it
+    with a file of the same name that was added before.
     """
     return file.as_uri() if is_connect(spark) else str(file)
 
