@@ -75,8 +75,8 @@ class Calls:
     def _call(self, mini_batch: MiniBatch, *, is_part: bool = False) -> Outcome:
         """Call the scorer once and add a report of the call.
 
-        If the scorer's process has ended, the scorer is loaded first. If that fails, there is no call, and the outcome
-        contains the load failure.
+        If the scorer's process has ended, the scorer is reloaded first. If reloading fails, the scorer is not called,
+        and the returned outcome contains the failure.
 
         Args:
             mini_batch: the items to score.

@@ -40,8 +40,8 @@ def compare_bits(pair: Pair) -> tuple[bool, Numbers | None]:
     """Compare the bits of a column's values, or its object references, before and after the user's code ran.
 
     Returns:
-        a pair. The first element is whether new values were found in the column. The second element is the bits of each
-        value as an integer if all bits are unchanged, or None otherwise.
+        a pair: whether new values were found in the column, and the bits of each value as an integer. The second
+        element is None if any bits changed or cannot be compared.
     """
     if _has_lost_nan(pair):
         return True, None

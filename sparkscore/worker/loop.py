@@ -113,8 +113,8 @@ class _Task:
     """One task attempt, which counts its mini-batches and failures.
 
     Attributes:
-        is_hopeless: whether the task must stop, because the scorer could not be loaded, too many items or mini-batches
-            failed, or the driver asked all tasks to stop.
+        is_hopeless: whether the task must stop. This is the case if the scorer could not be loaded, if too many items
+            or mini-batches failed, or if the driver asked all tasks to stop.
     """
 
     def __init__(self, spec: WorkerSpec, unit: int) -> None:

@@ -82,7 +82,7 @@ class ProbeSpec:
         return replace(self, engine=self.engine.find_files(folder), sent=sent)
 
     def read_mini_batch(self) -> MiniBatch:
-        """Return the mini-batch to score (worker).
+        """Return the mini-batch to score. Runs on a worker.
 
         Raises:
             ModelError: the file that contains the items cannot be read, or was changed.
@@ -228,8 +228,14 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
     The count of elements is ambiguous if it is 1 or equals a number of columns: the script may return one element in
     all, or one per column. The probe fails if the element counts of the halves do not add up to that of the whole.
 
-    An unambiguous wrong number or a failing half does not fail the probe, because the run itself finds the failing
-    rows.
+    The probe does not fail if the count is unambiguous but wrong, or if a half cannot be scored, because the run itself
+    finds the failing rows.
+
+    Args:
+        calls: calls the scorer with the halves.
+        probed: the result of the call with all rows of `part`.
+        part: the rows.
+        columns: number of input columns.
 
     Returns:
         a pair. The first element is `probed`, or a failure if the number of elements does not depend on the rows. The

@@ -322,7 +322,7 @@ def _how_ended(code: int | None) -> str:
 
 
 def _about_the_end(code: int | None) -> str:
-    """Return a sentence that says what usually causes a process to end with this exit code or signal."""
+    """Return a sentence that explains what usually causes a process to end with the given exit code or signal."""
     if code == -signal.SIGKILL:
         return "A process that was killed may have needed more memory than its host has."
     if code is None or code < 0:
