@@ -1,6 +1,6 @@
 """Find out in one small Spark job what the workers can see and which packages they have (driver).
 
-The function nested in `_ask_function` runs on workers.
+Runs on the driver. The function nested in `_ask_function` runs on workers.
 """
 
 from __future__ import annotations

@@ -123,12 +123,12 @@ def find_changed_files(
 
 
 def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
-    """Return up to ten mini-batches to score before the run, one after another, until the result columns are known.
+    """Return up to ten mini-batches. Before the run, they are scored one by one until the result columns are known.
 
     If the items are files, these are the first mini-batches of the plan. Otherwise, a Spark job reads a sample of the
     rows:
 
-    - If mini-batches have a row limit, the sample has at most that many rows, or 100 if the limit is lower.
+    - If mini-batches have a row limit, the sample has at most that many rows. A limit below 100 counts as 100.
     - Otherwise, it has at most 10,000 rows, and may contain only part of a file.
 
     Mini-batches of the sample that have a single row come last.

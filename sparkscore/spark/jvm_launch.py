@@ -95,7 +95,7 @@ _LOOPBACK: Final = {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_LOCAL_HOSTNAME": "loca
 
 
 def _escaped(text: str) -> str:
-    """Escape all characters of a string for a Java properties file, except ASCII letters and digits."""
+    """Escape all characters of a string, except ASCII letters and digits, for a Java properties file."""
     units = text.encode("utf-16-be", errors="surrogatepass")
     chars = (chr(int.from_bytes(units[start : start + 2], "big")) for start in range(0, len(units), 2))
     return "".join(char if char.isascii() and char.isalnum() else f"\\u{ord(char):04x}" for char in chars)

@@ -54,7 +54,7 @@ def run_in_arrow(
             With the wrapper, a `SparkscoreError` that the function raises on a worker is raised again on the driver.
 
     Raises:
-        SparkscoreError: the function raised it.
+        SparkscoreError: the function raised this error, and `is_bare` is false.
         SourceError: Spark could not read the input, or an input value does not fit its column's type.
         ScoringError: sparkscore cannot be sent to the workers; or the Spark job failed for another reason, for example
             because a worker process died.
