@@ -205,12 +205,13 @@ def _check_folder(folder: Path) -> None:
 
 
 def _stores_of(kept: object) -> tuple[str, str]:
-    """Return the URIs of MLflow's tracking store and model registry for a run whose stored request is used again.
+    """Return the URIs of MLflow's tracking store and model registry for the stored request of an earlier run.
 
-    Each stored URI is used, unless it is empty or overridden by the current environment:
+    The URIs in the stored request are used, but are replaced with the current ones in these cases:
 
-    - If ``MLFLOW_TRACKING_URI`` is now an absolute URI, the current URIs of both stores are used.
-    - If ``MLFLOW_REGISTRY_URI`` is now an absolute URI, the current URI of the registry is used.
+    - If a stored URI is empty, it is replaced.
+    - If ``MLFLOW_TRACKING_URI`` is now an absolute URI, the URIs of both stores are replaced.
+    - If ``MLFLOW_REGISTRY_URI`` is now an absolute URI, the URI of the registry is replaced.
 
     Args:
         kept: the ``stores`` entry of the stored request. If it is not a list of two strings, the current URIs are

@@ -23,8 +23,8 @@ def check_known_rows(
     """Raise an error if the output table would reject a row because of values that are known before scoring.
 
     These are the values of the carried columns, the run id, and the model's name and version. The check may start a
-    Spark job that reads the input. If failed items are tolerated, a warning is logged instead of an error, because the
-    row is not part of the result if its item fails.
+    Spark job that reads the input. If failed items are tolerated, this function logs a warning instead of raising an
+    error, because rows of failed items are not written to the table.
 
     Args:
         spark: the session.
