@@ -158,7 +158,7 @@ class Sink(Protocol):
         """Return this run's staged rows as a DataFrame."""
 
     def read(self, published: Published) -> DataFrame:
-        """Return the rows that this run published as a DataFrame, without rows of other runs."""
+        """Return a DataFrame of the rows that this run published, without rows of other runs."""
 
 
 def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Sink:

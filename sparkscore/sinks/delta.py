@@ -81,8 +81,8 @@ class DeltaSink:
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
         """Check that Delta can store the result columns, and that an existing table has the same columns.
 
-        Partition columns must not be binary. If the table exists, those of its rules that can be checked without any
-        rows are checked as well.
+        Partition columns must not be binary. If the table exists, its partitioning, table features and constraints are
+        also checked, as far as this is possible without reading rows.
         """
         _refuse_names(schema, origins)
         refuse_binary_partitions(self._target, schema)
@@ -141,7 +141,7 @@ class DeltaSink:
     def _foreign(self) -> list[str]:
         """Return the names of the files and folders at the output that Delta cannot have written.
 
-        Without a ``_delta_log`` folder, these are all of its files and folders.
+        If there is no ``_delta_log`` folder, all files and folders at the output are returned.
         """
         # If there is a log folder without commits, another run may just be making the first commit.
         entries = self._target.entries()

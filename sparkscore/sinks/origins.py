@@ -50,10 +50,10 @@ class Origins:
         return renaming_line(lines)
 
     def typing(self, types: Mapping[str, str]) -> list[str]:
-        """Return advice for an error message about declaring column types in the deployment.
+        """Return clauses for an error message that advise the user to declare column types in the deployment.
 
-        The list has one clause about ``input.schema`` for the carried columns, and one about ``output.schema`` for all
-        other columns. Clauses without columns are omitted.
+        One clause is about ``input.schema`` and names the carried columns. Another is about ``output.schema`` and names
+        all other columns. A clause that would name no columns is omitted.
 
         Args:
             types: the types to declare, keyed by column name in the result.

@@ -87,7 +87,7 @@ class StagedResult:
 
 @dataclass(frozen=True)
 class Published:
-    """The version and number of rows that a run published.
+    """The result of publishing: the version, the number of rows, the columns, and any old files that were left behind.
 
     Attributes:
         version: version of the Delta table, or name of the run's folder, or None if publishing is not complete.
