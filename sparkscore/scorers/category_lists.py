@@ -2,7 +2,9 @@
 
 Runs on the driver and the workers.
 
-LightGBM stores one list of categories per categorical column, in column order, but not which columns are categorical.
+LightGBM stores one list of categories per categorical column, in column order. It does not store which columns are
+categorical.
+
 XGBoost 3.1 and later stores the categories of each categorical feature if the model was trained on a DataFrame.
 """
 

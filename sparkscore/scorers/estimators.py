@@ -66,8 +66,8 @@ def warn_of_nan(model: object, dtypes: Dtypes) -> tuple[str, ...]:
 def _knows_nan(part: Any) -> bool:
     """Return whether an estimator was fitted with NaN for missing strings.
 
-    This is true of encoders with NaN but not None among the categories of a string column, and of string imputers that
-    replace NaN.
+    This is the case for an encoder if the categories of a string column include NaN but not None, and for a string
+    imputer if it replaces NaN.
     """
     categories, filled = getattr(part, "categories_", None), getattr(part, "statistics_", None)
     if isinstance(filled, np.ndarray) and filled.dtype == object:

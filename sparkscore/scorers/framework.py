@@ -176,8 +176,8 @@ def _load_xgboost(path: Path, wanted: Sequence[str]) -> Any:
 def _doubts_about(model: Any, path: Path) -> tuple[str, ...]:
     """Return warnings about XGBoost settings that may make scores differ from those in the training code.
 
-    The model file does not contain ``missing``, and ``Booster.predict`` ignores ``best_iteration``. Pickles and models
-    of other libraries cause no warnings.
+    The settings are ``missing``, which the model file does not contain, and ``best_iteration``, which
+    ``Booster.predict`` ignores. There are no warnings for pickled models or for models of libraries other than XGBoost.
     """
     if path.suffix.lower() in PICKLES or not type(model).__module__.startswith("xgboost."):
         return ()

@@ -37,8 +37,8 @@ class ModelFiles:
     Attributes:
         name: name of the model or environment.
         version: model version, as written to the result. Empty for an environment.
-        source: path of the file or folder in the stage, which every worker can read; or the name of a file that Spark
-            sends to the workers, which `found_in` replaces with the path on this host.
+        source: path of the file or folder in the stage, which every worker can read, or the name of a file that Spark
+            sends to the workers. `found_in` replaces such a name with the file's path on this host.
         sha256: the expected digest of the files.
         file_name: original name of the file or folder if `source` is named differently.
         is_packed: whether `source` is a TAR archive, made by `pack_folder`, of the model's folder.

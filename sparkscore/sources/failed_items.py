@@ -87,8 +87,8 @@ def open_failed(
 ) -> FileListSource | FailedRowsSource:
     """Read the failed items of an earlier run from its quarantine, and return a source for them.
 
-    Items that cannot be identified are left out, and a warning is logged. Only the items in `FailedItems.left` are
-    returned, unless it is None.
+    The source contains only the items in ``failed.left``, or all failed items if that is None. Items that cannot be
+    identified are left out, and a warning is logged.
 
     Args:
         spark: the session.

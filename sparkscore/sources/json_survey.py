@@ -91,8 +91,9 @@ def json_options(options: Mapping[str, str]) -> dict[str, str]:
     - If 'mode' is FAILFAST or not set, the column for corrupt records gets a name that is unlikely to be in the input.
 
     Raises:
-        ConfigError: Spark cannot read the encoding; files with one record per line have the encoding UTF-16 or UTF-32
-            (the name must include the byte order, as in UTF-16LE); or an option such as 'allowComments' is true.
+        ConfigError: Spark cannot read the encoding; the files have one record per line and the encoding is UTF-16 or
+            UTF-32 without a byte order (UTF-16LE, for example, is allowed); or an unsupported option, such as
+            'allowComments', is true.
     """
     if wrong := [name for name in _OTHER_GRAMMARS if find_option(options, name) == _TRUE]:
         raise ConfigError(

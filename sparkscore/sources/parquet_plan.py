@@ -93,7 +93,7 @@ def plan_parquet(
 
 
 class _Planner:
-    """Creates the plan for reading Parquet files from the footers of all files."""
+    """Uses the footers of Parquet files to create the plan for reading the files."""
 
     def __init__(
         self,

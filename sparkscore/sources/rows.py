@@ -94,7 +94,7 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
 
 
 def find_nulls(frame: DataFrame, columns: Sequence[str], what: str) -> dict[str, bool]:
-    """Return whether each column has a NULL. Spark reads all of these columns in one action.
+    """Return, for each column name, whether the column contains a NULL. One Spark action reads all of the columns.
 
     Args:
         frame: the rows.

@@ -39,8 +39,8 @@ class NotCutError(Exception):
 def can_cut(dialect: Dialect, width: int) -> bool:
     """Return whether `cut` is safe for files of this syntax.
 
-    It is safe if it either finds the same values as Spark's parser or raises an error. This holds only for files that
-    also pass the quick check of `check_and_read`.
+    `cut` is safe if it finds the same values as Spark's parser or raises an error. The result applies only to files
+    that also pass the quick check of `check_and_read`.
 
     Args:
         dialect: the syntax.
@@ -139,7 +139,11 @@ def _pieces(blocks: Iterator[str], dialect: Dialect) -> Iterator[bytes]:
 
 
 def _without_mark(piece: bytes) -> bytes:
-    """Return a piece of text, or raise an error if it begins with a byte order mark, which PyArrow would drop."""
+    """Return a piece of text unchanged, after checking that it does not begin with a byte order mark.
+
+    Raises:
+        NotCutError: the text begins with a byte order mark, which PyArrow would drop.
+    """
     if piece.startswith(codecs.BOM_UTF8):
         raise NotCutError
     return piece

@@ -37,8 +37,9 @@ class RecordError(Exception):
 
     Attributes:
         reason: the category of the error: ``encoding`` (the bytes cannot be decoded), ``json`` (the text is not JSON),
-            ``spans`` (the record does not end on its line), ``behind`` (more text follows the record), ``doubled`` (a
-            field occurs twice), ``surrogate`` (half of a surrogate pair) or ``object`` (the value is not an object).
+            ``spans`` (the text ends before the record does), ``behind`` (more text follows the record), ``doubled`` (a
+            field occurs twice), ``surrogate`` (a string contains half of a surrogate pair) or ``object`` (the value is
+            not an object).
         detail: a phrase for the error message, which may be empty.
         line: the line of the error, or of the start of the record, within the text, counted from 0.
     """
