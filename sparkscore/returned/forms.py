@@ -128,7 +128,10 @@ def _open_series(series: pd.Series[Any]) -> Form:
 
 
 def _open_extension(series: pd.Series[Any]) -> Form:
-    """Return a Series with an extension dtype as a `Vector` (for example for ``Int64``) or as `Objects`."""
+    """Convert a Series with an extension dtype to a `Vector` or to `Objects`.
+
+    The result is a `Vector` if the dtype has a NumPy equivalent that a `Vector` can hold, as ``Int64`` does.
+    """
     hidden = series.isna().to_numpy(dtype=bool)
     numpy_dtype = getattr(series.dtype, "numpy_dtype", None)
     if isinstance(numpy_dtype, np.dtype) and numpy_dtype.kind in _VECTOR_DTYPES:

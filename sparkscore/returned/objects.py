@@ -114,7 +114,8 @@ def convert_children(list_offsets: ListOffsets, children: Form, type_: pa.DataTy
     """Convert a nested column's flattened child values to an Arrow array.
 
     Raises:
-        Refusal: a child cannot be converted exactly. Its position is that of the element that contains the child.
+        Refusal: a child cannot be converted exactly. The position in the `Refusal` is that of the element that contains
+            the child.
     """
     try:
         return _convert_form(children, type_)

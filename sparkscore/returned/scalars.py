@@ -254,8 +254,8 @@ def finer_than_micros(got: str) -> Refusal:
 def micros_range(dtype: np.dtype[Any]) -> tuple[int, int] | None:
     """Return the first and last times that Spark supports, as integers in the unit of a datetime64 dtype.
 
-    If the unit is finer than microseconds, return None. Check a coarser unit against this range before converting it to
-    microseconds, because NumPy may not report an overflow.
+    If the unit is finer than microseconds, return None. Callers should check values in a coarser unit against this
+    range before converting them to microseconds, because NumPy may not report an overflow.
 
     Raises:
         Refusal: the dtype has no unit.

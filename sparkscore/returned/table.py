@@ -93,10 +93,12 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
     - Tuples, lists of several types, and DataFrames without column names form the columns ``c0``, ``c1`` and so on.
     - The columns of other DataFrames, of dictionaries and of structured arrays keep their names.
 
-    With a schema, named columns are matched by name, and unnamed ones by position. The value must have exactly the
-    schema's columns, except that dictionaries may lack optional ones. In `NamedColumns` and structured arrays, columns
-    with undeclared names become the remaining declared columns in their order. An empty list or array becomes an empty
-    table.
+    With a schema, named columns are matched by name, and unnamed ones by position:
+
+    - In `NamedColumns` and structured arrays, a column whose name is not in the schema is matched by position with the
+      declared columns that are left. In other values, such a column is an error.
+    - Only dictionaries may lack columns of the schema, and only optional ones.
+    - An empty list or array becomes an empty table.
 
     An iterator is consumed, and its exceptions are not caught. Other values are not modified, and the table does not
     share memory with a returned NumPy array.

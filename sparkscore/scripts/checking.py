@@ -154,7 +154,10 @@ def _parses_json_of(run: ast.FunctionDef, parameter: str) -> bool:
 
 
 def _nodes_of(parent: ast.AST, parameter: str) -> Iterator[ast.expr]:
-    """Yield the expressions inside a syntax node, except those in inner scopes that reuse the parameter's name."""
+    """Yield the expressions inside a syntax node.
+
+    Inner scopes, such as nested functions, are skipped if they define a variable named `parameter`.
+    """
     for child in ast.iter_child_nodes(parent):
         if isinstance(child, _SCOPES) and any(_assigns(node, parameter) for node in ast.walk(child)):
             continue

@@ -89,8 +89,8 @@ def order_advice(columns: Sequence[str]) -> str:
 def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
     """Return log lines that show which columns each input of the model gets.
 
-    Inputs of the same type that get the columns with their own names share a line, unless they are tensors. Long lists
-    of names are shortened.
+    Inputs of the same type are listed on one line if they are not tensors and each gets the column of the same name.
+    Every other input has its own line. Long lists of names are shortened.
     """
     by_type: dict[str, list[str]] = {}
     lines = []

@@ -133,7 +133,7 @@ class EmptyFile:
     descriptor: int
 
     def is_there(self) -> bool:
-        """Return whether the file at the path is still this file, and not a later one.
+        """Return whether the path still refers to this empty file, and not to a file that has replaced it.
 
         Return False if the file at the path cannot be examined.
         """

@@ -100,7 +100,9 @@ class Store(Protocol):
         """Return the path or URI of an object, for messages and for libraries that read objects themselves."""
 
     def read(self, name: str) -> bytes:
-        """Return an object's whole content, as written by a single call, never a mix of two versions.
+        """Return an object's whole content.
+
+        If the object is replaced meanwhile, the result is either the old or the new content, never a mix.
 
         Raises:
             FileNotFoundError: there is no such object.

@@ -93,7 +93,7 @@ _here: ContextVar[Surroundings] = ContextVar("surroundings", default=Surrounding
 
 
 def here() -> Surroundings:
-    """Return the replacement functions if the caller runs in a `put_into` block, or else the usual functions."""
+    """Return the functions passed to the enclosing `put_into` block, or the default functions outside such a block."""
     return _here.get()
 
 
