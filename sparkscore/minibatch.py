@@ -181,9 +181,9 @@ class _Pending:
 
 @dataclass(frozen=True)
 class _Block:
-    """The part of a file that rows come from, with its start and length in bytes.
+    """The block of a file from which rows were read: the file, and the block's start and length in bytes.
 
-    Values that Spark does not report are None.
+    An attribute is None if Spark does not report it.
     """
 
     file: str | None

@@ -292,7 +292,7 @@ def _poll(
     stop: threading.Event,
     also: Callable[[ItemsDone], None],
 ) -> None:
-    """Read and display the counts at regular intervals until `stop` is set, and pass them to `also`."""
+    """Read the counts at regular intervals until `stop` is set, display them, and pass them to the `also` callback."""
     is_over = False
     while not is_over:
         # The counts are read once more after the end, so that the final counts are shown.

@@ -207,9 +207,9 @@ def _shown(path: KeyPath, value: object) -> str:
 
 
 def _spellings(path: KeyPath) -> Iterator[tuple[KeyPath, KeyPath]]:
-    """Yield the positions at which a user may have written a key, followed by those of the sections around it.
+    """Yield the key paths under which a user may have written a setting, followed by the paths of its sections.
 
-    Each position is paired with the remaining parts of the key. For ``settings.output_action``, the pairs are
+    Each path is paired with the keys that lead from there to the setting. For ``settings.output_action``, the pairs are
     ``(("settings", "output_action"), ())``, ``(("output_action",), ())`` and ``(("settings",), ("output_action",))``.
     """
     for length in range(len(path), 0, -1):

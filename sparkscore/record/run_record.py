@@ -194,7 +194,7 @@ class OnlyFailed(Part):
 
 
 class RecordedError(Part):
-    """The run record's entry about the error that failed or interrupted the run."""
+    """The run record's entry about the error that made the run fail or interrupted it."""
 
     code: str | None = Field(default=None, description="code of the error; `error` is null in a COMPLETE run")
     message: str | None = Field(default=None, description="the message, secrets masked")
@@ -303,7 +303,7 @@ class RunRecord(Part):
 
 
 def record_in(content: Mapping[str, object], run_id: str) -> RunRecord | None:
-    """Return the run record in a JSON object, or None if the object is not a record of this run.
+    """Convert a JSON object to a run record. Return None if the object is not a record of this run.
 
     Args:
         content: the JSON object, possibly written by another version of sparkscore.
