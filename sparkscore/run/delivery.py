@@ -64,7 +64,10 @@ class ByArtifact:
         self._spark = spark
 
     def deliver(self, path: Path, files: ModelFiles) -> ModelFiles:
-        """Send a file or folder unless already sent, and return `files` with the artifact's name as ``source``."""
+        """Send a file or folder to the workers, unless the session already has it.
+
+        Return `files` with the artifact's name, which contains the digest in `files`, as ``source``.
+        """
         is_folder = path.is_dir()
         name = (_FOLDER if is_folder else _FILE).format(files.sha256)
         write = partial(pack_folder if is_folder else copy_model, path)

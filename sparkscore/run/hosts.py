@@ -1,4 +1,7 @@
-"""Check before scoring that workers can see a run's input and stage, and can write to the stage (driver)."""
+"""Check before scoring that workers can see a run's input and stage, and can write to the stage.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

@@ -38,7 +38,9 @@ class Scorer(Protocol):
 
 
 def find_files(spec: ScorerSpec, folder: Callable[[], str]) -> ScorerSpec:
-    """Return a specification with the names of files sent by Spark replaced by their paths on this host (worker).
+    """Return a specification with the names of files sent by Spark replaced by their paths on this host.
+
+    Runs on a worker.
 
     Args:
         spec: the specification from the driver.

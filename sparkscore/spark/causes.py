@@ -1,4 +1,6 @@
-"""Find a failed Spark job's deepest cause, and the host it occurred on, in Spark's error message (driver).
+"""Find a failed Spark job's deepest cause, and the host it occurred on, in Spark's error message.
+
+Runs on the driver.
 
 Spark's message may contain values of rows. To keep these values out of sparkscore's errors, only class names and the
 texts of some exceptions about files, programs and packages are taken from the message.

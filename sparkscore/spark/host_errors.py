@@ -1,4 +1,7 @@
-"""Explain why a Spark job failed on a worker: invisible files, missing packages or the wrong Python (driver)."""
+"""Explain why a Spark job failed on a worker: invisible files, missing packages or the wrong Python.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 

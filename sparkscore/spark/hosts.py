@@ -1,4 +1,4 @@
-"""Find out in one small Spark job what the workers can see and which packages they have (driver).
+"""Find out in one small Spark job what the workers can see and which packages they have.
 
 Runs on the driver. The function nested in `_ask_function` runs on workers.
 """

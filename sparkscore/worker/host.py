@@ -1,4 +1,6 @@
-"""Check that a worker can see a run's input and stage, and can write to the stage (worker).
+"""Check that a worker can see a run's input and stage, and can write to the stage.
+
+Runs on the workers.
 
 The driver stores a random string, the nonce, in the stage. A worker that reads this string sees the driver's stage, and
 not a folder on its own disk that has the same path.

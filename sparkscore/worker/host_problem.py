@@ -1,4 +1,7 @@
-"""Explain why a worker cannot work on a run: a problem with its host, its user or its Python (driver and worker)."""
+"""Explain why a worker cannot work on a run: a problem with its host, its user or its Python.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Compute a digest of sparkscore's own modules, to compare the driver's with the workers' (driver and worker)."""
+"""Compute a digest of sparkscore's own modules, to compare the driver's with the workers'.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

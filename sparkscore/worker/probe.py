@@ -92,7 +92,7 @@ class ProbeSpec:
 
 
 def pack_items(files: tuple[str, ...], rows: bytes | None) -> bytes:
-    """Return a mini-batch's items as bytes, to be written to the file in `ProbeSpec.sent` (driver)."""
+    """Return a mini-batch's items as bytes, to be written to the file in `ProbeSpec.sent`. Runs on the driver."""
     return pickle.dumps((files, rows))
 
 

@@ -1,4 +1,6 @@
-"""Carry a sparkscore error from a task to the driver, inside the message of Spark's exception (driver and worker).
+"""Carry a sparkscore error from a task to the driver, inside the message of Spark's exception.
+
+Runs on the driver and the workers.
 
 The driver sees a task's exception only as part of Spark's message. Therefore, the task adds the fields of its error to
 the exception's text, between two tags, and the driver recreates the error from these fields.
