@@ -56,7 +56,8 @@ def state_style(state: str) -> str:
 def summary_of(run: Run, folder: Path) -> str:
     """Return the record and the first rows of a run as text for stdout, in colour if stdout is a terminal.
 
-    Spark reads the rows. Print the text after Spark has stopped, so that it is the last thing on the terminal.
+    This function needs Spark to read the rows. Stop Spark before printing the text, so that the text is the last thing
+    on the terminal.
 
     Args:
         run: the run.

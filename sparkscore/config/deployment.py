@@ -113,7 +113,7 @@ class Deployment(Section):
     def mini_batch_size_for(self, item_type: ItemType) -> MiniBatchSize:
         """Return the deployment's mini-batch size, or the default size if the deployment sets no size.
 
-        With Azure's schema, a quoted number means bytes if the items are rows.
+        If the deployment has Azure's ``$schema`` and the items are rows, a quoted number is a size in bytes.
 
         Args:
             item_type: whether the items are files or rows.
