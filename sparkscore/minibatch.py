@@ -89,8 +89,8 @@ class MiniBatch:
 def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchLimit, unit: int) -> Iterator[MiniBatch]:
     """Split the rows of record batches into mini-batches, and yield the mini-batches in order.
 
-    A mini-batch is complete when the next row would exceed the limit, or comes from a different block or file. Record
-    batches are read lazily.
+    A mini-batch is complete when the next row would exceed the limit, or comes from a different file or a different
+    block of a file. Record batches are read lazily.
 
     Args:
         batches: the record batches, some of which may be empty.

@@ -134,7 +134,11 @@ def _named(header: Sequence[str]) -> list[CsvColumn]:
 
 
 def _undeclared(columns: Sequence[CsvColumn]) -> list[CsvColumn]:
-    """Return the columns unchanged, or raise an error if two names are equal or differ only in case."""
+    """Check the names of the columns of an input without 'input.schema', and return the columns unchanged.
+
+    Raises:
+        SourceSchemaError: two names are equal or differ only in case.
+    """
     if doubled := doubled_names(each.name for each in columns):
         raise _doubled(doubled)
     return list(columns)

@@ -41,8 +41,8 @@ class FailedItems:
         columns: the columns of its input and the names of their Spark types, or None if the items are files.
         first: the id of the run in which the items first failed. It differs from `run_id` if the earlier run itself
             scored another run's failed items.
-        since: the ids of the runs that have already scored failed items of run `first` again and published them to the
-            same output.
+        since: the ids of the runs that have already rescored failed items of run `first` and published the results to
+            the same output.
         left: a Counter of the items that remain to be scored, or None if all failed items remain. The keys are file
             paths or rows as JSON. Equal rows have the same key, so a count may be above 1.
         order_doubt: why the column order was uncertain in the earlier run, or an empty string if it was certain.

@@ -125,7 +125,8 @@ def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None
     Args:
         paths: the paths of the files.
         columns: names of top-level columns.
-        rows: the number of rows in the input, or None if the input has all rows of the files.
+        rows: the number of rows in the input, which may be fewer than in the files: a Delta table may have deleted
+            rows. If None, the input has all rows of the files.
 
     Returns:
         the NULL counts by column. Columns whose count is not known are left out; see `NullCounts.of`.

@@ -92,11 +92,14 @@ class TypesOfJson:
         self.schema = StructType([StructField(name, found) for name, found in types.items() if found is not None])
 
     def refuse_doubts(self, wanted: Collection[str]) -> None:
-        """Raise an error if no type can be inferred for one of the wanted columns.
+        """Raise an error if one of the columns that the run reads has values for which there is no common type.
+
+        Args:
+            wanted: names of the columns that the run reads.
 
         Raises:
-            SourceSchemaError: there is such a column. The message contains its name, the conflicting types, and the
-                file and line of the first value of each type.
+            SourceSchemaError: the values of a column have no common type. The message contains the column's name, the
+                conflicting types, and the file and line of the first value of each type.
         """
         doubt = next((self._doubts[name] for name in wanted if name in self._doubts), None)
         if doubt is None:
@@ -111,7 +114,7 @@ class TypesOfJson:
         )
 
     def _declaration(self, wanted: Collection[str]) -> str:
-        """Return an 'input.schema' that declares the wanted columns, for an error message."""
+        """Return an 'input.schema' that declares the columns in `wanted`, for an error message."""
         types = {field.name: field.dataType.simpleString() for field in self.schema if field.name in wanted}
         return schema_line(types, {name: doubt.type for name, doubt in self._doubts.items() if name in types})
 

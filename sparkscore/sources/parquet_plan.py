@@ -208,14 +208,16 @@ class _Planner:
     def _note_plan(self, name: str, found: Mapping[FileType, InputFile], common: DataType) -> None:
         """Set `self._is_planned` to True if Spark cannot read a column directly as its common type.
 
+        The files must then be read with a `ParquetPlan`.
+
         Args:
             name: the name of the column.
             found: the types of the column, each with the first file that has it.
             common: the type that can hold the values of all files.
 
         Raises:
-            SourceSchemaError: in one file, part of a nested column has only NULLs, and the column cannot be cast to the
-                common type.
+            SourceSchemaError: a nested column cannot be cast to the common type, because one of its inner fields is
+                NULL in all rows of a file.
         """
         for file_type, file in found.items():
             is_untyped = file_type.is_null or (file_type.spark is not None and has_null_inside(file_type.spark))

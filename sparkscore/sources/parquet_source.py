@@ -115,7 +115,9 @@ class ParquetSource:
 def _refuse_truncated_times(
     spark: SparkSession, files: Sequence[InputFile], footers: Sequence[Footer | None], columns: Collection[str]
 ) -> None:
-    """Raise an error if an INT96 timestamp has nanoseconds. The workers read the columns that may contain them.
+    """Raise an error if an INT96 timestamp has nanoseconds.
+
+    A Spark job reads the columns that may contain nanoseconds.
 
     Args:
         spark: the session.

@@ -42,8 +42,9 @@ def refuse_times_of_a_session(
         options: the options of the input. ``timeZone`` is the time zone in which the timestamps were written.
 
     Raises:
-        SourceError: code ``INPUT_TIME_ZONE``: ``timeZone`` is set and is not the session's time zone; or it is not set,
-            and the collected values differ. Other codes: Spark cannot read the table.
+        SourceError: Spark may use the wrong time zone (code ``INPUT_TIME_ZONE``), or cannot read the table. If
+            ``timeZone`` is set, the error is raised whenever it differs from the session's time zone. If it is not set,
+            the error is raised only if the collected values differ.
     """
     times = [name for name in partitions if isinstance(frame.schema[name].dataType, TimestampType)]
     zone, given = str(spark.conf.get(_ZONE)), find_option(options, "timeZone")

@@ -202,7 +202,7 @@ def _and_end(blocks: Iterable[str]) -> Iterator[str | None]:
 
 
 def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect, *, is_inside: bool) -> bool:
-    """Return whether part of a file has a line ending inside quotes that Spark may misread.
+    """Return whether a part of the file has a quoted line ending that Spark may misread.
 
     Inside quotes, Spark may misread a carriage return and, if ``dialect.reads_lines`` is true, a line feed.
 

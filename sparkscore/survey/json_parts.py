@@ -97,7 +97,7 @@ class Found:
 
     @classmethod
     def from_json(cls, text: str) -> Found:
-        """Create a result from the JSON returned by `to_json`."""
+        """Create a `Found` from the JSON that `to_json` returned."""
         plain = json.loads(text)
         problem = plain["problem"]
         return cls(

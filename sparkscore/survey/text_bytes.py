@@ -114,9 +114,9 @@ def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
 
     Raises:
         WrongBytesError: the file is not text in that encoding, or looks like a file of another format or encoding.
-        OSError: the file cannot be read, or its compressed data is damaged or truncated.
-        EOFError: the compressed data is truncated.
-        zlib.error: the compressed data is damaged.
+        OSError: the file cannot be read.
+        OSError, EOFError, zlib.error: the compressed data is damaged or truncated. The class depends on the compression
+            format.
     """
     with open_bytes(path) as file:
         block = file.read(_BLOCK_BYTES)
