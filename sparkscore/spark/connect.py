@@ -45,9 +45,9 @@ def server_of(spark: SparkSession) -> str:
 
 @contextmanager
 def working_on(spark: SparkSession) -> Iterator[None]:
-    """Watch over a session in which the ``with`` block works on a run. A classic session is left alone.
+    """Detect a lost server, and cancel operations after an interrupt, while the ``with`` block uses a session.
 
-    For a Spark Connect session:
+    A classic session is used without these checks. For a Spark Connect session:
 
     - Before the block, the server must answer and accept the token.
     - In the block, an error is raised if the server cannot be reached for `PATIENCE_S` seconds. PySpark alone would

@@ -36,7 +36,7 @@ class UnreachableServer(RetryPolicy):
         self.is_lost = False
 
     def can_retry(self, exception: BaseException) -> bool:
-        """Return whether the exception says that the server was not reached."""
+        """Return whether a call can be retried, that is, whether the exception says that the server was not reached."""
         is_unreached = isinstance(exception, grpc.RpcError) and exception.code() == grpc.StatusCode.UNAVAILABLE
         return is_unreached and not _asks_to_wait(exception)
 
@@ -55,7 +55,10 @@ class _OneRequest(RetryPolicyState):
         self._failure: BaseException | None = None
 
     def can_retry(self, exception: BaseException) -> bool:
-        """Return whether the exception says that the server was not reached."""
+        """Return whether the request can be retried, that is, whether the exception says the server was not reached.
+
+        The exception is kept, so that `next_attempt` can raise it.
+        """
         self._failure = exception
         return super().can_retry(exception)
 

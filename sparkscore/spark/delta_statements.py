@@ -13,15 +13,15 @@ _NO_TABLE = "/dev/null/no-table"
 
 
 def check_delta(spark: SparkSession, what: str, without_delta: str) -> None:
-    """Check that the session has Delta: its jar and its SQL extension.
+    """Check that Delta Lake is available in the session, that is, that its jar and its SQL extension are loaded.
 
     Args:
-        spark: the session, classic or of Spark Connect.
-        what: the input or output that needs Delta, for the error.
-        without_delta: what to do in a session without Delta, for the error.
+        spark: a classic or Spark Connect session.
+        what: the input or output that needs Delta, as named in the error message.
+        without_delta: advice for the error message.
 
     Raises:
-        MissingDependencyError: the session has no Delta.
+        MissingDependencyError: Delta Lake is not available in the session.
     """
     # A session without the extension does not know the syntax. With it, only the table is missing.
     try:

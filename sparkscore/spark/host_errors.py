@@ -44,10 +44,10 @@ def explain_host_error(text: str) -> SparkscoreError | None:
 
 
 def explain_hidden_file(text: str, file: str = "") -> SparkscoreError | None:
-    """Return the error for a job that failed because a worker cannot see a file that the driver can see.
+    """Return the error for a file that a worker cannot see, although the driver can see the file or its stage.
 
-    For a file in a run's stage, it is enough that the driver can see the stage. Return None if Spark's message names no
-    such file, or if the driver cannot see it either, because the file was probably removed.
+    Return None if the message names no missing or unreadable file. Also return None if the driver can see neither the
+    file nor its stage, because the file was then probably removed.
 
     Args:
         text: the message of Spark's exception.

@@ -124,8 +124,8 @@ def read_from(spark: SparkSession, file_format: str, options: Mapping[str, str] 
     Args:
         spark: the session.
         file_format: Spark's name for the format.
-        options: more reader options. For formats other than Delta, they cannot make Spark skip corrupt files, missing
-            files or the checksums of Parquet pages.
+        options: additional reader options. For formats other than Delta, options that would make Spark skip corrupt or
+            missing files, or not verify the checksums of Parquet pages, have no effect.
     """
     always: Mapping[str, str] = {} if file_format == "delta" else _ALL_FILES
     if file_format == "parquet":
@@ -167,7 +167,7 @@ _defaults: WeakKeyDictionary[SparkSession, dict[str, str | None]] = WeakKeyDicti
 
 @contextmanager
 def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole_files: bool = False) -> Iterator[None]:
-    """Pin a session's settings that could change a result until the ``with`` block ends, and then restore them.
+    """During the ``with`` block, pin the session settings that could change a result. Restore them when it ends.
 
     The settings in `PINNED` are always included. Depending on the arguments, `PINNED_FOR_WRITING` and
     `PINNED_FOR_WHOLE_FILES` are added. A setting is left unchanged if it already has the right value, or if this
