@@ -133,7 +133,7 @@ def copy_to_log(output: int, secrets: int, file: str, most_bytes: int) -> None:
 def _read(output: int, secrets: int, mask: _Mask) -> bytes:
     """Wait for data from the file descriptor `output`, and return the data, or empty bytes at its end.
 
-    Secrets that arrive before the data are added to the mask first.
+    Before the data is returned, secrets that have arrived on the file descriptor `secrets` are added to `mask`.
     """
     watched = [output, secrets]
     while True:

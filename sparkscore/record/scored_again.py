@@ -40,12 +40,12 @@ class ScoredAgain:
 
 
 def note_of(runs: Iterable[ScoredAgain]) -> dict[str, Any]:
-    """Convert the list of later runs to a JSON object with a checksum."""
+    """Convert the list of the later runs that rescored a run's failed items to a JSON object with a checksum."""
     return summed({"runs": [asdict(run) for run in runs]})
 
 
 def runs_in(content: Mapping[str, Any], path: Path, run_id: str) -> list[ScoredAgain]:
-    """Return the list of later runs from a JSON object that was made by `note_of`.
+    """Return the list of the later runs in a JSON object that was created by `note_of`.
 
     Args:
         content: the JSON object.

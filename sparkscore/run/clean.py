@@ -116,12 +116,12 @@ def _finish_replacing(output: Path, *, is_dry: bool) -> list[Path]:
 
 
 def _end_dead(runs: Path, record: RunRecord, *, is_dry: bool) -> bool | None:
-    """Set the state of a run to ABORT if its driver died before it began to publish.
+    """Set a run's state to ABORT if its driver died before publishing began.
 
     Returns:
-        True if the state was set to ABORT, or would have been without `is_dry`. False if the driver died after it began
-        to publish; the state is then not changed. None if the driver did not die, or if another driver is resuming the
-        run.
+        True if the state was set to ABORT, or if only `is_dry` prevented this. False if the driver died after
+        publishing began, so that the state is unchanged. None if the run has ended, its driver is alive, or another
+        driver is resuming it.
     """
     folder = open_run(runs, record.run_id)
     if record.state != RUNNING or folder.is_claimed():

@@ -32,7 +32,7 @@ def decide_nulls(
     Only columns whose pandas dtype depends on the answer are examined. For each column, the first known answer is used:
 
     1. the answer in the stage, if the run is resumed;
-    2. with ``only_failed``, and if the stage has no answers at all, the answer of the run in which the items failed;
+    2. the answer from the run in which the items failed, if ``only_failed`` is set and the stage has no answers;
     3. the counts of `Source.count_nulls`, for example from Parquet footers;
     4. a Spark job that looks for NULLs.
 

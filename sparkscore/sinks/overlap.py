@@ -12,8 +12,8 @@ from sparkscore.errors import ConfigError
 def refuse_overlap(stage: Path, output: Path) -> None:
     """Raise an error if readers of an output would see the stage, or if the stage contains an output.
 
-    The outputs are the result and its quarantine table. The stage may be inside an output if its folder, or a folder
-    between it and the output, has a name that begins with ``_`` or ``.``, because readers ignore such folders.
+    The outputs are the result and its quarantine table. The stage may be inside an output if readers ignore it, that
+    is, if the stage's folder or one of its parent folders below the output has a name that begins with ``_`` or ``.``.
 
     Args:
         stage: path of the run's stage.

@@ -264,7 +264,7 @@ def _settle(store: Store, aside: str) -> Path | None:
 
 
 def _remove_run(store: Store, folder: str) -> None:
-    """Remove a run's files, as far as the run's file list names them, and then the run's folder if it is empty.
+    """Remove the files that are named in the run's file list. Then remove the run's folder if it is empty.
 
     Files whose sizes differ from those in the list are kept. Nothing is removed if the folder contains no list.
 

@@ -300,7 +300,10 @@ class LocalStore:
     # --------------------------------------------------------------------------------------------------- single steps
 
     def _do_scan(self, folder: Path) -> Sequence[tuple[str, bool]]:
-        """Return a folder's sorted entry names, each with a flag that is True for subfolders, not for links."""
+        """Return the sorted names of a folder's entries, each with a flag.
+
+        The flag is True for a subfolder, and False for anything else, including a link to a folder.
+        """
         with os.scandir(folder) as entries:
             return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
 

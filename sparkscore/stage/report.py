@@ -72,8 +72,8 @@ class MiniBatchReport:
         loads: number of times the worker process has loaded the model for this run so far, including failed loads.
         warnings: warnings for the user, for example about the worker process, one sentence each.
         models: digests of the model files, as computed by the worker process.
-        is_loaded: whether every attempt to load the scorer, including after its child process ended, succeeded. If not,
-            the task stopped.
+        is_loaded: whether the scorer could be loaded, and reloaded each time its child process had ended. If not, the
+            task stopped.
         failure: why items failed, or None if no item failed.
         scored_in_parts: number of items that were scored by calls with part of the mini-batch.
         is_contract_broken: whether the mini-batch failed as a whole because the scorer does not return one element per
@@ -181,7 +181,7 @@ class ScoredMiniBatch:
 
     @property
     def tries(self) -> int:
-        """The number of calls with the whole mini-batch."""
+        """The number of calls of the scorer with the whole mini-batch, not counting calls with a part of it."""
         return tries_of(self.calls)
 
 
@@ -211,7 +211,7 @@ class WorkerState:
         loads: number of times the worker process has loaded the model for this run so far, including failed loads.
         warnings: warnings for the user from loading the scorer, one sentence each.
         models: digests of the model files, as computed by the worker process.
-        is_loaded: whether every attempt to load the scorer, including after its child process ended, succeeded.
+        is_loaded: whether the scorer could be loaded, and reloaded each time its child process had ended.
     """
 
     worker: str

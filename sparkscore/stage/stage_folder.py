@@ -162,8 +162,9 @@ class TaskFolder:
 
     Attributes:
         folder: path of the run's stage, the same on the driver and on all workers.
-        partition_by: partition columns, whose values are written to folder names ``name=value``.
-        left_out: columns that are not written, because the published files' paths contain their values.
+        partition_by: partition columns, whose values are written to folder names ``name=value`` instead of the files.
+        left_out: additional columns that are not stored in the files, because the paths of the published files contain
+            their values.
     """
 
     folder: str
