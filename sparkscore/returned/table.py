@@ -203,13 +203,13 @@ def _columns_as_declared(forms: dict[str, Form], schema: pa.Schema, count: int) 
 
 
 def _undeclared(others: list[str], left: list[str], taken: list[str], count: int) -> OutputContractError:
-    """Return the error for model outputs with more or fewer columns than the deployment declares.
+    """Return the error for a model whose outputs have more or fewer columns than the deployment declares.
 
     Args:
-        others: the outputs whose names are not declared.
-        left: the declared columns for which there is no output of the same name.
-        taken: the declared columns for which there is an output of the same name.
-        count: the number of columns in ``others``.
+        others: names of the outputs that have no declared column of the same name.
+        left: names of the declared columns that have no output of the same name.
+        taken: names of the declared columns that have an output of the same name.
+        count: the total number of columns of the outputs in ``others``. An output may have several.
     """
     besides = f" besides {names(taken)}" if taken else ""
     one_each = f", one for each of {names(left)}" if left else ""

@@ -171,8 +171,9 @@ def category_maker(model: Any, unseen: dict[str, int]) -> CategoryMaker | None:
 
     Args:
         model: a LightGBM or XGBoost Booster or fitted estimator, or any other object.
-        unseen: dictionary in which the callable records, for each column, the number of values without a category in
-            a LightGBM model. A count is only replaced with a larger one, because rows may be converted twice.
+        unseen: dictionary in which the callable records, for each column of a LightGBM model, the number of values that
+            are not among the model's categories. Rows may be converted twice, so the callable keeps the larger count
+            instead of adding counts.
 
     Returns:
         the callable, or None if the model is not a LightGBM or XGBoost Booster or fitted estimator.
@@ -195,8 +196,8 @@ def use_own_categories(model: Any, unseen: dict[str, int]) -> None:
     Args:
         model: any loaded model. LightGBM and XGBoost estimators inside it, for example in a pipeline or grid search,
             are changed as well if `parts_of` finds them.
-        unseen: dictionary in which the wrappers record, for each column, the number of values without a category in a
-            LightGBM model.
+        unseen: dictionary in which the wrappers record, for each column of a LightGBM model, the number of values that
+            are not among the model's categories.
 
     Raises:
         ModelLoadError: an XGBoost model has categories, but does not store them completely.

@@ -154,7 +154,10 @@ def _takes_texts(part: Any) -> bool:
 
 
 def _takes_a_table(part: Any) -> bool:
-    """Return whether an estimator takes a table with rows and columns, or has no tags that say otherwise."""
+    """Return whether an estimator takes a table with rows and columns, according to its scikit-learn tags.
+
+    If it has no tags, the result is True.
+    """
     tags = _input_tags(part)
     if tags is None:
         return not set(_old_tags(part)) & {"string", "dict"}

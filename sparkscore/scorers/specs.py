@@ -31,7 +31,8 @@ class MlflowSpec:
             pyfunc's ``predict`` is called.
         params: parameters passed to the methods, as (name, value) pairs.
         order_doubt: why the order of the input columns is unknown, or an empty string if it is known.
-        dtypes: dtype options for the DataFrames that are passed to the model, with the input's column names.
+        dtypes: dtype options for the DataFrames that are passed to the model. The options refer to columns by their
+            names in the input.
     """
 
     files: ModelFiles
@@ -54,7 +55,8 @@ class FrameworkSpec:
             ``predict`` is called.
         params: parameters passed to the methods, as (name, value) pairs.
         order_doubt: why the order of the input columns is unknown, or an empty string if it is known.
-        dtypes: dtype options for the DataFrames that are passed to the model, with the input's column names.
+        dtypes: dtype options for the DataFrames that are passed to the model. The options refer to columns by their
+            names in the input.
     """
 
     files: ModelFiles

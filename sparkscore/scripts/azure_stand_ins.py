@@ -145,7 +145,7 @@ class AzureModules(MetaPathFinder, Loader):
             sys.modules.update(workers)
 
     def close(self) -> None:
-        """Release the Azure modules that the script imported, and close its log file."""
+        """Drop the references to the Azure modules that the script imported, and close the script's log file."""
         self._modules.clear()
         for handler in [handler for logger in self._loggers for handler in logger.handlers]:
             handler.close()
