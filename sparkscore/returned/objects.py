@@ -142,8 +142,8 @@ def _convert_lists(items: list[Any], type_: pa.DataType) -> pa.Array:
 def flatten(arrays: list[Any]) -> Form:
     """Concatenate lists and arrays (for example the values of a list column) into one column of their elements.
 
-    If all of them are plain NumPy arrays with the same dtype and the same element shape, the concatenated array is
-    passed to `open_numpy`. Otherwise the result is `Objects`.
+    If ``arrays`` contains only plain NumPy arrays with the same dtype and the same element shape, the concatenated
+    array is passed to `open_numpy`. Otherwise, the result is `Objects`.
     """
     if arrays and all(type(array) is np.ndarray for array in arrays):
         shapes = {(array.dtype, array.shape[1:]) for array in arrays}

@@ -241,7 +241,8 @@ def are_positions(found: Sequence[Any]) -> bool:
 def refuse_numbers(found: Sequence[Any]) -> None:
     """Raise an error if a DataFrame column name is an integer.
 
-    Call this only if `are_positions` is false. If it is true, the names 0, 1, 2 and so on stand for unnamed columns.
+    If the names are 0, 1, 2 and so on, the columns are unnamed, which is allowed. Therefore, call this only if
+    `are_positions` returned False.
 
     Raises:
         OutputContractError: a name is an integer (code ``OUTPUT_COLUMNS``).

@@ -69,7 +69,10 @@ def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def is_in_group(given: pa.DataType, group: str) -> bool:
-    """Return whether a type belongs to a group: ``text``, ``integer``, ``number`` (without decimals) or ``boolean``."""
+    """Return whether a type belongs to a group: ``text``, ``integer``, ``number`` or ``boolean``.
+
+    The group ``number`` contains the integer and float types, but not the decimal types.
+    """
     if group == "boolean":
         return bool(pa.types.is_boolean(given))
     if group == "integer":

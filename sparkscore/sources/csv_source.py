@@ -204,9 +204,11 @@ class CsvSource:
     def _required_type(self, each: CsvColumn) -> str:
         """Return the name of the type that a column's values must fit, or an empty string to infer the type.
 
-        For a declared column, this is the declared type, or ``string`` if the options set a pattern for that type
-        (only Spark can parse such values). For an undeclared column, it is ``string`` if the column is a partition
-        column, if other columns are declared, or if 'inferSchema' is false. Otherwise, the type is inferred.
+        For a declared column, this is the declared type. If the options set a pattern for that type, it is ``string``
+        instead, because only Spark can parse values with a pattern.
+
+        For an undeclared column, it is ``string`` in any of these cases: the column is a partition column, other
+        columns are declared, or 'inferSchema' is false. Otherwise, it is an empty string.
         """
         csv = self._layout.csv
         if each.declared is not None:

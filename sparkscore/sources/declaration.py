@@ -11,13 +11,13 @@ from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 
 
 def declared_schema(ddl: str | None) -> StructType | None:
-    """Return the columns that 'input.schema' declares, or None if it is not set or empty.
+    """Return the columns that 'input.schema' declares, or None if it is empty or not set.
 
     Spark's DDL parser reads the string, so the caller must pin Spark's settings, for example with `pinned_reads`.
 
     Raises:
-        ConfigError: code ``INPUT_SCHEMA``: 'input.schema' is not a list of columns with types, or contains the same
-            name twice, ignoring case.
+        ConfigError: code ``INPUT_SCHEMA``: 'input.schema' is not a list of columns with types, or two of the names are
+            equal or differ only in case.
     """
     if not ddl:
         return None

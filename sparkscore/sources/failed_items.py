@@ -168,7 +168,8 @@ def _remaining(items: Sequence[Row], identity: str, left: Counter[str | None] | 
     Args:
         items: rows of the quarantine. Several rows may have the same identity.
         identity: the name of the column that identifies an item.
-        left: for each identity, how many of its rows to return (the first ones), or None to return all rows.
+        left: for each identity, the number of its rows to return, starting with the first. If None, all rows are
+            returned.
     """
     if left is None:
         return list(items)

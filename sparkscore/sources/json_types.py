@@ -166,7 +166,7 @@ class TypesOfJson:
     def _number(self, path: str, seen: FieldSurvey) -> DataType:
         """Return the type of values that are all numbers: double if any has a decimal point or exponent, else bigint.
 
-        If this type cannot hold all of the values, a `Doubt` is stored and the type is a string.
+        If this type cannot hold all of the values, record a `Doubt` and return the type ``string`` instead.
         """
 
         def found(*types: str) -> list[tuple[str, list[int]]]:

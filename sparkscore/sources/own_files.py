@@ -78,7 +78,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _is_stage(folder: Path) -> bool:
-    """Return whether a folder is a stage, which contains a file with the digests of its run."""
+    """Return whether a folder is a stage. A stage is recognized by its file with the digests of the run."""
     note = folder / IDENTITY
     return note.is_file() and _DIGESTS.fullmatch(_start_of(note)) is not None
 

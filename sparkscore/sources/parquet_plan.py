@@ -234,8 +234,8 @@ class _Planner:
         Also set `self._is_planned` to True if Spark cannot read the column directly as the declared type.
 
         Raises:
-            SourceSchemaError: Spark cannot read the type in the file, or its values cannot be cast to the declared
-                type.
+            SourceSchemaError: Spark cannot read the column's type in the file, or the column's values cannot be cast to
+                the declared type.
         """
         if file_type.spark is not None and is_same(file_type.spark, target):
             self._is_planned = self._is_planned or file_type.is_nanos

@@ -166,9 +166,10 @@ class SparkFiles:
 
 
 def doubt_of_keys(keys: Sequence[str]) -> str:
-    """Return the reason why partition columns make the column order uncertain, or an empty string without such columns.
+    """Return the reason why partition columns make the column order uncertain.
 
-    Partition columns are not in the files, so they have no position among the files' columns.
+    Partition columns are not in the files, so they have no position among the files' columns. If there are no partition
+    columns, return an empty string.
 
     Args:
         keys: the names of the undeclared partition columns.

@@ -1,12 +1,15 @@
-"""Parse CSV files with PyArrow, which is faster than Spark's parser, if both find the same values.
+"""Parse CSV files with PyArrow, which is faster than Spark's parser, if the values are certain to be the same.
 
 Runs on the driver and the workers.
 
-Both find the same values in files that meet all of these conditions. Spark must parse all other files.
+PyArrow and Spark find the same values in a file if `can_cut` returns True for its syntax and the file meets all of
+these conditions:
 
 - Quotes only enclose values, or are doubled inside quoted values.
 - All line endings are alike.
 - There are no comments, and no escape characters other than the quote.
+
+All other files must be parsed by Spark.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ _MARK_IN_LATIN: Final = codecs.BOM_UTF8.decode("latin-1")
 
 
 class NotCutError(Exception):
-    """Raised if PyArrow cannot parse a file, or may find different values from Spark's parser."""
+    """Raised if PyArrow cannot parse a file, or might parse some values differently than Spark does."""
 
 
 def can_cut(dialect: Dialect, width: int) -> bool:
@@ -70,7 +73,7 @@ def cut(
         null_value: a string that stands for NULL, or an empty string if there is none.
 
     Raises:
-        NotCutError: a row has the wrong number of values, or Spark's parser may find different values.
+        NotCutError: a row has the wrong number of values, or Spark might parse some values differently.
     """
     for piece in _pieces(blocks, dialect):
         for batch in _cut_piece(piece, dialect, width, null_value).to_batches():
@@ -108,12 +111,12 @@ def _cut_piece(piece: bytes, dialect: Dialect, width: int, null_value: str) -> p
 
 
 def _pieces(blocks: Iterator[str], dialect: Dialect) -> Iterator[bytes]:
-    """Encode a text in UTF-8, and yield it in pieces that end at the end of a record.
+    """Encode the text of a CSV file in UTF-8, and yield it in pieces that end at the end of a record.
 
     Raises:
         NotCutError: the text contains a comment character, an escape character other than the quote, a null character
-            or a byte order mark, which PyArrow may not treat as Spark's parser does; or a record is so long that its
-            quote may never be closed.
+            or a byte order mark. PyArrow may treat these differently than Spark's parser. Also raised if a record is so
+            long that it probably contains an opening quote that is never closed.
     """
     special = {"\0", dialect.comment, dialect.escape} - {"", dialect.quote}
     parts: list[bytes] = []

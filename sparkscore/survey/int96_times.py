@@ -17,10 +17,10 @@ Times = tuple[str, tuple[str, ...]]
 
 
 def find_nanoseconds(share: Sequence[Times]) -> str:
-    """Return the first column with a timestamp that is not a whole number of microseconds.
+    """Find the first column that contains a timestamp that is not a whole number of microseconds.
 
-    The result is a JSON list of the file's path and the column's name, or an empty string if no such column is found.
-    Columns that cannot be read are skipped.
+    Return a JSON list with the path of the file and the name of the column, or an empty string if there is no such
+    column. Columns that cannot be read are skipped.
 
     Args:
         share: the files to read, each with the names of its INT96 columns.

@@ -80,7 +80,7 @@ class Found:
     respelled: set[str] = field(default_factory=set)
 
     def merge(self, other: Found) -> None:
-        """Add the result for other parts to this result."""
+        """Add the survey result for other parts of the files to this survey result."""
         for name, seen in other.columns.items():
             self.columns.setdefault(name, FieldSurvey()).merge(seen)
         self.rows += other.rows

@@ -82,8 +82,8 @@ def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
 
     Args:
         content: the bytes.
-        encoding: a name of the encoding that Python knows.
-        is_first: whether the bytes are the start of the file, where a byte order mark may be.
+        encoding: the encoding, by a name that Python accepts.
+        is_first: whether the bytes are from the start of the file, which may have a byte order mark.
 
     Raises:
         RecordError: reason ``encoding``: the bytes are not valid in that encoding, or look like another encoding or
