@@ -92,8 +92,8 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
 def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
     """Return the input for a numeric feature of an XGBoost model.
 
-    An integer feature takes numbers and booleans without a cast. Any other feature takes doubles, integers and
-    booleans.
+    Integer, float and boolean columns are accepted. For an integer feature, only boolean columns are cast to double.
+    For any other feature, all columns are cast to double.
 
     Args:
         name: name of the feature, or None if it is unnamed.

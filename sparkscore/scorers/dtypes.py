@@ -35,7 +35,9 @@ class Dtypes:
     nan: bool = False
 
     def renamed(self, names: Iterable[tuple[str, str]]) -> Dtypes:
-        """Return the dtype options for renamed columns. Columns without a new name are dropped.
+        """Return a copy of these dtype options in which the columns in ``with_null`` are renamed.
+
+        Columns without a new name are left out of ``with_null``.
 
         Args:
             names: (old name, new name) pairs.

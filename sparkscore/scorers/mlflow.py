@@ -280,7 +280,7 @@ def _keep_objects(model: Any, columns: frozenset[str]) -> None:
 
     Args:
         model: the loaded pyfunc, which is modified.
-        columns: names of the integer and boolean columns that may contain NULLs.
+        columns: names of the integer and boolean columns that may contain NULLs. Integer columns are left unchanged.
     """
     own = getattr(model, "_predict_fn", None)
     if own is None or not columns:

@@ -30,11 +30,13 @@ def has_null_inside(column: pa.Array | pa.ChunkedArray) -> bool:
 
 
 def with_own_numbers(values: pd.Series[Any], arrow_type: pa.DataType) -> pd.Series[Any]:
-    """Convert each value in a column of lists, structs or maps as if it were the only one in the column.
+    """Restore the dtype of the lists of integers or booleans in a column of lists, structs or maps.
+
+    If one element of such a list is NULL, pyarrow converts the lists in all rows to arrays of Python objects. This
+    function converts the lists that contain no NULL back to arrays of integers or booleans.
 
     Args:
-        values: the column, as converted by pyarrow with ``integer_object_nulls``. If one integer is NULL, all integers
-            are Python objects.
+        values: the column, as converted by pyarrow with ``integer_object_nulls``.
         arrow_type: the column's Arrow type.
     """
     made = np.empty(len(values), dtype=object)

@@ -117,7 +117,8 @@ class ScriptScorer:
         Raises:
             ScorerFailedError: the import or ``init()`` raised an exception, or the script has the same name as a module
                 that this process loaded before any script.
-            ModelError: a model cannot be copied to this host, its files have changed, or two models have the same path.
+            ModelError: a model cannot be copied to this host, a model's files have changed, or two models would be
+                linked at the same path.
             ScoringScriptError: the script has no ``run()``, or its ``run()`` cannot be called with one argument.
         """
         code = self._spec.code

@@ -57,7 +57,11 @@ def compare_bits(pair: Pair) -> tuple[bool, Numbers | None]:
 
 
 def _has_lost_nan(pair: Pair) -> bool:
-    """Return whether a float column has fewer NaN than it had NULLs before the user's code ran, as after ``fillna``."""
+    """Return whether a float column has fewer NaNs than it had NULLs before the user's code ran.
+
+    The user's code gets each NULL of such a column as NaN. The code may replace the NaNs, for example with
+    ``fillna``.
+    """
     now = pair.now
     if not pair.was.null_count or not isinstance(now, np.ndarray) or now.dtype.kind != "f":
         return False

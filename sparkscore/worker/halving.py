@@ -102,8 +102,8 @@ class Halving:
             parts: the parts that `score` returned for it.
 
         Raises:
-            BrokenContractError: the call failed as a whole without ending the scorer's process, although each of its
-                items had been scored successfully in a part.
+            BrokenContractError: the call failed as a whole without ending the scorer's process, although each item in
+                the call had been scored successfully in an earlier call.
         """
         good = [part for part in parts if part.outcome.failure is None]
         positions = [part.before + item for part in good for item in range(part.outcome.items)]
@@ -162,12 +162,12 @@ class Halving:
     def _score(self, part: MiniBatch, before: Outcome) -> Outcome:
         """Score a part and return its outcome.
 
-        If more items have already failed than the run tolerates, the part is not scored. It then gets the failure of
-        the larger part.
+        If more items have already failed than the run tolerates, the part is not scored. Its outcome is then the
+        failure of the larger part from which it was split.
 
         Args:
             part: the items to score.
-            before: the outcome of the larger part.
+            before: the outcome of the larger part from which `part` was split.
         """
         if self._is_given_up:
             return Outcome(part.item_count, 0, failure=before.failure)

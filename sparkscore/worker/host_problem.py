@@ -24,13 +24,13 @@ _TO_STAGE: Final = "--output or 'output.stage'"
 
 @dataclass(frozen=True)
 class Host:
-    """The process and the host on which Spark runs Python code.
+    """A Python process of a Spark worker, and the host on which it runs.
 
     Attributes:
-        name: host name.
-        user: user name, or an empty string if the user ID has no name.
-        uid: user ID.
-        python: Python version.
+        name: name of the host.
+        user: name of the user who runs the process, or an empty string if the user id has no name.
+        uid: id of the user.
+        python: version of Python.
         executable: path of the Python interpreter.
     """
 

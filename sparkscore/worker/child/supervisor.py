@@ -92,8 +92,8 @@ class Child:
             timeout: time limit for the answer in seconds, or None for no limit.
 
         Raises:
-            ChildEndedError: the child ended, or was killed because it did not answer in time, sent unexpected data, or
-                failed to answer.
+            ChildEndedError: the child ended by itself or was killed. It is killed if it does not answer in time, closes
+                its connection, sends unexpected data, or reports that it could not answer.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         self._calls += 1

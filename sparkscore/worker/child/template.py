@@ -227,10 +227,10 @@ class Template:
     def _ended(self, *, is_timeout: bool = False) -> ChildEndedError:
         """Kill the template process and return an error that describes how it ended.
 
-        Unless it took too long, the template first gets a few seconds to exit.
+        If the template did not time out, it first gets a few seconds to exit by itself.
 
         Args:
-            is_timeout: whether the template took too long.
+            is_timeout: whether the template did not answer within the time limit.
         """
         if not is_timeout:
             with suppress(subprocess.TimeoutExpired):
