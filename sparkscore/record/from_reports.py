@@ -84,10 +84,9 @@ def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
 def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:
     """Return the warnings for the run record.
 
-    First come the sorted, distinct warnings of the mini-batches and of the call before scoring (the probe). At most 10
-    of them begin with ``while the model was loaded``. Then come up to three warnings about the whole run: about
-    mini-batches that were scored in parts, about broken contracts, and about values that are not among the model's
-    categories.
+    First come the distinct warnings of the probe and the mini-batches, sorted. Of those that begin with ``while the
+    model was loaded``, at most 10 are kept. Then come up to three warnings about the whole run: about mini-batches that
+    were scored in parts, about broken contracts, and about values that are not among the model's categories.
     """
     done = list(reports)
     told = sorted({warning for report in _all(done, probe) for warning in report.warnings})

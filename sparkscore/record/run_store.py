@@ -1,8 +1,8 @@
 """Protocols for storing a run's record, manifest, request, plan, calls and logs. Runs on the driver.
 
 `sparkscore.record.runs_folder.RunFolder` stores them as files. Rows that are scored but not yet published are in the
-stage instead; see `sparkscore.stage.run_stage`. A call that raises an error may nevertheless have succeeded, because
-only its answer may have been lost.
+stage instead; see `sparkscore.stage.run_stage`. If a call raises an error, the operation may still have succeeded: for
+example, the answer may have been lost on the way back.
 """
 
 from __future__ import annotations

@@ -52,16 +52,17 @@ class TableRules:
         return rules_of(self._columns, self.detail["properties"] or {})
 
     def check(self, schema: StructType) -> None:
-        """Check the rules that do not depend on rows: partition columns, mode, table features and identity columns.
+        """Check partition columns, mode, table features and identity columns, which is possible without the rows.
 
-        Also check that Spark can evaluate the rules for rows. Call this method inside `pinned_settings`.
+        Also check that Spark can evaluate the conditions that the table sets for its rows, for example in CHECK
+        constraints. Call this method inside `pinned_settings`.
 
         Args:
             schema: the result columns.
 
         Raises:
             SinkError: the table does not allow this write, the installed Delta version cannot write to the table, or
-                Spark cannot evaluate one of its rules.
+                Spark cannot evaluate one of the conditions for its rows.
         """
         check_same_partitioning(self.target, list(self.detail["partitionColumns"]))
         self._check_mode()

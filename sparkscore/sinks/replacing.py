@@ -236,7 +236,7 @@ def _settle(store: Store, aside: str) -> Path | None:
     """Complete or undo a replacement of rows.
 
     If the new rows are visible, the old files that sparkscore wrote are removed. Otherwise, the old files are moved
-    back, unless their names are taken by new files. A warning lists the files that remain in the folder.
+    back, unless their names are taken by new files. If files remain in the folder of old files, a warning lists them.
 
     Args:
         store: the store of the table's folder.

@@ -83,8 +83,9 @@ def staged_in(
         run_folder: the run's folder in the runs folder, whose record says whether the run is held.
 
     Raises:
-        ConfigError: another driver is working on this run, the stage belongs to a different request or has rows but no
-            digests, the stage overlaps an output, or its path contains files that sparkscore did not create.
+        ConfigError: another driver is working on this run; the stage belongs to a different request; the stage has rows
+            but no digests; the stage overlaps an output; or the path of the stage or of its lock is taken by something
+            that sparkscore did not create.
         SinkError: the stage's folder cannot be created, or is on a different file system than the output.
         LineageError: the lock cannot be written, or another version of sparkscore wrote the stage in a different
             format.

@@ -35,8 +35,8 @@ class Target:
         run_id: id of the run that writes to the output.
         run_id_column: name of the run id column.
         part: which part of the run's result is written, ``predictions`` or ``quarantine``.
-        replaces_foreign: whether ``overwrite`` may replace files in a folder of Parquet files that sparkscore did not
-            write. They are moved to another folder.
+        replaces_foreign: whether ``overwrite`` may replace files that sparkscore did not write, if the output is a
+            folder of Parquet files. Such files are moved to another folder.
     """
 
     path: Path

@@ -260,7 +260,9 @@ def is_held(path: Path) -> bool:
 
 
 def is_lock(path: Path) -> bool:
-    """Return whether the file at a path is a lock. Return True if there is no file.
+    """Return whether the file at a path is a lock.
+
+    A missing file counts as a lock, because the lock may just have been released.
 
     A file that begins with ``{"token": "`` is a lock. An empty file, or one that contains only part of this prefix, may
     be an incomplete lock, or may belong to the user. It therefore counts as a lock only if its path is that of a lock

@@ -49,7 +49,7 @@ def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
     Runs on the driver.
 
     The work units may differ, because they depend on the number of task slots. Return False if the plan file cannot be
-    read, has different columns, or has row groups other than the work units 0, 1, 2 and so on.
+    read, has different columns, or does not have exactly one row group per work unit, in the order 0, 1, 2 and so on.
 
     Args:
         plan_file: path of the plan file.
