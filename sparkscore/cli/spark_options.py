@@ -29,8 +29,8 @@ class SparkOptions:
         """The URL of the Spark Connect server, or None if the command starts Spark itself.
 
         Raises:
-            ConfigError: a Spark Connect server is given together with ``--master`` or ``--spark-conf``, which it would
-                ignore.
+            ConfigError: a server is given together with a master or with Spark properties. These apply only if the
+                command starts Spark itself.
         """
         from sparkscore.spark.connect_session import REMOTE
 

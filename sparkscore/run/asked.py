@@ -127,8 +127,8 @@ def new_request(deployment: str | Path | None, options: RunOptions) -> Unchecked
 
     Raises:
         RunNotFoundError: the earlier run's stored request is needed, but it is missing or damaged.
-        ConfigError: the working directory no longer exists, the folder in which the earlier run was started no longer
-            exists or cannot be entered, or the earlier run's id is not valid.
+        ConfigError: the current working directory no longer exists or cannot be read; the working directory of the
+            earlier run no longer exists or cannot be entered; or the earlier run's id is not valid.
     """
     check_working_directory()
     runs = runs_folder(options.get("runs"))
@@ -145,8 +145,8 @@ def stored_request(runs: Path, run_id: str) -> UncheckedRequest:
 
     Raises:
         RunNotFoundError: there is no such run, its request was not stored, or the stored request is damaged.
-        ConfigError: the folder in which that run was started no longer exists or cannot be entered, or the run id is
-            not valid.
+        ConfigError: the working directory of that run no longer exists or cannot be entered, or the run id is not
+            valid.
     """
     kept = open_run(runs, run_id).read_request()
     if kept is None or not _is_request(kept):

@@ -53,7 +53,7 @@ def _is_one_in_other(paths: set[Path], others: set[Path]) -> bool:
 
 
 def _could_match(pattern: Path, output: Path) -> bool:
-    """Return whether a glob could match the output, a path that a run writes into it, or a folder that contains it."""
+    """Return whether a glob could match the output, a folder above it, or a path inside it to which a run writes."""
     parts = pattern.parts
     fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     before = Path(*parts[:fixed])

@@ -125,8 +125,8 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
     downloaded.
 
     Args:
-        deployment: path of the deployment file. None if ``model`` names the model, or if ``only_failed`` names a run
-            whose request is used again.
+        deployment: path of the deployment file. None if the option ``model`` is given instead, or if the option
+            ``only_failed`` names a run whose request is used again.
         **options: the options of the run, see `sparkscore.run.RunOptions`.
 
     Raises:

@@ -78,8 +78,8 @@ def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
     """Return a prepared run without the failed items that later runs have already published into the same output.
 
     A run without ``only_failed``, or one that overwrites its output, is returned unchanged. If the run itself is
-    already published, only the items of runs that began to publish before it are left out. The caller must hold the
-    lock of `family_locked`.
+    already published, runs that began to publish after it are ignored. Call this while holding the lock that
+    `family_locked` acquires.
 
     Raises:
         LineageError: the quarantine tables do not show which items were scored, or the list that `note_publishing`
@@ -125,7 +125,7 @@ def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manif
     """Note that a run with ``only_failed`` begins to publish.
 
     The run is added to a list in the folder of the run in which its items first failed. Does nothing for a run that
-    scored a whole input. The caller must hold the lock of `family_locked`.
+    scored a whole input. Call this while holding the lock that `family_locked` acquires.
 
     Args:
         runs: the runs folder.
@@ -157,8 +157,8 @@ def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manif
 def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None:
     """Check before publishing a run with ``only_failed`` that no other run has published the same items.
 
-    Does nothing for a run that scored a whole input, or one that overwrites its output. The caller must hold the lock
-    of `family_locked`.
+    Does nothing for a run that scored a whole input, or one that overwrites its output. Call this while
+    holding the lock that `family_locked` acquires.
 
     Raises:
         ConfigError: since this run was scored, another run that scored the same items has published into the output, or

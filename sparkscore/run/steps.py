@@ -259,7 +259,7 @@ def score_on_workers(
 
 
 def count_scores(active: ActiveRun, stage: Stage, plan: Plan, work: Work, reports: list[MiniBatchReport]) -> None:
-    """Write a row for each call of the scorer into ``attempts.parquet``, and counts and warnings into the run record.
+    """Write one row per call of the scorer into ``attempts.parquet``, and add counts and warnings to the run record.
 
     Raises:
         SinkConflictError: this driver lost the run's lock, for example because another driver has taken over the run.

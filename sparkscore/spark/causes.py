@@ -2,8 +2,8 @@
 
 Runs on the driver.
 
-Spark's message may contain values of rows. To keep these values out of sparkscore's errors, only class names and the
-texts of some exceptions about files, programs and packages are taken from the message.
+Spark's message may contain values from rows. To keep these values out of sparkscore's errors, only class names, host
+names, and texts about files, programs, packages and connections are taken from the message.
 """
 
 from __future__ import annotations

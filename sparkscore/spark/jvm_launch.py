@@ -36,9 +36,9 @@ SHOWN_WITHOUT: Final = (
 
 @contextmanager
 def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[str, str]]:
-    """Change environment variables so that PySpark starts a JVM with these settings, and restore them afterwards.
+    """Set environment variables during the ``with`` block, so that PySpark starts a JVM with the given settings.
 
-    Start the JVM in the body of the ``with`` statement.
+    Start the JVM in this block. Afterwards, the variables are restored.
 
     Args:
         settings: Spark settings. They are written to a properties file that only the current user can read. The file is
@@ -46,8 +46,8 @@ def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[s
         is_local: whether Spark's driver and all executors run on this machine.
 
     Yields:
-        the settings to pass on the JVM's command line. There are none unless ``PYSPARK_SUBMIT_ARGS`` already names
-        a properties file. In that case Spark reads only that file, so all settings except secrets must be passed.
+        the settings that must be passed on the JVM's command line. Usually, there are none. If ``PYSPARK_SUBMIT_ARGS``
+        already names a properties file, Spark reads only that file, so all settings except secrets must be passed.
 
     Raises:
         ConfigError: a Java option contains a secret, or the current user id has no user name.

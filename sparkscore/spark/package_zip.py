@@ -29,11 +29,11 @@ _SHOWN_DIGITS: Final = 16
 
 
 def pack_package(folder: Path) -> Path:
-    """Write sparkscore's own modules into a ZIP archive, and return the archive's path.
+    """Write the modules of the running sparkscore package into a ZIP archive, and return the path of the archive.
 
-    The archive contains the source of each module, and the bytecode for this version of Python. Workers with a
-    different version use the source. Files that are not modules, such as the templates of ``sparkscore new``, are left
-    out. The archive also contains the metadata from which `importlib.metadata` reads sparkscore's version.
+    The archive contains each module as source and as bytecode for the driver's version of Python. Workers with another
+    version of Python use the source. The archive also contains a metadata file, from which `importlib.metadata` reads
+    sparkscore's version. Other files, such as the templates of ``sparkscore new``, are left out.
 
     Args:
         folder: an existing folder for the archive. The file name contains a digest of the content, so it is different
@@ -59,7 +59,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 
 def _metadata() -> tuple[str, bytes]:
-    """Return the name and the content of the metadata file, which contains sparkscore's version."""
+    """Return the name and the content of the archive's metadata file, which contains sparkscore's version."""
     try:
         version = metadata.version(_PACKAGE)
     except metadata.PackageNotFoundError:  # a folder or an archive on the import path, not installed

@@ -55,10 +55,12 @@ def make_sent_folder(parent: Path) -> Path:
 
 
 def _remove_if_left(folder: Path) -> None:
-    """Remove a folder if the process that created it has ended. Keep links and folders of other users.
+    """Remove a folder whose process has ended.
+
+    A symbolic link, or a folder of another user, is left unchanged.
 
     Raises:
-        OSError: the process is still running or has not locked the folder yet, or the folder cannot be removed.
+        OSError: the process is still running, or the folder is still being created.
     """
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         return
