@@ -59,11 +59,12 @@ def check_hosts(
         snapshot: the input, or None if nothing is scored.
 
     Returns:
-        what each worker process must prove in its first task of the run, or None if workers are on the driver's host.
+        the conditions that each worker process must meet, which are checked in its first task of the run. None if the
+        workers are on the driver's host.
 
     Raises:
-        SparkscoreError: a worker does not see the input or the stage, cannot write to the stage, lacks a package, or
-            has a different version of sparkscore from the driver; or Python does not start on a worker.
+        SparkscoreError: a worker has no access to the input or the stage, cannot write to the stage, lacks a package,
+            or has a different version of sparkscore from the driver; or Python does not start on a worker.
     """
     if is_one_process(spark):
         return None
@@ -80,7 +81,10 @@ def check_hosts(
 
 
 def check_of(stage: RunStage, inputs: Iterable[InputSample] = ()) -> HostCheck:
-    """Return what a worker must prove before it works on a run. If the stage has no nonce yet, one is stored in it."""
+    """Return the conditions that a worker must meet before it scores items of a run.
+
+    If the stage does not contain a nonce yet, one is stored in it.
+    """
     return HostCheck((_place(stage),), tuple(inputs), package_digest(), package_version())
 
 
@@ -111,7 +115,7 @@ def _ask(spark: SparkSession, check: HostCheck) -> None:
 
 
 def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tuple[Failure | None, str]]) -> None:
-    """Raise an error if an item failed because its worker cannot see an input file that the driver can see.
+    """Raise an error if an item failed because its worker has no access to an input file that the driver can read.
 
     Such failures are possible even after `check_hosts`, which tries to open only some of the input's files.
 
@@ -121,7 +125,7 @@ def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tu
         failures: pairs of a failure, or None, and the name of the worker process that reported it.
 
     Raises:
-        SourceError: a worker does not see an input file.
+        SourceError: a worker has no access to an input file.
     """
     sizes: dict[str, int] = {}
     for failure, worker in failures:
@@ -143,11 +147,11 @@ def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tu
 def telling_changes(source: Source) -> Iterator[None]:
     """Raise a different error if the ``with`` block fails on a worker because the input was changed meanwhile.
 
-    When a worker reports that it does not see the input, the driver checks whether the input was changed. If not,
+    When a worker reports that it has no access to the input, the driver checks whether the input was changed. If not,
     the worker's error is raised.
 
     Raises:
-        SourceError: the input was changed, or a worker does not see it.
+        SourceError: the input was changed, or a worker has no access to it.
     """
     try:
         yield

@@ -72,7 +72,8 @@ class Request:
         rows: the input rows, or None if the items are files.
         feeds: the model's inputs, each with its columns, or None if there is a script or no signature.
         dtypes: the rule by which workers choose the dtypes of the pandas DataFrames that the scorer gets.
-        host: what each worker process must prove in its first task, or None if the workers are on this host.
+        host: the conditions that each worker process must meet, checked in its first task. None if the workers are on
+            this host.
     """
 
     spark: SparkSession
@@ -313,7 +314,7 @@ def _probe(
         engine: the specification from which workers start the scorer.
         first: some mini-batches from the start of the input.
         declared: the prediction columns if they are declared, or None.
-        delivery: how to bring the mini-batch to the worker if it is too large to be sent with the Spark job.
+        delivery: how to send the mini-batch to the worker if it is too large to be part of the Spark job.
 
     Raises:
         SparkscoreError: the input is empty, the scorer failed, or the scorer returned nothing.

@@ -1,4 +1,4 @@
-"""Explain why a Spark job failed on a worker: invisible files, missing packages or the wrong Python.
+"""Explain why a Spark job failed on a worker: files that it cannot read, missing packages or a different Python.
 
 Runs on the driver.
 """
@@ -44,10 +44,11 @@ def explain_host_error(text: str) -> SparkscoreError | None:
 
 
 def explain_hidden_file(text: str, file: str = "") -> SparkscoreError | None:
-    """Return the error for a file that a worker cannot see, although the driver can see the file or its stage.
+    """Return the error for a job that failed because a worker has no access to a file, although the driver has access.
 
-    Return None if the message names no missing or unreadable file. Also return None if the driver can see neither the
-    file nor its stage, because the file was then probably removed.
+    For a file in a run's stage, it is enough that the driver has access to the stage. Return None if the message names
+    no missing or unreadable file. Also return None if the driver has access neither to the file nor to its stage,
+    because the file was then probably removed.
 
     Args:
         text: the message of Spark's exception.

@@ -1,6 +1,6 @@
-"""Find out in one small Spark job what the workers can see and which packages they have.
+"""Check, in one small Spark job, which folders the workers have access to and which packages they have.
 
-Runs on the driver. The function nested in `_ask_function` runs on workers.
+Runs on the driver, except the function nested in `_ask_function`, which runs on the workers.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ def application_of(spark: SparkSession) -> str:
 
 
 def ask_hosts(spark: SparkSession, check: HostCheck) -> list[Answer]:
-    """Check worker processes in one Spark job, with as many tasks as can run at the same time but at most 200.
+    """Check some worker processes in one Spark job, and return one answer per task.
 
-    Return one answer per task.
+    The job has as many tasks as can run at the same time, up to 200.
 
     Args:
         spark: the session.
-        check: what each worker must prove.
+        check: the conditions that each worker must meet.
 
     Raises:
         SparkscoreError: the job failed, for example because Python does not start on a worker.

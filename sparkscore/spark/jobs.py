@@ -103,11 +103,11 @@ def find_changed_files(
         spark: the session.
         stage: the run's stage.
         files: the staged files to check, with the sizes, row counts and checksums reported by their writers.
-        check: what a worker must prove first, or None if the workers are on this host.
+        check: the conditions that each worker must meet, or None if the workers are on this host.
         reads_all: whether to read whole files and compare their checksums, rather than just sizes and footers.
 
     Raises:
-        SinkError: a worker does not see the stage.
+        SinkError: a worker has no access to the stage.
         ScoringError: the Spark job failed.
         ConfigError: a Spark setting that affects the results has the wrong value and cannot be changed in this session.
     """

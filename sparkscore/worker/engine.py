@@ -77,10 +77,10 @@ class EngineSpec:
     not_null: tuple[str, ...] = ()
 
     def find_files(self, folder: Callable[[], str]) -> EngineSpec:
-        """Return this specification with the names of files sent by Spark replaced by their paths on this host.
+        """Return a copy of this specification in which the files sent by Spark have their paths on this host.
 
         Args:
-            folder: function that returns the absolute path of this host's folder for files sent by Spark.
+            folder: function that returns the absolute path of the folder that contains the files sent by Spark.
         """
         child = self.child
         if child is not None and child.archive is not None:

@@ -73,7 +73,7 @@ class Halving:
         self._failed = 0
 
     def score(self, whole: Part) -> list[Part]:
-        """Split a mini-batch that failed as a whole, and return its parts in order, with their outcomes.
+        """Split a mini-batch that failed as a whole, score its parts, and return them in order, with their outcomes.
 
         Parts that fail as a whole are halved again while `can_be_halved` allows it. Once more items have failed than
         the run tolerates, no more calls are made. The remaining parts are then returned as failed.

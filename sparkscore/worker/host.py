@@ -31,7 +31,7 @@ _WAITS_S: Final = (0.1, 0.5)
 
 @dataclass(frozen=True)
 class InputSample:
-    """A file or folder of the input that a worker must see.
+    """A file or folder of the input that every worker must be able to read.
 
     Attributes:
         path: path of the file or folder.
@@ -44,10 +44,10 @@ class InputSample:
 
 @dataclass(frozen=True)
 class Place:
-    """A folder that a worker must see and into which it must be able to write.
+    """A folder that every worker must be able to read and write.
 
     Attributes:
-        stage: the run's stage, or a folder in an output that is used like a stage for this check.
+        stage: the folder: the run's stage, or a folder that was created for this check in an output table.
         nonce: the random string that the driver stored in the folder.
         table: path of the table that contains the folder, if Spark itself writes files to the table. Otherwise, an
             empty string.
@@ -60,7 +60,7 @@ class Place:
 
 @dataclass(frozen=True)
 class HostCheck:
-    """What a worker must prove before it works on a run. It is pickled and sent to the workers.
+    """The conditions that a worker must meet before it scores items of a run. Pickled and sent to the workers.
 
     Attributes:
         places: the run's stage, and a folder in each output table that must be checked and does not contain the stage.
@@ -193,9 +193,9 @@ def prove_once(check: HostCheck | None) -> None:
     Runs on a worker. Nothing is checked if `check` is None, or if this process has already passed a check of the run.
 
     Raises:
-        SparkscoreError: this process does not see the stage or the input, cannot write to the stage, or has a different
-            version or different modules of sparkscore from the driver's. Spark then retries the task, perhaps on
-            another host.
+        SparkscoreError: this process has no access to the stage or the input, cannot write to the stage, or has a
+            different version or different modules of sparkscore from the driver's. Spark then retries the task, perhaps
+            on another host.
     """
     if check is None or check.key in _proven:
         return

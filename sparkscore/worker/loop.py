@@ -42,7 +42,8 @@ class WorkerSpec:
         rules: how to handle failed items.
         units: work unit numbers, in task order. If None, each task scores the work unit with the task's number.
         chunk: number of items and seconds after which a chunk ends.
-        host: what each worker process must prove in its first task, or None if the workers are on the driver's host.
+        host: the conditions that each worker process must meet, checked in its first task. None if the workers are on
+            the driver's host.
     """
 
     engine: EngineSpec
@@ -56,10 +57,10 @@ class WorkerSpec:
     host: HostCheck | None = None
 
     def find_files(self, folder: Callable[[], str]) -> WorkerSpec:
-        """Return this specification with the names of files sent by Spark replaced by their paths on this host.
+        """Return a copy of this specification in which the files sent by Spark have their paths on this host.
 
         Args:
-            folder: function that returns the absolute path of this host's folder for files sent by Spark.
+            folder: function that returns the absolute path of the folder that contains the files sent by Spark.
         """
         return replace(self, engine=self.engine.find_files(folder))
 

@@ -114,7 +114,10 @@ def _are_moved(handed: HandedOver) -> bool:
 
 
 class _Fingerprint:
-    """Computes a fingerprint of each row from the values of some columns, to show that no two rows are equal."""
+    """Computes a fingerprint of each row from the values of the columns that have been added.
+
+    If all fingerprints differ, no two rows are equal.
+    """
 
     def __init__(self, count: int) -> None:
         self._numbers = np.zeros(count, np.uint64)

@@ -55,7 +55,7 @@ class ProbeSpec:
             ``run()`` returns a DataFrame, an Arrow table or an Arrow record batch.
         columns: number of input columns, or 0 if the items are files.
         tries: maximum number of calls with the whole mini-batch.
-        host: what the worker must prove first, or None if the workers are on the driver's host.
+        host: the conditions that the worker must meet, or None if the workers are on the driver's host.
         sent: the file that contains `files` and `rows`, written by `pack_items`, if they are too large to be part of
             this specification. Otherwise, None.
     """
@@ -73,10 +73,10 @@ class ProbeSpec:
     sent: ModelFiles | None = None
 
     def find_files(self, folder: Callable[[], str]) -> ProbeSpec:
-        """Return this specification with the names of files sent by Spark replaced by their paths on this host.
+        """Return a copy of this specification in which the files sent by Spark have their paths on this host.
 
         Args:
-            folder: function that returns the absolute path of this host's folder for files sent by Spark.
+            folder: function that returns the absolute path of the folder that contains the files sent by Spark.
         """
         sent = None if self.sent is None else self.sent.found_in(folder)
         return replace(self, engine=self.engine.find_files(folder), sent=sent)
@@ -92,7 +92,10 @@ class ProbeSpec:
 
 
 def pack_items(files: tuple[str, ...], rows: bytes | None) -> bytes:
-    """Return a mini-batch's items as bytes, to be written to the file in `ProbeSpec.sent`. Runs on the driver."""
+    """Serialize the items of a mini-batch as the content of a file, which `ProbeSpec.read_mini_batch` reads.
+
+    Runs on the driver.
+    """
     return pickle.dumps((files, rows))
 
 

@@ -98,10 +98,10 @@ class ChildStart:
 
 
 def import_path() -> list[str]:
-    """Return this process's ``sys.path`` with relative paths made absolute. An empty path stays empty.
+    """Return ``sys.path`` of this process, with relative paths made absolute. An empty path stays empty.
 
-    In Spark's workers, packages that Spark sent have relative paths, which become wrong if a script changes the working
-    directory.
+    Spark adds relative paths for the packages that it sends to workers. They would become wrong when a script changes
+    the working directory.
     """
     return [os.path.abspath(path) if path else path for path in sys.path]  # noqa: PTH100 - the empty path stays
 
