@@ -29,7 +29,7 @@ _FOLDER: Final = "sparkscore-{}.tar"
 
 
 class Delivery(Protocol):
-    """A way to bring files to the workers."""
+    """Sends files from the driver to the workers."""
 
     def deliver(self, path: Path, files: ModelFiles) -> ModelFiles:
         """Make a file or a folder available to the workers, and return `files` with the ``source`` that workers read.
@@ -58,7 +58,7 @@ class ByStage:
 
 
 class ByArtifact:
-    """Sends files to workers on other hosts as artifacts of the Spark session. A folder is packed into one archive."""
+    """Sends files to workers on other hosts as artifacts of the Spark session. A folder is sent as one archive."""
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
@@ -76,7 +76,7 @@ class ByArtifact:
 
 
 def delivery_for(spark: SparkSession, stage: RunStage) -> Delivery:
-    """Return a `ByArtifact` if the session's workers may be on other hosts, or else a `ByStage`."""
+    """Return a `ByStage` if all workers of the session are on the driver's host, or else a `ByArtifact`."""
     return ByArtifact(spark) if has_other_hosts(spark) else ByStage(stage)
 
 
@@ -99,7 +99,7 @@ def deliver_content(delivery: Delivery, content: bytes, name: str, kind: str) ->
     """Bring bytes to the workers as a file, or return None if they are few enough to be sent with the Spark job.
 
     Args:
-        delivery: the way to bring files to the workers.
+        delivery: how to send files to the workers.
         content: the bytes.
         name: name of the content, for error messages.
         kind: what the content is, for error messages.

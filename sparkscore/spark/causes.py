@@ -62,7 +62,7 @@ class Cause:
 
     @property
     def is_hidden_file(self) -> bool:
-        """Whether the cause is that a file or folder was not found or could not be opened."""
+        """Whether the job failed because a file or folder could not be found or opened, for example by a worker."""
         return bool(self.path) and self.name in _OF_FILES
 
     @property
@@ -74,8 +74,8 @@ class Cause:
 def cause_in(text: str) -> Cause | None:
     """Return the deepest cause in the message of Spark's exception, or None if there is none.
 
-    The deepest cause is the exception at the end of the last Python traceback. If there is no traceback, it is the last
-    Java exception after ``Caused by``.
+    The deepest cause is the exception at the end of the last Python traceback. Without a Python traceback, it is
+    the exception in the last ``Caused by:`` line of the Java stack trace.
     """
     _, is_python, traceback = text.rpartition(_TRACEBACK)
     found = [*(_OF_PYTHON if is_python else _OF_JAVA).finditer(traceback)]

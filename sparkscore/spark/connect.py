@@ -1,4 +1,4 @@
-"""Detect that a Spark Connect server is lost, and cancel an interrupted run's operations on the server.
+"""Helpers for Spark Connect sessions: detect that the server is lost, and cancel an interrupted run's operations.
 
 Runs on the driver, which is the Spark Connect client. All functions also accept a classic session, which they do not
 change.
@@ -95,7 +95,7 @@ def _ask(spark: SparkSession) -> None:
 
 @contextmanager
 def _named_errors(spark: SparkSession) -> Iterator[None]:
-    """Convert exceptions that a lost server or a refused token caused in the ``with`` block to a sparkscore error."""
+    """In the ``with`` block, convert exceptions caused by a lost server or a refused token to sparkscore errors."""
     try:
         yield
     except Exception as error:

@@ -46,7 +46,7 @@ class UnreachableServer(RetryPolicy):
 
 
 class _OneRequest(RetryPolicyState):
-    """Decides whether one request is retried, and how long to wait first."""
+    """Tracks how long one request has been failing, and decides whether and when it is sent again."""
 
     def __init__(self, policy: UnreachableServer) -> None:
         super().__init__(policy)

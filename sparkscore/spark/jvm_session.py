@@ -117,7 +117,9 @@ def _length_of(log_file: Path) -> int:
 
 
 def create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file: Path) -> SparkSession:
-    """Create a Spark session with these settings in a running JVM, and check that the JVM has Delta if they name it.
+    """Create a Spark session with these settings in a running JVM.
+
+    If the settings contain Delta's extension, also check that the JVM has the Delta jar.
 
     Args:
         settings: Spark settings.

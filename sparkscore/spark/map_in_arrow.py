@@ -98,9 +98,9 @@ def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares
 
 
 def in_jobs(elements: Sequence[Element]) -> Iterator[list[Element]]:
-    """Divide a sequence into lists that are small enough to be sent to the workers with a Spark job.
+    """Split the elements into consecutive lists, each small enough to be sent to the workers with one Spark job.
 
-    The order is kept. An element that is itself too large gets a list of its own.
+    An element that is too large itself gets a list of its own.
     """
     part: list[Element] = []
     size = 0

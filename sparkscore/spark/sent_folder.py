@@ -32,9 +32,9 @@ def sent_folder() -> Path:
 
 
 def make_sent_folder(parent: Path) -> Path:
-    """Create a locked folder for the files that this process sends to workers.
+    """Create a locked folder for the files that this driver sends to the workers.
 
-    Before that, remove the folders that other drivers of this user left when they were killed.
+    Before that, remove the folders that killed drivers of the same user left behind.
 
     Args:
         parent: the folder for temporary files, in which the folder is created.

@@ -77,8 +77,8 @@ def ship_file(spark: SparkSession, name: str, what: str, write: Callable[[Path],
     Args:
         spark: the session.
         name: file name, which must contain a digest of the file's content.
-        what: description of the file, for the error message.
-        write: function that writes the file to a given path. It is called only if the file must be written first.
+        what: a description of the file for the error message.
+        write: function that writes the file to a given path. It is not called if the file was already written or sent.
 
     Raises:
         ScoringError: the file cannot be written, or Spark does not accept it.
