@@ -122,10 +122,10 @@ def only_failed_entry(failed: FailedItems | None, items: int | None) -> OnlyFail
 
 
 def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manifest: Manifest) -> None:
-    """Note that a run with ``only_failed`` begins to publish.
+    """Record that a run with ``only_failed`` begins to publish.
 
-    The run is added to a list in the folder of the run in which its items first failed. Does nothing for a run that
-    scored a whole input. Call this while holding the lock that `family_locked` acquires.
+    The run is added to a list in the folder of the family's first run. Do nothing for a run that scored a whole input.
+    Call this while holding the lock that `family_locked` acquires.
 
     Args:
         runs: the runs folder.
@@ -157,12 +157,12 @@ def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manif
 def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None:
     """Check before publishing a run with ``only_failed`` that no other run has published the same items.
 
-    Does nothing for a run that scored a whole input, or one that overwrites its output. Call this while
-    holding the lock that `family_locked` acquires.
+    Do nothing for a run that scored a whole input, or one that overwrites its output. Call this while holding the lock
+    that `family_locked` acquires.
 
     Raises:
-        ConfigError: since this run was scored, another run that scored the same items has published into the output, or
-            the rows of such a run were removed from the output.
+        ConfigError: after this run was scored, another run of its family published into the output, or rows that
+            another run of its family had published were removed from the output.
         LineageError: the list that `note_publishing` writes was changed.
         SinkError: an output table cannot be read.
     """

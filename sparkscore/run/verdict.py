@@ -44,7 +44,7 @@ _ADVICE = {
 
 
 def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer: str, tolerance: Tolerance) -> None:
-    """Raise an error if the run must not publish, because no item was scored or more failed than the run tolerates.
+    """Raise an error if a run must not publish, for example because too many items or mini-batches failed.
 
     Args:
         reports: the reports of the successful task attempts, each about one mini-batch.

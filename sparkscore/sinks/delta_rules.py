@@ -1,4 +1,7 @@
-"""Check the rules of a Delta table before a run commits to it, to keep the commit from failing. Runs on the driver."""
+"""Check before a commit that the result follows the rules of the Delta table. Otherwise, the commit would fail.
+
+Runs on the driver.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class TableRules:
 
     Attributes:
         spark: the session.
-        target: the output, whose path is that of the table.
+        target: the output; its path is the path of the table.
         detail: the row that ``DESCRIBE DETAIL`` returned for the table.
     """
 

@@ -165,11 +165,12 @@ class ParquetSink:
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
         """Return the name and row count of this run's folder, or None if the folder does not exist.
 
-        If it exists, any lock on the output that was left by a dead driver is removed.
+        If the folder exists, the output's lock is removed if the driver that held it died. ``files`` are the
+        staged files that the run published, if known.
 
         Raises:
-            SinkConflictError: some of the given files are not in the folder or, if no files are given, the folder
-                contains no file that sparkscore wrote.
+            SinkConflictError: some of ``files`` are not in the folder or, if ``files`` is empty, the folder contains no
+                file that sparkscore wrote.
             SinkError: the folder cannot be read, or an unfinished replacement of rows cannot be completed or undone.
         """
         self._recover()

@@ -1,4 +1,4 @@
-"""Remove the files that sparkscore created from a store's folders, and keep all others.
+"""Clear a store's folders of the files that sparkscore created, and keep all other files.
 
 Runs on the driver and the workers.
 """

@@ -233,7 +233,8 @@ class LocalStore:
     def delete(self, name: str) -> None:
         """Remove a file, a link, or a folder of type `EntryType.MADE`. Do nothing if there is none with this name.
 
-        A folder is removed with its contents. If some of them cannot be removed, the folder is kept without an error.
+        A folder is removed with its contents. If some of its contents cannot be removed, the folder is kept and no
+        error is raised.
 
         Raises:
             OSError: the file or link cannot be removed, or the name refers to a folder of a different type.

@@ -295,7 +295,7 @@ def read_failure(row: dict[str, str] | None) -> Failure | None:
 
 
 def read_reports(table: pa.Table) -> list[MiniBatchReport]:
-    """Convert a table of record batches from `write_reports` back to reports, sorted by work unit.
+    """Convert record batches from `write_reports`, given as one table, back to reports, sorted by work unit.
 
     Within a work unit, the order of the reports is preserved.
     """

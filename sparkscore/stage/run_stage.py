@@ -120,7 +120,9 @@ class TaskStage(Protocol):
         """
 
     def forget_chunk(self, unit: int, first: int) -> None:
-        """Remove a chunk's stored reports. Its mini-batches are then scored again. The call can be repeated.
+        """Remove a chunk's stored reports, so that its mini-batches are scored again.
+
+        Do nothing if the reports have already been removed.
 
         Args:
             unit: number of the work unit.
@@ -138,7 +140,7 @@ class TaskStage(Protocol):
         """Return the random string that the driver stored in the stage with `RunStage.keep_nonce`.
 
         Raises:
-            OSError: the string cannot be read, for example because this host does not see the stage.
+            OSError: the string cannot be read, for example because this host has no access to the stage.
         """
 
     def write_proof(self, content: str) -> str:
@@ -193,7 +195,8 @@ class RunStage(Protocol):
     def keep_nonce(self) -> str:
         """Return a random string that identifies this stage. The first call stores it in the stage.
 
-        A process that can read this string sees the driver's stage, not a different folder with the same path.
+        A process that reads the same string has access to the driver's stage, and not to a different folder that has
+        the same path on another host.
         """
 
     def take_proof(self, name: str) -> str:

@@ -195,11 +195,11 @@ class Store(Protocol):
     def delete(self, name: str) -> None:
         """Remove an object. Do nothing if there is no such object.
 
-        A folder of type `EntryType.MADE` is removed with its contents. If some of them cannot be removed, the folder
-        may be kept without an error. The call can be repeated.
+        A folder of type `EntryType.MADE` is removed with its contents. If some of its contents cannot be removed,
+        the folder may be kept; no error is raised in this case. After an error, `delete` can be called again.
 
         Raises:
-            OSError: the removal failed, or it is not known whether it succeeded. The object may still be in the store.
+            OSError: the object could not be removed, or it is not known whether it was.
         """
 
     def make(self, name: str = "") -> None:
