@@ -78,7 +78,11 @@ class FailedItems:
 
     @property
     def version(self) -> str:
-        """A string that identifies these items as an input: the id of the earlier run, and the ids in `since`."""
+        """A string that identifies these items as an input.
+
+        It contains the id of the earlier run and, from `since`, the ids of the runs that have already scored failed
+        items again.
+        """
         return f"{self.run_id} without {', '.join(self.since)}" if self.since else self.run_id
 
 

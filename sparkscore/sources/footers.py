@@ -52,10 +52,10 @@ class NullCounts:
     known: Counter[str] = field(default_factory=Counter)
 
     def add(self, file: _FileNulls | None) -> None:
-        """Add the counts of a file.
+        """Add the row count and the NULL counts of a file.
 
         Args:
-            file: the counts, or None for a file whose footer cannot be read.
+            file: the counts, or None if the file's footer cannot be read.
         """
         if file is None:
             self.files += 1

@@ -207,7 +207,7 @@ class TypesOfJson:
 
 
 def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
-    """Yield a list of the column names, and then a list of field names for the objects at each path.
+    """Yield the list of column names, and then, for each path that has objects, the list of their field names.
 
     A path is, for example, ``column`` or ``column.field``.
     """

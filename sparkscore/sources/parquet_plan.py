@@ -169,8 +169,8 @@ class _Planner:
     def _found(self, name: str) -> dict[FileType, InputFile]:
         """Return the distinct types of a column, each with the first file that has it.
 
-        If there are files with rows, their types are returned. If none of them has the column, only the type in the
-        first file without rows that has it is returned.
+        If any file has rows, files without rows are ignored. But if only files without rows have the column, the
+        type in the first of them is returned. If no file has rows, the types in all files are returned.
         """
         found: dict[FileType, InputFile] = {}
         for footer, file in sorted(self._firsts, key=lambda first: first[0].is_empty):
@@ -334,10 +334,10 @@ class _Planner:
         )
 
     def _line(self, changed: Mapping[str, str]) -> str:
-        """Return an 'input.schema' for an error message to suggest, with some types replaced.
+        """Return a value for 'input.schema' that an error message can suggest, with the types of some columns replaced.
 
-        It declares all declared columns or, if none are declared, the columns that the run uses. If it would be too
-        long, it declares only the changed columns; see `schema_line`.
+        The value contains the declared columns or, if none are declared, the columns that the run uses. If it would be
+        too long, it contains only the columns whose types are replaced; see `schema_line`.
 
         Args:
             changed: the columns whose types are replaced, with their new types.

@@ -1,4 +1,4 @@
-"""Read Parquet files whose rows are the items of a run. Runs on the driver."""
+"""Define the source whose items are the rows of Parquet files. Runs on the driver."""
 
 from __future__ import annotations
 

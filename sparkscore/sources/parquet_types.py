@@ -64,8 +64,8 @@ class FileType:
     def read(self) -> DataType | None:
         """The type with which Spark reads the column, or None if Spark cannot read it.
 
-        A column without a type, because all its values are NULL, is read as integers. The same applies to parts of
-        nested columns.
+        A column whose values are all NULL has no type and is read as integers. The same applies to parts of nested
+        columns.
         """
         found = self.spark if self.stored is None else self.stored
         return None if found is None else filled(found, IntegerType())

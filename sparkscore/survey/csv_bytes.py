@@ -86,9 +86,10 @@ class FileFault:
 def check_and_read(
     path: str, dialect: Dialect, read: Callable[[Iterator[str]], T]
 ) -> tuple[FileFault | None, T | None]:
-    """Find a fault in a CSV file, and let a function read the text in the same pass.
+    """Find a fault in a CSV file. If a quick check is possible, a function reads the text in the same pass.
 
-    A quick check is tried first, if the dialect allows it. If it fails, the file is read again for a slower check.
+    If the quick check fails, or if the dialect does not allow it, the file is checked by a slower method, and the
+    result of the function is not used.
 
     Quotes and line endings are not checked in two cases:
 
@@ -102,7 +103,7 @@ def check_and_read(
 
     Returns:
         the fault, and the result of ``read``. The fault is None if the file has no fault, or if the operating system
-        cannot read it. The result is None unless the quick check has passed.
+        cannot read the file. The result is None unless the quick check succeeded.
     """
     try:
         blocks = decoded_blocks(path, dialect.encoding)

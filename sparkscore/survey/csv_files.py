@@ -160,8 +160,8 @@ def read_survey(text: str) -> FilesSurvey:
 def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
     """Merge the results of `survey_files` for several groups of files.
 
-    If several groups have a fault, the fault of the file whose path comes first in sorted order is kept. If several
-    groups have the same header, the path that comes first is kept.
+    If files in several groups have a fault, only the fault of the first file in path order is kept. For each header,
+    only the path of the first file with this header is kept.
     """
     faults, headers, columns = [], dict[tuple[str, ...], str](), []
     for part in parts:

@@ -3,8 +3,8 @@
 Runs on the driver and the workers.
 
 A value may be written in several ways: the string ``007`` is 7 as a bigint. But a string does not fit if its conversion
-would truncate it, round an integer or a decimal, or move a local time that clocks skip when they are set forward. Only
-``float`` and ``double`` may round, and only fractions and numbers written with an exponent.
+would truncate it, round an integer or a decimal, or move a local time that clocks skip when they are set forward.
+Rounding is allowed only for ``float`` and ``double``, and only if the string has a fraction or an exponent.
 """
 
 from __future__ import annotations
