@@ -219,7 +219,7 @@ class SourceSchemaError(SourceError):
 
 
 class ModelError(SparkscoreError):
-    """The model cannot be used."""
+    """Base class of errors about a model: it was not found, cannot be loaded or used, or does not fit the input."""
 
 
 class ModelNotFoundError(ModelError):

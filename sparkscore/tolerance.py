@@ -29,7 +29,7 @@ class Tolerance:
 
     @property
     def is_none(self) -> bool:
-        """Whether `items` is 0, so that no failed items are tolerated."""
+        """Whether no failed items are tolerated, that is, `items` is 0."""
         return self.items == 0
 
     def is_passed(self, items: int, mini_batches: int) -> bool:

@@ -30,7 +30,7 @@ def yaml_text(text: str) -> str:
 def yaml_list(texts: Iterable[str]) -> str:
     """Format strings as a YAML list on one line.
 
-    The strings are quoted as by `yaml_text`, except that several plain words separated by spaces are not quoted.
+    Strings are quoted in the same way as in `yaml_text`, except that a string of several plain words is not quoted.
 
     >>> print(yaml_list(["a", "b c", "d,e", "no"]))
     [a, b c, "d,e", "no"]

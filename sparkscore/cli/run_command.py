@@ -153,9 +153,9 @@ def spark_session(options: SparkOptions, log_file: Path, interrupts: Interrupts)
     A session that is already active is not stopped.
 
     Args:
-        options: options for starting Spark or connecting to a server.
+        options: how to start Spark or which server to connect to.
         log_file: file for the JVM's output, if this call starts the JVM.
-        interrupts: the command's signal handlers. In the block, they also cancel the session's jobs.
+        interrupts: the signal handlers. Inside the ``with`` block, they also cancel the session's jobs.
 
     Raises:
         SparkscoreError: Spark does not start, or the options are wrong.

@@ -47,7 +47,7 @@ def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Prob
         folder: base folder for relative paths.
 
     Returns:
-        the settings as nested dictionaries, and a problem for each setting that is given at two positions.
+        the settings as nested dictionaries, and a problem for each setting that is given under two different keys.
     """
     result = _without_nulls(tree, ())
     problems = [

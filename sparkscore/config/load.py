@@ -87,8 +87,8 @@ def _read(
     """Read a deployment file and merge the overrides into it. The arguments are the same as for `load_deployment`.
 
     Returns:
-        the settings in canonical form, a problem for each setting that is given at two positions, and the origin of the
-        settings for error messages.
+        the settings in canonical form, a problem for each setting that is given under two different keys, and an object
+        with which error messages show where a setting comes from.
     """
     document = Document() if path is None else read_document(Path(path))
     refuse_partition_keys(document.tree)

@@ -105,8 +105,9 @@ def _wrong_params(got: str, expected: str) -> SignatureMismatchError:
 def _fits(value: object, default: object) -> bool:
     """Return whether a parameter value has the type of the parameter's default in the signature.
 
-    An integer is accepted for a float, and any value for the default None. If the default is a list, the value must be
-    a list whose elements all fit the default's first element. If the default is an empty list, any list is accepted.
+    An integer is accepted where the default is a float. If the default is None, any value is accepted. If the default
+    is a list, the value must be a list whose elements all fit the default's first element. If the default is an empty
+    list, any list is accepted.
     """
     if default is None:
         return True

@@ -55,9 +55,9 @@ class Registry:
         return not self.uri.startswith(_SQLITE) or Path(unquote(self.uri.removeprefix(_SQLITE))).exists()
 
     def find_version(self, name: str, version: str) -> str:
-        """Check that a registered model has this version, and return it as the registry writes it.
+        """Check that a registered model has this version, and return the version number in the registry's spelling.
 
-        Runs on the driver and the workers.
+        For example, a registry may return ``3`` for ``03``. Runs on the driver and the workers.
 
         Raises:
             NotRegisteredError: the model or the version does not exist.

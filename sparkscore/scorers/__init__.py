@@ -38,13 +38,13 @@ class Scorer(Protocol):
 
 
 def find_files(spec: ScorerSpec, folder: Callable[[], str]) -> ScorerSpec:
-    """Return a specification with the names of files sent by Spark replaced by their paths on this host.
+    """Return a copy of a specification in which the files sent by Spark have their paths on this host.
 
-    Runs on a worker.
+    Runs on the workers.
 
     Args:
         spec: the specification from the driver.
-        folder: function that returns the absolute path of this host's folder for files sent by Spark.
+        folder: function that returns the absolute path of the folder that contains the files sent by Spark.
     """
     if isinstance(spec, RowsSpec):
         return spec

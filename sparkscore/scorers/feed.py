@@ -199,7 +199,7 @@ def _flat_values(array: pa.Array, feed: Feed, depth: int) -> tuple[Tensor, list[
 
 
 def _sizes(inner: tuple[int, ...], widths: list[int], feed: Feed, rows: int, found: int) -> list[int]:
-    """Return the size of each dimension of a tensor after the first.
+    """Return the sizes of all dimensions of a tensor except the first.
 
     Sizes that the model leaves open are computed from the lengths of the lists or the number of values in a row.
 

@@ -54,10 +54,10 @@ class ModelFiles:
     kind: str = "model"
 
     def found_in(self, folder: Callable[[], str]) -> ModelFiles:
-        """Return these files with their path on this host if Spark sends them, or unchanged if they are in the stage.
+        """Return the files with their path on this host if Spark has sent them. Otherwise, return them unchanged.
 
         Args:
-            folder: function that returns the absolute path of this host's folder for files sent by Spark.
+            folder: function that returns the absolute path of the folder that contains the files sent by Spark.
         """
         return self if Path(self.source).is_absolute() else replace(self, source=str(Path(folder()) / self.source))
 

@@ -188,10 +188,13 @@ def _find_runtime() -> Any | None:
 
 @contextmanager
 def _no_telemetry() -> Iterator[None]:
-    """Set the variable that turns ONNX Runtime's telemetry off, unless the user has set it, and restore it afterwards.
+    """Turn off ONNX Runtime's telemetry in a ``with`` block that imports ONNX Runtime.
 
-    ONNX Runtime reads it only while it is imported. Without it, the import writes a file with an id of this machine
-    below the home directory, or prints a warning if it cannot. Source: docs/Privacy.md of ONNX Runtime.
+    If the user has not set the environment variable for this, it is set for the block, and removed afterwards. ONNX
+    Runtime reads the variable only during the import. If the variable is not set, the import writes a file with an id
+    of this machine below the home directory, or prints a warning if the file cannot be written.
+
+    Source: docs/Privacy.md of ONNX Runtime.
     """
     is_set = _TELEMETRY_OFF in os.environ
     os.environ.setdefault(_TELEMETRY_OFF, "1")

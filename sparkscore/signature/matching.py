@@ -115,10 +115,11 @@ def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None
 
     Args:
         feeds: the model's inputs.
-        counts: the number of NULLs in each column for which it is known.
+        counts: the number of NULLs by column. Columns whose number of NULLs is not known are left out.
 
     Raises:
-        SignatureMismatchError: such columns exist. The message lists up to ten of them.
+        SignatureMismatchError: a column has NULLs that the model does not take. The message lists up to ten such
+            columns.
     """
     wanted = columns_without_null(feeds)
     problems = [
