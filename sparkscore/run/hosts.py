@@ -1,4 +1,4 @@
-"""Check before scoring that workers can see a run's input and stage, and can write to the stage.
+"""Check before scoring that workers have access to a run's input and stage, and can write to the stage.
 
 Runs on the driver.
 """

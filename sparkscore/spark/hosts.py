@@ -42,7 +42,7 @@ class Answer:
         host: the worker's host, user and Python.
         versions: versions of `PACKAGES` on the worker, by package name. An empty string if a package is missing.
         proofs: names of the files that the task wrote, one for each of `HostCheck.places`. Empty if there is a problem.
-        problem: why the worker cannot work on the run, or None.
+        problem: why the worker cannot score items of the run, or None.
     """
 
     host: Host

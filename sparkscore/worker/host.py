@@ -1,4 +1,4 @@
-"""Check that a worker can see a run's input and stage, and can write to the stage.
+"""Check that a worker has access to a run's input and stage, and can write to the stage.
 
 Runs on the workers.
 
@@ -81,7 +81,7 @@ class HostCheck:
 
 
 def find_problem(check: HostCheck) -> Problem | None:
-    """Return why this process cannot work on a run, or None if it can.
+    """Return why this process cannot score items of a run, or None if it can.
 
     To test this, a file is written into each of `check.places`, and removed again.
     """
@@ -96,7 +96,7 @@ def find_problem(check: HostCheck) -> Problem | None:
 
 
 def write_proofs(check: HostCheck) -> list[str] | Problem:
-    """Check that this process can work on a run, and write a file into each of `check.places`.
+    """Check that this process can score items of a run, and write a file into each of `check.places`.
 
     Return the names of these files, which the caller must remove. If the process cannot work on the run, return the
     problem instead.
@@ -188,7 +188,7 @@ _proven: set[tuple[str, ...]] = set()
 
 
 def prove_once(check: HostCheck | None) -> None:
-    """Raise an error if this worker process cannot work on a run.
+    """Raise an error if this worker process cannot score items of a run.
 
     Runs on a worker. Nothing is checked if `check` is None, or if this process has already passed a check of the run.
 

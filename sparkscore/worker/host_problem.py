@@ -1,4 +1,4 @@
-"""Explain why a worker cannot work on a run: a problem with its host, its user or its Python.
+"""Explain why a worker cannot score items of a run: a problem with its host, its user or its Python.
 
 Runs on the driver and the workers.
 """
@@ -51,7 +51,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a worker cannot work on a run.
+    """Why a worker cannot score items of a run.
 
     Attributes:
         code: ``STAGE_NOT_SEEN``, ``STAGE_NOT_WRITABLE``, ``STAGE_NO_SPACE``, ``INPUT_NOT_SEEN`` or ``PACKAGE_MISSING``.
@@ -78,7 +78,7 @@ def this_host() -> Host:
 
 
 def error_of(problem: Problem, worker: str, version: str, state: str) -> SparkscoreError:
-    """Return the error for a worker that cannot work on a run.
+    """Return the error for a worker that cannot score items of a run.
 
     Args:
         problem: why the worker cannot work on the run.
