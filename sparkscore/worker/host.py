@@ -98,8 +98,8 @@ def find_problem(check: HostCheck) -> Problem | None:
 def write_proofs(check: HostCheck) -> list[str] | Problem:
     """Check that this process can score items of a run, and write a file into each of `check.places`.
 
-    Return the names of these files, which the caller must remove. If the process cannot work on the run, return the
-    problem instead.
+    Return the names of these files, which the caller must remove. If the process cannot score items of the run, return
+    the problem instead.
     """
     problems = (
         partial(_find_other_package, check),
