@@ -27,7 +27,7 @@ def is_run_folder(folder: Path, run_id: str) -> bool:
 
     Args:
         folder: the path.
-        run_id: id of the run. It is used only if the folder has no marker file, which earlier versions did not write.
+        run_id: id of the run. It is used only for folders without a marker file, which were made by earlier versions.
     """
     if not folder.is_dir():
         return False

@@ -51,7 +51,7 @@ __all__ = [
 
 
 class Sink(Protocol):
-    """An output to which a run publishes its rows."""
+    """Publishes a run's rows to an output. `DeltaSink` and `ParquetSink` implement this protocol."""
 
     format: str
     """The name of the format in a deployment: ``delta`` or ``parquet``."""

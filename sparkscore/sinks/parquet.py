@@ -207,10 +207,10 @@ class ParquetSink:
         return published.version == self._run_folder.name and self._run_folder.is_dir()
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Check the types of the partition columns and, in ``append`` mode, compare all columns with an earlier run.
+        """Check the partition columns' types and, in ``append`` mode, compare all columns with those of an earlier run.
 
-        A partition column must be a string, an integer, a boolean or a date, and must not be the run id column. Columns
-        and partition columns are compared with those of a single file from the earlier run.
+        A partition column must be a string, an integer, a boolean or a date, and must not be the run id column. Only
+        one file of the earlier run is read for the comparison.
         """
         for name in self._target.partition_by:
             spark_type = schema[name].dataType

@@ -52,12 +52,12 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
 
     Files that sparkscore did not create are kept, and a warning lists them.
 
-    If a file cannot be listed or removed, a warning is logged, but no error is raised. The result may then be empty,
-    and the stage keeps its marker file.
+    If a file cannot be listed or removed, a warning is logged and no error is raised. In this case, the stage keeps its
+    marker file, and the returned lists may be empty.
 
     Args:
-        stage: the stage's folder. If it is not a stage, or if another version of sparkscore wrote it in a different
-            format, its files are kept without a warning.
+        stage: path of the folder. If the folder is not a stage, or another version of sparkscore wrote it in a
+            different format, only incomplete marker files are removed, and no warning is logged.
         is_dry: whether to only return the files that would be removed.
     """
     if not is_stage(stage):

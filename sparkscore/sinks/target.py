@@ -163,12 +163,12 @@ def _is_full(folder: Path) -> bool:
 
 
 def how_to_publish(target: Target) -> str:
-    """Return the next step for the error of a run that could not publish its rows."""
+    """Return a sentence that says how to publish a run's rows after publishing has failed."""
     return f"Correct the cause and run 'sparkscore publish {target.run_id}': nothing is scored again."
 
 
 def output_exists(target: Target, found: str) -> SinkConflictError:
-    """Return the error for an output that already exists in ``error`` mode.
+    """Return the error to raise in ``error`` mode if the output already exists.
 
     Args:
         target: the output.

@@ -164,7 +164,7 @@ _UNFINISHED = re.compile(rf"(?P<folder>(.*/)?)\.(?P<name>[^/]+)\.{_HEX}")
 
 
 def unfinished(name: str, token: str) -> str:
-    """Return the temporary name of a file while it is being written.
+    """Return the temporary name that a file has while it is being written.
 
     >>> unfinished("identity", "0" * 32)
     '.identity.00000000000000000000000000000000'

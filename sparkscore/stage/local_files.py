@@ -117,10 +117,10 @@ class UnfinishedFile:
 
 @dataclass
 class EmptyFile:
-    """An empty file that can be told apart from a later file at its path: implements `sparkscore.stage.store.Mark`.
+    """An empty file that can be distinguished from a file that is later created at the same path.
 
     `is_there` recognizes the file by its inode number. The file stays open until `close`, which keeps its inode number
-    from being reused.
+    from being reused. This class implements `sparkscore.stage.store.Mark`.
 
     Attributes:
         store: the file's store.

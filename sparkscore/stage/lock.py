@@ -206,11 +206,11 @@ class RunLock:
 
 @dataclass(frozen=True)
 class _Found:
-    """The entry found under a lock's name, which may be a lock or something else.
+    """What was found under a lock's name: a lock, something else, or nothing.
 
     Attributes:
-        entry: the entry, or None if there is none.
-        start: first bytes of the file. Empty if there is no entry, or None if the entry is not a file.
+        entry: the directory entry, or None if nothing was found.
+        start: first bytes of the file. Empty if nothing was found, or None if the entry is not a file.
         holder: the process that holds the lock, as described in the file, or an empty dictionary.
     """
 
@@ -322,7 +322,7 @@ def _lock_of_earlier_litter(name: str) -> str | None:
 
 
 def remove_litter(path: Path) -> None:
-    """Remove the temporary files next to a lock that were left behind by drivers that died.
+    """Remove temporary files that drivers left next to a lock when they died.
 
     Call this while holding the lock, or directly after releasing it. A live driver's temporary file may also be
     removed. If that driver is acquiring the lock, it tries again. If it is calling `is_held`, the call returns False,
@@ -362,7 +362,8 @@ def _is_visible(holder: dict[str, Any]) -> bool:
 def _beats(store: Store, name: str, found: _Found) -> bool:
     """Watch a lock whose heartbeat is in the future, and return whether the lock changes within `DEAD_AFTER_S` seconds.
 
-    Such a heartbeat means that a clock was set back, so its age does not show whether the lock's holder is alive.
+    A heartbeat in the future means that a clock was set back, so the heartbeat's age does not show whether the lock's
+    holder is alive.
     """
     first, end = found.entry and found.entry.version, time.monotonic() + DEAD_AFTER_S
     while time.monotonic() < end:

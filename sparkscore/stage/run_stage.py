@@ -184,11 +184,11 @@ class RunStage(Protocol):
         """Return whether the stage exists."""
 
     def for_tasks(self, partition_by: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> TaskStage:
-        """Return the part of the stage that the tasks use.
+        """Return the part of the stage that the tasks use, for rows with the given partition columns.
 
         Args:
-            partition_by: partition columns, whose values are written to folder names ``name=value`` instead of the
-                files.
+            partition_by: partition columns. Their values are not written to the files but stored in the names of
+                folders, such as ``name=value``.
             left_out: additional columns that are not written, because the published files' paths contain their values.
         """
 
@@ -221,14 +221,14 @@ class RunStage(Protocol):
         """
 
     def kept(self, decision: Decision) -> bytes | None:
-        """Return the content that `keep` stored for a decision, or None if nothing was stored.
+        """Return a stored finding, for example the result columns, or None if `keep` has not stored it.
 
         Raises:
             SinkError: the stored content was modified.
         """
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Store a decision, for example the result columns, so that a resumed run can use it again.
+        """Store a finding, for example the result columns, so that a resumed run can use it again.
 
         After a crash or an `OSError`, the stage contains either the old or the new content.
         """

@@ -83,7 +83,7 @@ class StageFolder:
         return count_mini_batches(file)
 
     def kept(self, decision: Decision) -> bytes | None:
-        """Return the content that `keep` stored for a decision, or None if nothing was stored.
+        """Return a stored finding, for example the result columns, or None if `keep` has not stored it.
 
         Raises:
             SinkError: the content does not match the checksum.
@@ -92,7 +92,7 @@ class StageFolder:
         return None if store.find(decision) is None else read_sealed(store, decision)
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Store the content of a decision, for example the result columns, in a file that ends with a checksum."""
+        """Store a finding, for example the result columns, in a file that ends with a checksum."""
         open_store(self.path).put(decision, sealed(content))
 
     def keep_model(self, files: Path, sha256: str) -> Path:
@@ -240,7 +240,10 @@ class TaskFolder:
         return open_store(self.folder).read(layout.NONCE).decode(errors="replace")
 
     def write_proof(self, content: str) -> str:
-        """Write a file with this content and a random name into the stage, and return the name."""
+        """Write a file with this content and a random name into the stage, and return the name.
+
+        A driver that finds the file in its stage knows that this process can write to the same stage.
+        """
         name = layout.proof(here().token())
         open_store(self.folder).put(name, content.encode(), is_durable=False)
         return name
