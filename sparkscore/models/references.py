@@ -143,7 +143,7 @@ def _find_latest(registry: Registry, name: str, word: str) -> str:
         word: ``latest`` for all versions, or a stage name.
 
     Raises:
-        NotRegisteredError: the model or such a version does not exist.
+        NotRegisteredError: the model does not exist, has no versions, or has none in the given stage.
     """
     stage = None if word.lower() == "latest" else word
     version = registry.find_latest_version(name, stage)

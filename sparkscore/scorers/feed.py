@@ -148,8 +148,8 @@ def _to_utc(array: pa.Array) -> pa.Array:
 def _as_roundable(array: pa.Array, wanted: pa.DataType) -> pa.Array:
     """Convert an array to a type that Arrow can round to the wanted float type.
 
-    Decimals become doubles. If the wanted type is half float, so do integers and booleans. Any other array is returned
-    unchanged.
+    Decimals are converted to doubles. Integers and booleans are converted to doubles too if the wanted type is half
+    float. Any other array is returned unchanged.
     """
     # Decimals are converted via strings, because Arrow does not always convert a decimal to the nearest double.
     if pa.types.is_decimal(_innermost(array.type)):

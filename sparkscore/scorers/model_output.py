@@ -59,7 +59,7 @@ def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False)
 
 
 def _labels_of(returned: Mapping[Any, Any]) -> pd.Index[Any] | None:
-    """Return the first index of a returned DataFrame or Series that is not a default RangeIndex, or None."""
+    """Return the index of the first DataFrame or Series whose index is not a default RangeIndex, or None."""
     found = [values.index for values in returned.values() if isinstance(values, (pd.Series, pd.DataFrame))]
     return next((labels for labels in found if not labels.equals(pd.RangeIndex(len(labels)))), None)
 

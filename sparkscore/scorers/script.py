@@ -91,8 +91,8 @@ class ScriptScorer:
     code runs. Modules imported from the code folder are unloaded when the scorer is closed.
 
     Attributes:
-        handed_over: the DataFrame that was passed to ``run()`` in the last call and the rows it was made from. None if
-            ``run()`` got a list of files, before the first call, and after `close`.
+        handed_over: the DataFrame that was passed to ``run()`` in the last call, with the rows that it was made from.
+            It is None before the first call and after `close`, and always if ``run()`` takes a list of files.
         verified: digests of the models' files, once they have been checked on this host. Empty until then.
     """
 
@@ -273,8 +273,8 @@ class ScriptScorer:
     def _surroundings(self) -> Iterator[None]:
         """Use the script's environment variables, working directory, import path and arguments in the ``with`` block.
 
-        After the block, the worker's own settings are restored. Changes that the script makes to them, for
-        example in ``init()``, are kept for its next call, unless the block raises an exception.
+        After the block, the worker's own settings are restored. If the script has changed its settings, for example in
+        ``init()``, its next call uses the changed settings, unless the block raised an exception.
         """
         workers_own = Surroundings.of_this_process()
         try:

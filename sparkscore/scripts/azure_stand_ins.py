@@ -131,7 +131,8 @@ class AzureModules(MetaPathFinder, Loader):
     def present(self) -> Iterator[None]:
         """Make the replacement modules importable in the ``with`` block.
 
-        During the block, Azure modules that the worker itself has imported are removed from ``sys.modules``.
+        If the worker itself has imported Azure modules, they are removed from ``sys.modules`` during the block and put
+        back afterwards.
         """
         workers = _take_modules()
         sys.modules.update(self._modules)

@@ -48,7 +48,7 @@ class Contained:
 
 
 def _set(names: dict[str, Any]) -> None:
-    """Replace Python's built-in names with the given names and values."""
+    """Set Python's built-ins to the given names and values, and remove all other built-ins."""
     _NAMES.update(names)
     for name in [name for name in _NAMES if name not in names]:
         del _NAMES[name]

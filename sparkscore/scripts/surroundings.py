@@ -33,7 +33,7 @@ class Surroundings:
 
     @classmethod
     def of_this_process(cls) -> Surroundings:
-        """Return the current state of this process."""
+        """Return this process's environment variables, working directory, import path, arguments and modules."""
         try:
             folder = str(Path.cwd())
         except FileNotFoundError:
