@@ -165,9 +165,9 @@ class Calls:
         return replace(failed_outcome(mini_batch.item_count, failure), is_contract_broken=True)
 
     def _broken(self, whole: Outcome, why: str) -> Outcome:
-        """Return a failed outcome for a mini-batch if the scorer broke its contract to return one element per item.
+        """Return the failed outcome of a mini-batch whose scorer broke its contract to return one element per item.
 
-        Rows that were scored in parts are dropped, so the scored-item count is set to 0 in all reports.
+        Any rows that were scored in parts are dropped, so their items no longer count as scored in ``self.reports``.
 
         Args:
             whole: outcome of the call with the whole mini-batch.

@@ -243,7 +243,7 @@ def flag_broken(outcome: Outcome) -> Outcome:
 
 
 def broken_contract(failure: Failure, why: str) -> Failure:
-    """Return the failure with a message that says how the scorer broke its contract to return one element per item."""
+    """Return a failure whose message also says how the scorer broke its contract to return one element per item."""
     return replace(failure, message=f"broken contract ({why}): {failure.message}")
 
 

@@ -67,8 +67,8 @@ def _is_mixed(index: pd.Index[Any]) -> bool:
 def _have_labels_moved(handed: HandedOver) -> bool:
     """Return whether rows have moved together with their index labels.
 
-    Before the user's code ran, the labels were the row numbers. Changed labels alone are not enough, because a script
-    may number its rows from 1. The values of at least one column must have moved with the labels.
+    The labels were originally the row numbers. Changed labels do not prove a move, because a script may renumber its
+    rows from 1, so at least one column's values must have moved with the labels.
     """
     index, count = handed.frame.index, handed.rows.num_rows
     is_plain = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(count))
@@ -127,8 +127,8 @@ class _Fingerprint:
     def tells_rows_apart_with(self, column: Numbers) -> bool:
         """Add a column to the fingerprints, and return whether all rows are now known to be different.
 
-        To save time, many calls return False without checking all rows. A column whose first values are all equal is
-        not added.
+        False may also mean that this call did not check all rows, to save time. A column whose first values are all
+        equal is not added.
         """
         first = column[: _SAMPLES[0]]
         if (first == first[:1]).all():

@@ -44,8 +44,8 @@ class ProbeSpec:
     """What a worker needs for the probe, which calls the scorer before the run to find the result columns.
 
     Attributes:
-        engine: which scorer to load, and in which process. The run uses the same key, so a worker that ran the probe
-            need not load the scorer again.
+        engine: which scorer to load, and in which process. The run uses an `EngineSpec` with the same ``key``, so a
+            worker that ran the probe need not load the scorer again.
         mini_batch_id: name of the mini-batch.
         files: the files that are the mini-batch's items, or that its rows come from.
         rows: the mini-batch's rows as an Arrow stream, or None if its items are files.
@@ -55,7 +55,8 @@ class ProbeSpec:
             ``run()`` returns a DataFrame, an Arrow table or an Arrow record batch.
         columns: number of input columns, or 0 if the items are files.
         tries: maximum number of calls with the whole mini-batch.
-        host: the conditions that the worker must meet, or None if the workers are on the driver's host.
+        host: the conditions that the worker must meet before the probe, for example access to the stage and the input.
+            None if the workers are on the driver's host.
         sent: the file that contains `files` and `rows`, written by `pack_items`, if they are too large to be part of
             this specification. Otherwise, None.
     """

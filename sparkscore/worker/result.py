@@ -88,8 +88,8 @@ class ResultSpec:
     def name_of_carried(self, name: str) -> str:
         """Return the name of a carried column in the result.
 
-        The deployment can rename columns. If a prediction or lineage column has the same original name, only that
-        column is renamed, and the carried column keeps its name.
+        The deployment can rename columns. If a prediction or lineage column has the same original name as the carried
+        column, the new name applies only to the prediction or lineage column, and the carried column keeps its name.
         """
         is_shared = name in self.predictions.names or name in LINEAGE_SCHEMA.names
         return name if is_shared else dict(self.renamed).get(name, name)
