@@ -51,9 +51,10 @@ class CarefulStream:
 
 
 def _nowhere(number: int) -> TextIO:
-    """Open the null device in place of a closed stdout or stderr, with the same file descriptor if it is free.
+    """Open the null device in place of a closed stdout or stderr.
 
-    If the descriptor stayed free, the next file to be opened would get it, and libraries would print into that file.
+    If the stream's file descriptor is still free, the null device gets it. Without the null device, the next file to be
+    opened would get this descriptor, and libraries would print into that file.
     """
     opened = os.open(os.devnull, os.O_RDWR)
     if opened != number:

@@ -73,7 +73,7 @@ def summary_of(run: Run, folder: Path) -> str:
 def print_record(
     record: RunRecord, folder: Path, console: Console, more: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Print a run's state and id, followed by one line for each value of its record that is not empty.
+    """Print a run's state and id, followed by one line for each non-empty value of its record.
 
     Args:
         record: the run record.

@@ -45,7 +45,7 @@ def refuse_azure_only(chosen: Mapping[str, object]) -> None:
     Expressions are allowed in descriptions, tags, properties and the ``environment`` section.
 
     Args:
-        chosen: the settings that the deployment file or options set, by dotted key.
+        chosen: the settings that were set in the deployment file or by options, keyed by dotted key.
 
     Raises:
         ConfigError: a setting contains an expression such as ``${{inputs.x}}`` (code ``AZURE_EXPRESSION``), or the

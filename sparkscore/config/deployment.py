@@ -149,7 +149,7 @@ class Deployment(Section):
         return unapplied(self.chosen())
 
     def chosen(self) -> dict[str, object]:
-        """Return the settings that the deployment file or options set, as JSON values by dotted key.
+        """Return the settings that were set in the deployment file or by options, as JSON values keyed by dotted key.
 
         A mapping whose keys the user chooses, such as ``environment_variables``, is a single value.
         """

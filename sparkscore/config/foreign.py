@@ -44,9 +44,9 @@ def refuse_other_files(path: Path, tree: Mapping[str, object]) -> None:
 
 
 def _type_of(tree: Mapping[str, object]) -> tuple[OtherFile | None, str]:
-    """Return the type of an Azure ML file that is not a batch deployment, and how it was recognised.
+    """Return the type of an Azure ML file other than a batch deployment, and how the type was recognized.
 
-    If no type matches, return None and an empty string.
+    The second value is a phrase for the error message. If no type matches, return None and an empty string.
     """
     schema = tree.get("$schema")
     if isinstance(schema, str) and is_azure_schema(schema):

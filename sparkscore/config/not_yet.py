@@ -45,7 +45,7 @@ def refuse_unsupported(chosen: dict[str, object]) -> None:
     """Raise an error if any setting has a value that is listed in `REFUSED`.
 
     Args:
-        chosen: the settings that the deployment file or options set, by dotted key.
+        chosen: the settings that were set in the deployment file or by options, keyed by dotted key.
 
     Raises:
         ConfigError: a setting has a value that this version does not support. The code is ``NOT_SUPPORTED_YET``.
@@ -67,7 +67,7 @@ def unapplied(chosen: dict[str, object]) -> dict[str, object]:
     """Return the settings that are listed in `UNAPPLIED`, which this version ignores with a warning.
 
     Args:
-        chosen: the settings that the deployment file or options set, by dotted key.
+        chosen: the settings that were set in the deployment file or by options, keyed by dotted key.
     """
     return {
         key: chosen[key]

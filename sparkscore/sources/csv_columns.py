@@ -118,9 +118,9 @@ def _by_position(width: int, declared: Sequence[StructField] | None) -> list[Csv
 def _named(header: Sequence[str]) -> list[CsvColumn]:
     """Return one column for each value of a header.
 
-    Spark's reader needs a unique name for each column. If the name in the header is empty or occurs twice, ignoring
-    case, the reader gets ``_c`` plus the column's position instead. Underscores are appended if the header already
-    contains that name.
+    Spark's reader needs a unique name for each column. If a column's name in the header is empty, or occurs more than
+    once ignoring case, the reader uses ``_c`` plus the column's position, such as ``_c2``. If the header already
+    contains this name, underscores are appended to it.
     """
     doubled = set(doubled_names(name for name in header if name))
     columns = []

@@ -141,9 +141,12 @@ class _Planner:
         )
 
     def _have_empty_ones_other_types(self, types: Mapping[str, DataType]) -> bool:
-        """Return whether a file without rows has a column whose type differs from its type in the input.
+        """Return whether a file without rows has a column whose type differs from the one in `types`.
 
         Spark may not be able to read such a file together with the other files.
+
+        Args:
+            types: the type that each column gets when the input is read, by column name.
         """
         pairs = [
             (types[name], found.spark)
@@ -216,8 +219,8 @@ class _Planner:
             common: the type that can hold the values of all files.
 
         Raises:
-            SourceSchemaError: a nested column cannot be cast to the common type, because one of its inner fields is
-                NULL in all rows of a file.
+            SourceSchemaError: in one file, a nested column has a field with only NULLs, and cannot be cast to the common
+                type.
         """
         for file_type, file in found.items():
             is_untyped = file_type.is_null or (file_type.spark is not None and has_null_inside(file_type.spark))
@@ -291,7 +294,7 @@ class _Planner:
         )
 
     def _refuse_inside(self, name: str, file_type: FileType, file: InputFile, common: DataType) -> NoReturn:
-        """Raise the error for a nested column that has only NULLs in some part and cannot be cast to the common type.
+        """Raise the error for a nested column that has a field with only NULLs and cannot be cast to the common type.
 
         Args:
             name: the name of the column.

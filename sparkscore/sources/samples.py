@@ -119,8 +119,8 @@ def _sample(path: str, size: int, share: int) -> str:
 def _blocks(size: int, share: int) -> Iterable[tuple[int, int]]:
     """Return the start and length of each block of a sample.
 
-    The blocks cover the whole file if its size is at most `share`. Otherwise, they are spread from its start to its
-    end.
+    A sample has at most `share` bytes. If the file is no larger than that, the blocks cover the whole file. Otherwise,
+    they are spread from its start to its end.
 
     >>> list(_blocks(100_000, 8192))
     [(0, 4096), (95904, 4096)]
