@@ -182,7 +182,7 @@ def samples_of(snapshot: Snapshot) -> list[InputSample]:
 
 
 def is_seen(sample: InputSample) -> bool:
-    """Return whether the driver still sees an input folder, or an input file with the size that was recorded."""
+    """Return whether the driver sees an input folder, or an input file whose size has not changed."""
     path = Path(sample.path)
     try:
         return path.is_dir() if sample.size_bytes is None else path.stat().st_size == sample.size_bytes
@@ -220,7 +220,10 @@ def _refuse_problems(answers: Sequence[Answer], check: HostCheck) -> None:
 
 
 def _taken(answer: Answer, check: HostCheck) -> Answer:
-    """Read and remove the files that a worker wrote, and return its answer, with a problem added if this fails."""
+    """Read and remove the files that a worker wrote, and return the worker's answer.
+
+    If a file cannot be read or removed, or has the wrong content, the returned answer contains this problem.
+    """
     for place, proof in zip(check.places, answer.proofs, strict=False):
         problem = _problem_of(place, proof)
         if problem is not None:

@@ -155,7 +155,7 @@ def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: st
 
 
 def _state_of(record: RunRecord) -> str:
-    """Return what happened to the data of a run that lost its connection to Spark."""
+    """Return a sentence that says whether a run that lost its connection to Spark may have published rows."""
     if record.may_show_rows:
         return "Its rows may be published; what was scored is kept."
     return "Nothing was published; what was scored is kept."

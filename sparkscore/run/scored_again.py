@@ -105,7 +105,10 @@ def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
 
 
 def has_nothing_left(prepared: PreparedRun) -> bool:
-    """Return whether a run has ``only_failed`` but no items to score, because other runs have scored all of them."""
+    """Return whether a run was started with ``only_failed`` and has no items left to score.
+
+    This is the case if other runs have already scored all of the failed items.
+    """
     return prepared.failed is not None and prepared.failed.left is not None and not prepared.failed.left.total()
 
 

@@ -1,6 +1,7 @@
-"""Run functions on Spark's workers with `mapInArrow`. Runs on the driver; the nested function runs on the workers.
+"""Run functions on Spark's workers with `mapInArrow`.
 
-No other module calls `mapInArrow`.
+Runs on the driver, except for the functions that are passed to `mapInArrow`, which run on the workers. No other module
+calls `mapInArrow`.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def _map(spark: SparkSession, function: Callable[[Share], str], shares: Sequence
 
 def _mapper(function: Callable[[Share], str], shares: Sequence[Share], count: int) -> ArrowFunction:
     def answer(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Call ``function`` for this task's elements of ``shares``, and yield the results. Runs on a worker."""
+        """Call ``function`` once for each element of ``shares`` that belongs to this task, and yield the results."""
         for batch in batches:
             for first in batch.column(0).to_pylist():
                 numbers = list(range(first, len(shares), count))

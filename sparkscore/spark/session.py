@@ -119,7 +119,8 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
 def _with_delta(given: Mapping[str, str]) -> dict[str, str]:
     """Return the settings for packages, SQL extensions and the catalog, with Delta added where it is missing.
 
-    If Delta has no release for this version of Spark, Delta is added only if ``given`` names a Delta jar.
+    If no release of Delta exists for this version of Spark, Delta is added only if ``given`` names a Delta package or
+    jar.
     """
     packages, extensions = given.get("spark.jars.packages", ""), given.get("spark.sql.extensions", "")
     if "delta" not in packages and has_delta_release():
