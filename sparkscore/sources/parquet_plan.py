@@ -219,8 +219,8 @@ class _Planner:
             common: the type that can hold the values of all files.
 
         Raises:
-            SourceSchemaError: in one file, a nested column has a field with only NULLs, and cannot be cast to the common
-                type.
+            SourceSchemaError: a nested column has a field with only NULLs in one file, and cannot be cast to the
+                common type.
         """
         for file_type, file in found.items():
             is_untyped = file_type.is_null or (file_type.spark is not None and has_null_inside(file_type.spark))
