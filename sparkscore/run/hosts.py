@@ -182,7 +182,7 @@ def samples_of(snapshot: Snapshot) -> list[InputSample]:
 
 
 def is_seen(sample: InputSample) -> bool:
-    """Return whether the driver sees an input folder, or an input file whose size has not changed."""
+    """Return whether the driver sees an input folder, or an input file with the same size as when it was listed."""
     path = Path(sample.path)
     try:
         return path.is_dir() if sample.size_bytes is None else path.stat().st_size == sample.size_bytes

@@ -43,9 +43,9 @@ def is_own_file(path: Path) -> bool:
 def refuse_own(path: Path) -> None:
     """Raise an error if an input location belongs to sparkscore's runs.
 
-    Such locations are runs folders, the folders of runs, stages, and anything inside the folder of a run or a stage,
-    because sparkscore may change or remove files there. The files that a scoring script wrote into the folder of its
-    run are an exception.
+    sparkscore may change or remove the files there. Such locations are runs folders, the folders of runs, stages, and
+    anything inside the folder of a run or a stage. The files that a scoring script wrote into the folder of its run are
+    an exception.
 
     Raises:
         SourceError: the path belongs to sparkscore's runs.
