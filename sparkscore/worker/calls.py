@@ -134,11 +134,11 @@ class Calls:
         return replace(joined, failure=whole.outcome.failure) if joined.failed else joined
 
     def _check_ambiguous(self, mini_batch: MiniBatch, outcome: Outcome) -> Outcome:
-        """Check that a successful call really returned one element per row, by also scoring half of its mini-batch.
+        """Check that a successful call returned one element per row, by scoring half the mini-batch in a second call.
 
         For example, a script that returns one element per column seems correct if there happen to be as many rows as
-        columns. If the half returns a wrong number of elements, the outcome is a failure of the whole mini-batch. If
-        the half fails for another reason, the outcome is returned unchanged.
+        columns. If the second call returns a wrong number of elements, a failure of the whole mini-batch is returned.
+        If it fails for another reason, the outcome of the first call is returned unchanged.
 
         The check is skipped if any of the following holds:
 

@@ -62,9 +62,9 @@ class Halving:
         Args:
             call: calls the scorer with a part, and keeps the returned rows.
             test: calls the scorer with a part only to see whether it fails, and drops the returned rows.
-            rules: how many items may fail. Once more items of the mini-batch have failed, no more calls are made.
-            columns: the number of input columns, and the number of columns that the scorer gets. A result with either
-                number of elements may have one element per column instead of one per row.
+            rules: how many items may fail. Once this number is exceeded in the mini-batch, no more calls are made.
+            columns: the number of input columns, and the number of columns that the scorer gets. If a result has as
+                many elements as either number, it may have one element per column instead of one per row.
         """
         self._call = call
         self._test = test

@@ -1,9 +1,7 @@
-"""Check that a worker has access to a run's input and stage, and can write to the stage.
+"""Check that a worker has access to a run's input and stage, and can write to the stage. Runs on the workers.
 
-Runs on the workers.
-
-The driver stores a random string, the nonce, in the stage. A worker that reads this string sees the driver's stage, and
-not a folder on its own disk that has the same path.
+The driver stores a random string, the nonce, in the stage. A worker that can read the nonce sees the driver's stage,
+not a folder on its own disk with the same path.
 """
 
 from __future__ import annotations
@@ -98,8 +96,8 @@ def find_problem(check: HostCheck) -> Problem | None:
 def write_proofs(check: HostCheck) -> list[str] | Problem:
     """Check that this process can score items of a run, and write a file into each of `check.places`.
 
-    Return the names of these files, which the caller must remove. If the process cannot score items of the run, return
-    the problem instead.
+    Return the names of these files. The caller must remove the files. If the process cannot score items of the run,
+    return the problem instead.
     """
     problems = (
         partial(_find_other_package, check),

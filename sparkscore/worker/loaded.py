@@ -74,10 +74,11 @@ ROOM: Final = 2
 
 
 class KeptEngines:
-    """A small cache of a worker process's engines, by key.
+    """A small cache of a worker process's engines, keyed by `EngineSpec.key`.
 
-    If the cache is full, `get` closes the least recently used engine before adding another. Adding a `LocalEngine` also
-    closes any other `LocalEngine`, because modules of different scripts may have the same name.
+    If the cache is full, `get` closes the least recently used engine before adding another. Before adding a
+    `LocalEngine`, it closes any other `LocalEngine`, because their scripts may import different modules of the same
+    name.
     """
 
     def __init__(self, room: int = ROOM) -> None:

@@ -172,7 +172,7 @@ def _pair(handed: HandedOver, position: int, current: int | str) -> Pair:
     """Return a column's values before and after the user's code ran.
 
     Args:
-        handed: the DataFrame and the original rows.
+        handed: the DataFrame that the user's code got, and the original rows that it was made from.
         position: position of the column in the original rows.
         current: position of the column in the DataFrame, or the name of its index level.
     """
@@ -297,9 +297,9 @@ def _codes(pair: Pair) -> _Codes | None:
 
 
 def _moved_together(columns: list[_Codes]) -> bool:
-    """Return whether the rows that these columns form are the same as before the user's code ran, in any order.
+    """Return whether these columns, taken together, contain the same rows as before the user's code ran, in any order.
 
-    The caller must already have checked the first column on its own.
+    The caller must already have checked that the first column contains the same values as before.
     """
     was, now = columns[0].was, columns[0].now
     for column in columns[1:]:

@@ -1,7 +1,4 @@
-"""Compute a digest of sparkscore's own modules, to compare the driver's with the workers'.
-
-Runs on the driver and the workers.
-"""
+"""Compute a digest of sparkscore's modules, to compare driver and workers. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

@@ -221,7 +221,10 @@ def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
 
 
 def _is_counted(probed: Probed, part: MiniBatch, spec: ProbeSpec) -> bool:
-    """Return whether ``run()`` got several rows and must return one element per row."""
+    """Return whether the number of elements that ``run()`` returned must be checked.
+
+    This is the case if ``run()`` got several rows and must return one element per row.
+    """
     is_joined = spec.is_joined if spec.is_joined is not None else not probed.is_frame
     return is_joined and part.rows is not None and part.item_count > 1
 

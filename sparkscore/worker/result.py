@@ -56,8 +56,8 @@ class ResultSpec:
         caller: name of the function or model that returns the value, for messages; for example ``run()``.
         is_per_item: whether a returned DataFrame has one row per item, in item order. This holds for models. A script
             may return any number of rows.
-        columns: number of input columns, or 0 if the items are files. A result with this many elements may have one
-            per column instead of one per row.
+        columns: number of input columns, or 0 if the items are files. If ``run()`` returns this many elements, they
+            may be one per column instead of one per row.
         is_proven: whether the scorer is known to return one element per row.
     """
 

@@ -67,8 +67,8 @@ def _labels_of(returned: object) -> pd.Index[Any] | None:
 def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] | None, caller: str) -> bool:
     """Return whether a result's index proves that its rows are in the order of the mini-batch.
 
-    A default RangeIndex proves nothing unless it is named after an input column, because pandas also gives it to
-    reordered rows. The result is also False if the labels are unrelated to the mini-batch but equal to `current`.
+    A default RangeIndex that is not named after an input column proves nothing, because pandas may also create one when
+    rows are reordered. Labels that are unrelated to the mini-batch but equal to `current` prove nothing either.
 
     Args:
         labels: the index of the result.

@@ -1,4 +1,4 @@
-"""Run the template process and the children that are forked from it (child).
+"""Run the template process, which a worker starts, and the children that are forked from it.
 
 A child loads the scorer and scores the mini-batches that the worker sends, until the worker closes the connection. The
 template and its children use the interpreter named in the deployment, or else the worker's own interpreter. The
@@ -31,10 +31,10 @@ CONNECTION_BROKEN: Final = 121
 
 
 def main(end: int, worker: int, token: str) -> None:
-    """Fork a child for each request from the worker, until the worker closes the connection (template).
+    """Fork a child for each request from the worker, until the worker closes the connection.
 
-    Only one child runs at a time. In a forked child, this function answers the worker's requests until their connection
-    is closed.
+    Runs in the template process. Only one child runs at a time. In a forked child, this function answers the worker's
+    requests until the child's own connection is closed.
 
     Args:
         end: file descriptor of the template's end of the socket.
@@ -106,7 +106,7 @@ def _wait_for(child: int) -> int:
 
 
 def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends (Linux). If the parent has already ended, exit now."""
+    """On Linux, make the kernel kill this process when its parent ends. If the parent has already ended, exit now."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # the parent ended before the call above

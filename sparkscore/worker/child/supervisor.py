@@ -331,7 +331,7 @@ def _about_the_end(code: int | None) -> str:
 
 
 def _broke(ended: ChildEndedError, what: str) -> Failure:
-    """Return the failure for user code that damaged the child or its connection to the worker."""
+    """Return a `Failure` that says that the user's code damaged the child or its connection to the worker."""
     return Failure(
         BROKEN,
         message=f"the code damaged the process that scores, during {what}: {ended.broken}",

@@ -66,7 +66,7 @@ class ChildEndedError(Exception):
     """The child or its template has ended, or was killed because it took too long or sent a wrong answer.
 
     Attributes:
-        code: exit code of the process, negated number of the signal that ended it, or None if unknown.
+        code: exit code of the process; or the negated number of the signal that ended it; or None if neither is known.
         trace: tracebacks of the child's threads or a message from the template, or an empty string.
         is_timeout: whether the process took too long.
         broken: how the user's code damaged the child, or an empty string.
