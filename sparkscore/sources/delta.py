@@ -80,7 +80,7 @@ class DeltaSource:
     def check_unchanged(self) -> None:
         """Check that the table has not been removed and created again.
 
-        A new table at the same location may have a version with the same number but different rows. The rows of a
+        The new table may have a version with the same number but different rows. Within one table, the rows of a
         version never change, so nothing else is checked.
 
         Raises:

@@ -44,7 +44,7 @@ def read_integers(load: Callable[[StructType], DataFrame], schema: StructType, r
 def _exact(data_type: DataType) -> DataType:
     """Return a copy of a type in which decimals replace the integer types.
 
-    Integer types inside arrays, structs and map values are replaced as well, but not map keys.
+    Integer types inside arrays, structs and map values are replaced as well. Map keys are left unchanged.
     """
     if isinstance(data_type, IntegralType):
         return _EXACT

@@ -61,9 +61,9 @@ class JsonFiles:
         rows: the number of records that were read.
         columns: a summary of each column's values.
         schema: the columns with their inferred types, or None if Spark has to infer the types. If columns are declared,
-            only the column names in the files matter, so all types are `NullType`.
+            the schema only has the names of the columns in the files, and all types are `NullType`.
         are_all_read: whether Spark reads all records. If the 'mode' option has a value other than FAILFAST, Spark may
-            drop or change some.
+            drop or change records.
         respelled: the columns declared as integers, or as nested types with integers, in which some numbers are written
             as ``5.0`` or ``5e0``.
     """

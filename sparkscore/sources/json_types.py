@@ -217,7 +217,7 @@ def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
 
 
 def _names_inside(seen: FieldSurvey) -> Iterator[list[str]]:
-    """Yield a list of field names for the objects in a column, and one for the objects at each path inside them."""
+    """Yield lists of field names: one for the objects in a column, and one for each path to objects inside them."""
     if seen.fields:
         yield from names_in(seen.fields)
     if seen.element is not None:

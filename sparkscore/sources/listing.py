@@ -28,8 +28,8 @@ class Listing:
     Attributes:
         files: the files. `list_files` sorts them by path and returns each path only once.
         skipped: for each reason, the number of files and folders that are left out. If a file is found several times,
-            for example by two globs, the repetitions are counted here.
-        folder: the location of the input if it is a single folder, or None. If folders inside it are named
+            for example by two globs, each repetition counts as a file that is left out.
+        folder: the input's location if there is only one and it is a folder, or None. If its subfolders are named
             ``key=value``, the keys are partition columns.
     """
 
@@ -49,8 +49,8 @@ def list_files(locations: Iterable[str]) -> Listing:
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
-        SourceError: a folder cannot be read, the path of a file is not UTF-8, or a location belongs to
-            sparkscore's runs; see `refuse_own`.
+        SourceError: a folder cannot be read, the path of a file is not UTF-8, or a location is one of the folders that
+            sparkscore keeps for its runs, or inside one; see `refuse_own`.
         ConfigError: a location is a URI of a store other than the local file system.
     """
     named = list(locations)

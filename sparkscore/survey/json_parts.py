@@ -40,13 +40,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Share:
-    """The parts of files that one call of `survey_parts` reads, with the settings for reading them.
+    """The parts of files that one call of `survey_parts` reads, and how to read them.
 
     Attributes:
         parts: the parts to read.
         form: the syntax of the files.
-        declared: the type of each declared column, or None for a column whose values are not checked. The attribute
-            itself is None if no columns are declared.
+        declared: the type of each declared column by name, with None for a column whose values are not checked. If no
+            columns are declared, `declared` is None.
         formats: the options for dates and times.
         drops_bad: whether lines that are not JSON objects are skipped, because 'mode' has a value other than FAILFAST.
             Other problems, such as a field that occurs twice, still end the survey.

@@ -68,7 +68,7 @@ _INT64_DIGITS: Final = 19
 
 
 def look_at(texts: pa.Array, before: Seen) -> Seen:
-    """Return the flags in ``before``, combined with the flags of more strings of the column.
+    """Return the flags in ``before``, combined with the flags (`Seen`) that describe the next strings of the column.
 
     If ``before`` contains `Seen.TEXT`, the strings are not read, because the column's type is ``string`` in any case.
 
