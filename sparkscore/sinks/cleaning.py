@@ -90,8 +90,8 @@ def _run_of(holder: Path, entry: Entry, *, is_ours: bool) -> str | None:
 
     Args:
         holder: the folder.
-        entry: the file or folder in it.
-        is_ours: whether sparkscore created the folder itself, in which case an empty subfolder counts as a stage.
+        entry: the file or folder inside `holder`.
+        is_ours: whether `holder` was created by sparkscore. If so, an empty subfolder counts as a stage.
     """
     path = holder / entry.name
     if entry.type is EntryType.FOLDER:

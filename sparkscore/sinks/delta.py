@@ -304,8 +304,8 @@ class DeltaSink:
         """Check that the run may create the table, and note in the stage that it is about to do so.
 
         A failed first commit may leave files that are not in Delta's log. Delta ignores them, so they are not removed.
-        If the run is retried, the note shows that such files may be its own. If the table or the note already exists,
-        nothing is checked or written.
+        If the run is retried, the note shows that such files may come from its own failed commit. If the table or the
+        note already exists, nothing is checked or written.
 
         Raises:
             SinkConflictError: the output contains files that Delta cannot have written.

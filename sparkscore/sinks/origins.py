@@ -36,7 +36,7 @@ class Origins:
     def renaming(self, wrong: Sequence[str], taken: Collection[str]) -> str:
         """Return a ``columns: {…}`` line for the deployment file, with a valid new name for each invalid column name.
 
-        Columns that the deployment already renames are included.
+        The line also contains the renamings that the deployment already has.
 
         Args:
             wrong: the invalid names, which contain characters that the output cannot store.

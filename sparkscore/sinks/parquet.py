@@ -83,9 +83,9 @@ class ParquetSink:
         return self._target
 
     def check_target(self, *, is_retried: bool = False) -> None:
-        """Check that the mode allows the existing files, that this run has no folder, and that the output is writable.
+        """Check that the output folder is writable, has no folder of this run, and contains only what the mode allows.
 
-        - ``error`` mode allows no files.
+        - ``error`` allows no files or folders in the output folder.
         - ``append`` allows only folders named like a run's folder: ``run_id=…``.
         - ``overwrite`` allows only run folders that contain sparkscore's list of files. With ``output.replace:
           foreign``, it also allows other files and folders that can be part of a table.

@@ -1,8 +1,8 @@
 """Replace the rows in a folder of Parquet files without losing rows if the driver crashes. Runs on the driver.
 
-First, the old files are moved to the folder ``_replaced_by_<run>``, which readers ignore. A journal in this folder
-names the run's folder and lock. Then the new rows are made visible. Finally, the old files that sparkscore wrote are
-removed.
+First, the old files are moved to the folder ``_replaced_by_<run>``, which readers ignore. That folder also contains
+a journal with the name of the run's folder and the path of the run's lock. Then the new rows are made visible. Finally,
+the old files that sparkscore wrote are removed.
 
 After a crash, the next run or ``sparkscore clean`` finds the journal. If the new rows are visible, the old files that
 sparkscore wrote are removed. Otherwise, the old files are moved back.

@@ -66,7 +66,7 @@ def evaluated_rules(rules: Sequence[RowRule], unknown: Collection[str]) -> list[
 
 
 def broken_rules(rows: DataFrame, rules: Sequence[RowRule]) -> list[tuple[RowRule, int]]:
-    """Return the rules that some rows break, each with the number of these rows."""
+    """Return each rule that is broken, with the number of rows that break it."""
     if not rules:
         return []
     broken = (count_if(~coalesce(expr(rule.condition), lit(False))) for rule in rules)

@@ -284,10 +284,10 @@ def _refuse_without_identity(stage: Path, run_id: str) -> None:
 
 
 def is_held_in(stage: Path) -> bool:
-    """Return whether a stage's run is held.
+    """Return whether a stage's run is held, that is, waits to be published.
 
-    This is read from the run record, or from a file that earlier versions of sparkscore wrote to the stage. Return
-    False if the stage has neither that file nor the path of the run's folder.
+    This is read from the run record or, for stages of earlier versions of sparkscore, from a file in the stage. If the
+    stage contains neither such a file nor the path of the run's folder, the result is False.
 
     In two cases, it is unknown whether the run is held, and True is returned to avoid losing rows:
 

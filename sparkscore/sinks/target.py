@@ -105,9 +105,9 @@ class Published:
 
 @contextmanager
 def nothing_published(run_id: str) -> Iterator[None]:
-    """Change the message of any `SinkError` that the checks in the ``with`` block raise after scoring.
+    """Change the message of a `SinkError` raised in the ``with`` block, which contains checks after scoring.
 
-    The message then says that the scored rows are staged but not published, and how to publish or discard them.
+    The message then says that the scored rows are staged but not published, and how to publish or discard the rows.
     """
     try:
         yield

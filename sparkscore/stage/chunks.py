@@ -147,7 +147,7 @@ def count_chunks(stage_folder: Path) -> int:
 
 
 def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-    """Return the reports of each work unit that consists entirely of finished chunks, keyed by unit number.
+    """Return the reports of each work unit whose chunks are all finished and undamaged, keyed by unit number.
 
     A chunk is damaged if its chunk file was modified, or if one of its data files is missing or has a different size.
     The chunk file is then removed, and the work unit is omitted. Later chunks of the work unit are not checked. A

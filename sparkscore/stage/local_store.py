@@ -231,10 +231,10 @@ class LocalStore:
                 self._do_close(self._create_below_root(self._path(name)), self._path(name))
 
     def delete(self, name: str) -> None:
-        """Remove a file, a link, or a folder of type `EntryType.MADE`. Do nothing if there is none with this name.
+        """Remove a file, a link, or a folder that sparkscore created under a random name (`EntryType.MADE`).
 
-        A folder is removed with its contents. If some of its contents cannot be removed, the folder is kept and no
-        error is raised.
+        Do nothing if there is no entry with this name. A folder is removed with its contents. If some of its contents
+        cannot be removed, the folder is kept and no error is raised.
 
         Raises:
             OSError: the file or link cannot be removed, or the name refers to a folder of a different type.

@@ -255,11 +255,11 @@ class RunStage(Protocol):
         """The folder in which workers unpack scripts, each into a subfolder with a random name."""
 
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-        """Return the reports of each work unit that consists entirely of finished chunks, keyed by unit number.
+        """Return the reports of each work unit whose chunks are all finished and undamaged, keyed by unit number.
 
         A chunk is damaged if its reports were modified, or if one of its data files is missing or has a different size.
-        The reports of a damaged chunk are removed, and its work unit is omitted. Later chunks of the work unit are not
-        checked. Modified reports are logged as a warning.
+        A work unit with a damaged chunk is omitted. The reports of its first damaged chunk are removed, and its later
+        chunks are not checked. Modified reports are logged as a warning.
 
         Args:
             planned: number of planned mini-batches per work unit, keyed by unit number.

@@ -92,7 +92,7 @@ class StageFolder:
         return None if store.find(decision) is None else read_sealed(store, decision)
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Store a finding, for example the result columns, in a file that ends with a checksum."""
+        """Store a finding of the run, such as the result columns, in a file that ends with a checksum."""
         open_store(self.path).put(decision, sealed(content))
 
     def keep_model(self, files: Path, sha256: str) -> Path:
@@ -115,7 +115,7 @@ class StageFolder:
         return str(self.path)
 
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-        """Return the reports of each work unit that consists entirely of finished chunks, keyed by unit number.
+        """Return the reports of each work unit whose chunks are all finished and undamaged, keyed by unit number.
 
         A chunk is damaged if its chunk file was modified, or if one of its data files is missing or has a different
         size. The chunk file is then removed, and the work unit is omitted.
