@@ -83,7 +83,7 @@ def find_positions(
 def _ways(
     infos: Sequence[str], lists: Sequence[Any], types: Sequence[str], start: int, needed: Collection[int]
 ) -> Iterator[list[int]]:
-    """Yield at most two possible assignments of lists of categories to features.
+    """Yield at most two possible ways to assign lists of categories to features.
 
     Two are enough for `find_positions` to know that the assignment is ambiguous.
 
@@ -91,8 +91,8 @@ def _ways(
         infos: LightGBM's description of each feature, as in `find_positions`.
         lists: the lists that have not been assigned yet.
         types: the type of each feature's column, as returned by `value_type_of`.
-        start: position of the first feature that may get a list.
-        needed: positions of the features that must get a list.
+        start: position of the first feature to consider. Earlier features get none of these lists.
+        needed: positions of the features that must have a list in the end, including earlier features.
 
     Yields:
         an assignment: the position of each list's feature.

@@ -1,4 +1,4 @@
-"""Find the columns that a loaded model was trained with, by name. Runs on the workers.
+"""Find the names of the columns that a loaded model was trained with. Runs on the workers.
 
 This works for XGBoost and LightGBM Boosters, for models with a ``feature_names_in_`` attribute, and for pipelines whose
 first step is one of these.

@@ -32,8 +32,8 @@ def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tu
     The tensor contains the pixels of the first frame of each image. Nothing is scaled, resized or rotated. The shape of
     the tensor determines the layout of the pixels:
 
-    - Four dimensions: channels are last, or second if only the second dimension has size 1, 3 or 4. If the channel
-      dimension has one of these sizes, images are converted to that number of channels.
+    - Four dimensions: the last dimension contains the channels. If the second dimension has size 1, 3 or 4 and the last
+      does not, the second contains the channels. Images are converted to this number of channels if it is 1, 3 or 4.
     - Three dimensions: images are converted to grayscale.
     - Two dimensions: each image becomes one row of values, as in Azure's no-code deployments.
     - One dimension: the tensor is an array of arrays, one for each image. The images may differ in size.

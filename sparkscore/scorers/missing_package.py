@@ -78,7 +78,7 @@ def _advice(module: str, environment: EnvironmentSpec | None) -> str:
 def _version_of(top: str, package: str) -> str | None:
     """Return the installed version of a package, or None if its top-level module is not installed.
 
-    If the module is installed, but no package of that name, "version unknown" is returned.
+    If the module is installed but no package named `package` is, the result is "version unknown".
 
     Args:
         top: name of the top-level module.

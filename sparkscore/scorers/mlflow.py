@@ -90,7 +90,7 @@ class MlflowScorer:
     def score(self, mini_batch: MiniBatch) -> object:
         """Call the model with the rows or files of a mini-batch, and return the scores.
 
-        If some or all files cannot be read or decoded, a `PartlyScored` with the scores of the others is returned.
+        If any files cannot be read or decoded, a `PartlyScored` is returned, with scores for any remaining files.
 
         Raises:
             ScorerFailedError: the model raised an exception.
@@ -98,7 +98,7 @@ class MlflowScorer:
                 do not fit the model, for example because a column is missing or a value cannot be converted to the
                 type in the signature.
             SourceSchemaError: a column cannot be converted to pandas; `to_pandas` lists the reasons.
-            ModelLoadError: it cannot be determined which columns a LightGBM model's categories belong to.
+            ModelLoadError: the categories of a LightGBM model cannot be matched with its columns.
             MissingDependencyError: images must be decoded, but the ``pillow`` package is not installed.
         """
         if self._model is None:

@@ -45,8 +45,8 @@ def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
 def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False) -> NamedColumns:
     """Combine the return values of several of a model's methods into named columns, one per method.
 
-    If a method returned several named columns, for example a DataFrame, they become one column of dictionaries, which
-    map column names to the values of a row.
+    If a method returned several named columns, for example a DataFrame, its column contains one dictionary per row,
+    with the row's values by column name.
 
     Args:
         returned: the return value of each method, by method name.

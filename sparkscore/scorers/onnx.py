@@ -80,8 +80,8 @@ class OnnxScorer:
     def score(self, mini_batch: MiniBatch) -> object:
         """Run the graph on the rows or images of a mini-batch, and return its outputs.
 
-        The graph gets all rows at once, unless it takes a fixed number of rows. If some or all images cannot be read or
-        decoded, a `PartlyScored` with the outputs for the others is returned.
+        The graph gets all rows at once, unless it takes a fixed number of rows. If any images cannot be read or
+        decoded, a `PartlyScored` is returned, with outputs for any remaining images.
 
         Raises:
             ScorerFailedError: ONNX Runtime raised an error.

@@ -181,7 +181,7 @@ class AzureModules(MetaPathFinder, Loader):
         return _StandIn(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Add the supported classes to a replacement module."""
+        """Add the supported classes, such as ``Model``, to a module that replaces one of Azure's modules."""
         if module.__name__ in {"azureml.core", "azureml.core.model"}:
             module.__dict__["Model"] = self._model
         if module.__name__ == "azureml.core":

@@ -160,10 +160,10 @@ class _Listing:
         return contents
 
     def _add_entry(self, entry: Path, above: frozenset[str]) -> None:
-        """Add a file or the files in a folder, leaving out logs, pipes, sockets, devices and broken links.
+        """Add a file, or the files in a folder, to the files to pack.
 
-        Files count as logs if they are being written, or if an earlier execution of the run left them out as logs.
-        ``.py`` files never count as logs.
+        Logs, pipes, sockets, devices and broken links are left out. A file counts as a log if it is being written, or
+        if it was left out as a log when the run was executed before. ``.py`` files never count as logs.
         """
         try:
             found = entry.stat()

@@ -34,10 +34,10 @@ def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether a cast converts signed integers, or lists of them, to unsigned integers.
+    """Return whether each value must be checked during a cast, because it converts signed to unsigned integers.
 
-    Spark has no unsigned integers, so data for a tensor of unsigned integers must be cast. Each value is checked during
-    the cast, because some do not fit, for example negative numbers.
+    Casts of lists of such integers are checked as well. Spark has no unsigned integers, so data for a tensor of
+    unsigned integers must be cast. Some values, such as negative numbers, do not fit.
     """
     if is_list(given) and is_list(wanted):
         return is_checked(given.value_type, wanted.value_type)
