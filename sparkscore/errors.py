@@ -223,7 +223,7 @@ class ModelError(SparkscoreError):
 
 
 class ModelNotFoundError(ModelError):
-    """No model was found at the given path, or for the given MLflow reference."""
+    """There is no model at the given path or for the given MLflow reference."""
 
     exit_code = 2
 

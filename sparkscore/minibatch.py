@@ -161,9 +161,10 @@ class _Pending:
         self._first_row += rows.num_rows
 
     def _input_position(self, count: int) -> str | None:
-        """Return a string that identifies the pending rows in the input, or None if Spark does not report their block.
+        """Return a string that identifies where in the input the pending rows are, or None if this is unknown.
 
-        The string contains the file, the block, the position of the first row in the block, and the number of rows.
+        The string contains the file, the block of the file that Spark read the rows from, the position of the first row
+        in the block, and the number of rows. The result is None if Spark does not report the block.
         """
         if self.block is None or self.block.start is None:
             return None

@@ -217,7 +217,7 @@ class RedactingFormatter(logging.Formatter):
 
 
 class _KnownValues:
-    """Secret values to mask, and functions to call when new values are added (listeners)."""
+    """Secret values to mask, and listeners: functions that are called when new values are added."""
 
     _LONG, _SHORTEST = 8, 4
 

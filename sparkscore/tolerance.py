@@ -33,7 +33,7 @@ class Tolerance:
         return self.items == 0
 
     def is_passed(self, items: int, mini_batches: int) -> bool:
-        """Return whether more items or mini-batches have failed than the allowed number.
+        """Return whether a limit is exceeded, because too many items or too many mini-batches have failed.
 
         The allowed percentage is not checked.
 

@@ -60,7 +60,10 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 
 def _as_request(error: Exception) -> ConfigError:
-    """Convert a Typer usage error, such as an unknown option, to a `ConfigError`."""
+    """Convert a Typer usage error, such as an unknown option, to a `ConfigError`.
+
+    It is then reported like any other error in a request.
+    """
     context = getattr(error, "ctx", None)
     problem, did_you_mean, suggestion = str(getattr(error, "format_message", error.__str__)()).partition("Did you mean")
     manual = f"See '{context.command_path if context else 'sparkscore'} --help'."

@@ -132,7 +132,7 @@ def is_submitted() -> bool:
 
 @contextmanager
 def one_object_on_stdout() -> Iterator[None]:
-    """Discard stderr during the ``with`` block if this process was started by `spark-submit`.
+    """Keep stderr out of stdout in the ``with`` block: stderr is discarded if `spark-submit` started this process.
 
     `spark-submit` merges stderr into stdout (it starts Python with `redirectErrorStream(true)`). With `--json`, stdout
     must contain only the JSON object.

@@ -64,7 +64,7 @@ def refuse_unsupported(chosen: dict[str, object]) -> None:
 
 
 def unapplied(chosen: dict[str, object]) -> dict[str, object]:
-    """Return the settings that are listed in `UNAPPLIED`, which this version ignores with a warning.
+    """Return the chosen settings that this version ignores with a warning, as listed in `UNAPPLIED`.
 
     Args:
         chosen: the settings that were set in the deployment file or by options, keyed by dotted key.

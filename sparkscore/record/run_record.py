@@ -182,8 +182,8 @@ class OnlyFailed(Part):
         run_id: id of the earlier run.
         first: id of the run in which the items first failed. It differs from `run_id` if the earlier run itself scored
             failed items again.
-        without: ids of the runs that had already scored failed items of the run `first` again and published the
-            result. Items in these results are left out.
+        without: ids of the runs that have already scored failed items of `first` again and published their results.
+            Items in those results are not scored again.
         items: number of items that are scored again, or None if it is not known.
     """
 

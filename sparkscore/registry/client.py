@@ -47,10 +47,9 @@ class Registry:
     uri: str
 
     def can_exist(self) -> bool:
-        """Return whether the registry can exist. Runs on the driver and the workers.
+        """Return whether the registry can exist: False only if its URI points to an SQLite file that does not exist.
 
-        The result is False only if the URI points to an SQLite file that does not exist. MLflow would create an empty
-        database there instead of reporting an error.
+        MLflow would create an empty database there instead of reporting an error. Runs on the driver and the workers.
         """
         return not self.uri.startswith(_SQLITE) or Path(unquote(self.uri.removeprefix(_SQLITE))).exists()
 

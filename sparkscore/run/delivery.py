@@ -45,7 +45,7 @@ class Delivery(Protocol):
 
 
 class ByStage:
-    """Copies files into the run's stage, which workers on the driver's machine can read."""
+    """Delivers files to workers on the driver's machine, by copying the files into the run's stage."""
 
     def __init__(self, stage: RunStage) -> None:
         self._stage = stage
@@ -96,7 +96,9 @@ def deliver_environment(delivery: Delivery, archive: Path) -> ModelFiles:
 
 
 def deliver_content(delivery: Delivery, content: bytes, name: str, kind: str) -> ModelFiles | None:
-    """Bring bytes to the workers as a file, or return None if they are few enough to be sent with the Spark job.
+    """Write bytes to a file, and bring the file to the workers.
+
+    If there are so few bytes that they can be sent with the Spark job, do nothing and return None.
 
     Args:
         delivery: how to send files to the workers.

@@ -136,8 +136,8 @@ def _as_lightgbm_writes(
     LightGBM replaces each space in a feature name with an underscore. If the input has a column ``body height``, the
     feature ``body_height`` gets the entry ``body_height: [body height]``.
 
-    Features without names are called ``Column_0``, ``Column_1`` and so on in the file. If no feature has a name, and
-    the input has all of these columns, the model gets them.
+    In the model file, features without names are called ``Column_0``, ``Column_1`` and so on. If no feature has a name,
+    and the input has all of these columns, the entry ``input: [Column_0, Column_1, …]`` is added.
 
     Args:
         inputs: the model's inputs.

@@ -146,8 +146,8 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     """Decide what the Spark tasks do, and determine the columns of the result.
 
     If the types of the predictions or the names of the carried columns are unknown, Spark runs a probe, a test call of
-    the scorer. If the run is resumed, the plan, the probe's report and the finished work units in the stage are used
-    again.
+    the scorer. If the run is resumed, the plan, the probe's report and the finished work units are taken from the
+    stage.
 
     Args:
         request: the checked request with its input.

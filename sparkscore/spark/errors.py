@@ -72,8 +72,8 @@ def condition_of(error: Exception) -> str:
 def reason_of(error: Exception) -> str:
     """Return why a Spark job failed, for an error message.
 
-    This is Spark's error condition, the exception class of the deepest cause, or both. Only details that cannot contain
-    values of rows are added, such as the path of a missing file.
+    This is Spark's error condition, the exception class of the deepest cause, or both. A detail of the cause, such as
+    the path of a missing file, is added only if it cannot contain values from rows.
     """
     condition, cause = condition_of(error), cause_in(str(error))
     if cause is not None and (condition in _VAGUE or condition == type(error).__name__):

@@ -57,7 +57,7 @@ def is_one_process(spark: SparkSession) -> bool:
 
 
 def application_of(spark: SparkSession) -> str:
-    """Return the id of the Spark application, or an empty string if it is unknown."""
+    """Return the id of the Spark application, or an empty string if the session does not provide it."""
     return setting_of(spark, "spark.app.id") or ""
 
 

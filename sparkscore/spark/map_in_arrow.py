@@ -72,7 +72,11 @@ def run_in_arrow(
 
 def _carrying(function: ArrowFunction) -> ArrowFunction:
     def carrying(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Call the function, and convert a `SparkscoreError` to a `TaskError` with its fields. Runs on a worker."""
+        """Yield the record batches that `function` returns. Runs on a worker.
+
+        If `function` raises a `SparkscoreError`, the error's fields are added to the message, because the driver gets
+        only the message.
+        """
         with carried():
             yield from function(batches)
 
