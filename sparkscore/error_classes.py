@@ -22,6 +22,7 @@ from sparkscore.errors import (
     ScoringError,
     ScoringScriptError,
     SignatureMismatchError,
+    SourceError,
     SourceSchemaError,
     SparkscoreError,
 )
@@ -30,6 +31,7 @@ _CODES: Final[Mapping[type[SparkscoreError], Iterable[ErrorCode]]] = {
     ConfigError: (ErrorCode.ONNX_PROVIDER, ErrorCode.ONNX_SESSION_OPTION, ErrorCode.OUTPUT_SCHEMA),
     EnvironmentMismatchError: (
         ErrorCode.ENVIRONMENT_MISMATCH,
+        ErrorCode.PACKAGE_MISSING,
         ErrorCode.PYTHON_ARCHIVE,
         ErrorCode.PYTHON_NOT_FOUND,
         ErrorCode.PYTHON_PACKAGES,
@@ -80,6 +82,7 @@ _CODES: Final[Mapping[type[SparkscoreError], Iterable[ErrorCode]]] = {
         ErrorCode.MODEL_PARAMS,
         ErrorCode.SIGNATURE_MISMATCH,
     ),
+    SourceError: (ErrorCode.INPUT_NOT_SEEN,),
     SourceSchemaError: (ErrorCode.INPUT_INEXACT, ErrorCode.INPUT_NULL),
 }
 _CLASSES: Final = {code: error_class for error_class, codes in _CODES.items() for code in codes}
