@@ -80,7 +80,7 @@ test-python-3.12 test-python-3.13: test-python-%: preflight gomp env
 	@.venv-python-$*/bin/python -m pytest tests/unit
 
 test-simulation: env  ## crash runs at each of their steps, over a store that fails and lies; needs no Java
-	@$(BIN)/python -m pytest tests/simulation
+	@$(BIN)/python -m pytest -o timeout=1200 tests/simulation
 
 storm: preflight java gomp env  ## kill drivers, executors, workers 70 times by a seed, 8 to 10 minutes (SEED=1 REPORT=file)
 	@$(BIN)/python -m tests.storm $(STORM_ARGS)
