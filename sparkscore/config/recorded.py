@@ -81,8 +81,9 @@ def _without_secret_addresses(value: Any) -> Any:
 def hidden_values(tree: Any, shown: Any) -> Any:
     """Return the original values of everything that is masked in a copy of a deployment.
 
-    For a dictionary or list, the result is a dictionary of the values that differ, by key or position. For any other
-    value that differs, it is a list that contains the original value. If nothing differs, it is None.
+    The result is nested like `tree`, but contains only what differs from `shown`. A dictionary or list becomes a
+    dictionary of its differing parts, by key or position. Any other value becomes a list that contains only the
+    original value. If nothing differs, the result is None.
 
     Args:
         tree: dictionary of the deployment, or a part of it.

@@ -83,7 +83,8 @@ def check_hosts(
 def check_of(stage: RunStage, inputs: Iterable[InputSample] = ()) -> HostCheck:
     """Return the conditions that a worker must meet before it scores items of a run.
 
-    If the stage does not contain a nonce yet, one is stored in it.
+    One of them is that the worker can read a nonce, a random string, from the stage. If the stage does not contain a
+    nonce yet, this function stores one.
     """
     return HostCheck((_place(stage),), tuple(inputs), package_digest(), package_version())
 

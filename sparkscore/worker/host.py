@@ -45,8 +45,9 @@ class Place:
     """A folder that every worker must be able to read and write.
 
     Attributes:
-        stage: the folder: the run's stage, or a folder that was created for this check in an output table.
-        nonce: the random string that the driver stored in the folder.
+        stage: the folder. It is the run's stage, or a folder in an output table that the driver created only to find
+            out whether workers can use the table.
+        nonce: the random string that the driver stored in the folder, for the workers to read back.
         table: path of the table that contains the folder, if Spark itself writes files to the table. Otherwise, an
             empty string.
     """
