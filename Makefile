@@ -22,6 +22,8 @@ WITH_EACH_SPARK := spark contract models hostile/test_other_sparks.py
 # PySpark before 4.2 leaves the sockets of collect() and toArrow() to the garbage collector. Python warns about them
 # during whichever test runs then.
 OLDER_SPARKS := -W ignore::pytest.PytestUnraisableExceptionWarning -W ignore::ResourceWarning
+# Longer limits for tests of a minute that CI runs beside others.
+PATIENT := -o timeout=1200
 STORM_ARGS = $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 TORCH_NEEDS := 'mlflow-skinny==2.22.0' 'numpy<2' 'packaging' 'pandas<3' 'pyarrow<20'
 
@@ -56,10 +58,10 @@ test-hostile: preflight java gomp env $(ARCHIVE)  ## score under hostile setting
 	@$(BIN)/python -m pytest tests/hostile
 
 test-platforms: preflight java gomp env $(ARCHIVE)  ## score on clusters whose workers have nothing, and wherever else Spark runs
-	@$(BIN)/python -m pytest tests/platforms
+	@$(BIN)/python -m pytest $(PATIENT) tests/platforms
 
 test-platforms-short: preflight java gomp env $(ARCHIVE)  ## the part of that which CI runs
-	@$(BIN)/python -m pytest tests/platforms -m short || test $$? = 5
+	@$(BIN)/python -m pytest $(PATIENT) tests/platforms -m short || test $$? = 5
 
 test-spark-4.0: .venv-spark-4.0/.requirements  ## run the tests that start Spark with Spark 4.0 instead of 4.2
 test-spark-4.1: .venv-spark-4.1/.requirements  ## the same with Spark 4.1
@@ -71,8 +73,8 @@ test-spark-4.3: preflight java env .venv-spark-4.3/.requirements  ## the tests f
 
 test-sparks: preflight java gomp env $(foreach spark,4.0 4.1 4.3,.venv-spark-$(spark)/.requirements)  ## what differs between versions of Spark, with each
 	@for spark in 4.0 4.1; do echo "Spark $$spark:"; \
-	  .venv-spark-$$spark/bin/python -m pytest -m each_spark $(OLDER_SPARKS) $(addprefix tests/,$(WITH_EACH_SPARK)); done
-	@echo "Spark 4.3:"; .venv-spark-4.3/bin/python -m pytest -m each_spark tests/hostile/test_other_sparks.py
+	  .venv-spark-$$spark/bin/python -m pytest $(PATIENT) -m each_spark $(OLDER_SPARKS) $(addprefix tests/,$(WITH_EACH_SPARK)); done
+	@echo "Spark 4.3:"; .venv-spark-4.3/bin/python -m pytest $(PATIENT) -m each_spark tests/hostile/test_other_sparks.py
 
 test-python-3.12: .venv-python-3.12/.requirements  ## run the tests without Java with Python 3.12 of pyenv or the PATH
 test-python-3.13: .venv-python-3.13/.requirements  ## the same with Python 3.13
@@ -80,7 +82,7 @@ test-python-3.12 test-python-3.13: test-python-%: preflight gomp env
 	@.venv-python-$*/bin/python -m pytest tests/unit
 
 test-simulation: env  ## crash runs at each of their steps, over a store that fails and lies; needs no Java
-	@$(BIN)/python -m pytest -o timeout=1200 tests/simulation
+	@$(BIN)/python -m pytest $(PATIENT) tests/simulation
 
 storm: preflight java gomp env  ## kill drivers, executors, workers 70 times by a seed, 8 to 10 minutes (SEED=1 REPORT=file)
 	@$(BIN)/python -m tests.storm $(STORM_ARGS)

@@ -57,7 +57,7 @@ def score(folder: Path, way: str, deployment: Path, rows: Path, kind: str) -> st
         check=False,
         cwd=folder,
         env=environment,
-        timeout=200,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -81,7 +81,7 @@ def command(tmp_path: Path, make_deployment: Callable[..., Path]) -> Command:
         return subprocess.run(
             [sys.executable, "-m", "sparkscore", *arguments, "--runs", "runs"],
             capture_output=True, text=True, check=False, cwd=tmp_path, env=client_environment("", **variables),
-            timeout=200,
+            timeout=600,
         )  # fmt: skip
 
     return run

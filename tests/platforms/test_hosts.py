@@ -125,7 +125,7 @@ def start(
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
-    text, _ = process.communicate(timeout=240)
+    text, _ = process.communicate(timeout=600)
     return Ended(process.returncode, text)
 
 

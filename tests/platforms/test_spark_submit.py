@@ -66,7 +66,7 @@ def test_on_a_cluster_the_summary_is_the_last_thing_and_spark_is_quiet(submit: S
     (tmp_path / "cluster").mkdir()
     with standalone_cluster(tmp_path / "cluster") as master:
         process = submit(master)
-        out, err = process.communicate(timeout=280)
+        out, err = process.communicate(timeout=600)
 
     assert process.returncode == 0, err
     before, complete, summary = out.partition("COMPLETE  r1\n")
@@ -86,7 +86,7 @@ def test_a_run_that_fails_ends_the_job_with_1_and_its_reason(submit: Submit, tmp
     (tmp_path / "first" / "score.py").write_text("def run(mini_batch):\n    raise ValueError('none')\n")
 
     process = submit("local[1]")
-    out, err = process.communicate(timeout=280)
+    out, err = process.communicate(timeout=600)
 
     assert process.returncode == 1, err
     error, log = out.splitlines()[-2:]
@@ -112,7 +112,7 @@ def test_a_job_that_is_interrupted_ends_as_a_signal_does_and_publishes_nothing(
     wait_for(lambda: (tmp_path / "started").exists() or process.poll() is not None)
 
     (os.killpg if is_for_all else os.kill)(process.pid, number)
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=300)
 
     assert process.returncode == code, out + err
     wait_for(lambda: read_record(tmp_path / "runs", "r1").state != "RUNNING")
