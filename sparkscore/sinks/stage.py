@@ -6,6 +6,7 @@ Runs on the driver.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -121,13 +122,18 @@ def staged_in(
 def shown_in(target: Target) -> Iterator[RunStage]:
     """Create a temporary folder in an output for the ``with`` block, to check that workers can see the output.
 
-    The folder is like a run's stage. It is needed only if the run's own stage is outside the output.
+    The folder is like a run's stage. It is needed only if the run's own stage is outside the output. Folders that
+    killed drivers of the run left there are removed first. The caller must hold the run's lock.
 
     Raises:
         SinkError: the folder cannot be created.
     """
     holder = _holder(target, None)
     made_by_us = missing_of(holder, target.path)
+    left = re.compile(re.escape(f"{target.run_id}{_SHOWN}") + "[0-9a-f]{32}")
+    for entry in open_store(holder).entries():
+        if left.fullmatch(entry.name):
+            remove_stage_folder(holder / entry.name)
     stage = holder / f"{target.run_id}{_SHOWN}{here().token()}"
     _make(stage)
     try:

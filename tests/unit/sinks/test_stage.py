@@ -8,7 +8,7 @@ import pytest
 
 from sparkscore.errors import ConfigError, SinkError
 from sparkscore.sinks.cleaning import Removed, clean_stages
-from sparkscore.sinks.stage import staged_in
+from sparkscore.sinks.stage import shown_in, staged_in
 from sparkscore.sinks.target import Target
 from sparkscore.stage.layout import MARKER, STAGE_FOLDER, unfinished
 
@@ -248,3 +248,24 @@ def test_a_driver_that_died_before_the_mark_was_written_is_in_nobodys_way(tmp_pa
     write(begun)
     clean_stages(begun.parents[1])
     assert not begun.parents[1].exists()
+
+
+def test_what_a_killed_driver_left_of_a_check_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    holder = tmp_path / "out" / STAGE_FOLDER
+    dead_stage(holder, f"march-shown-{'a' * 32}")
+    of_another_run = dead_stage(holder, f"april-shown-{'b' * 32}")
+    of_the_user = write(holder / f"march-shown-{'c' * 32}" / "notes.txt")
+
+    with shown_in(target_of(tmp_path / "out")) as folder:
+        assert Path(folder.location).parent == holder
+
+    assert sorted(holder.iterdir()) == sorted([of_another_run, of_the_user.parent])
+
+
+def test_nothing_is_left_of_a_check_if_a_driver_before_was_killed(tmp_path: Path) -> None:
+    dead_stage(tmp_path / "out" / STAGE_FOLDER, f"march-shown-{'a' * 32}")
+
+    with shown_in(target_of(tmp_path / "out")):
+        pass
+
+    assert not (tmp_path / "out" / STAGE_FOLDER).exists()
