@@ -26,7 +26,8 @@ from sparkscore.plan import Snapshot
 from sparkscore.record.versions import version_or_none
 from sparkscore.sinks import Sink, Target, shown_in, stage_at
 from sparkscore.sources import Source
-from sparkscore.spark.hosts import PACKAGES, Answer, application_of, ask_hosts, is_one_process
+from sparkscore.spark.hosts import PACKAGES, Answer, application_of, ask_hosts
+from sparkscore.spark.shipping import has_other_hosts
 from sparkscore.stage import RunStage
 from sparkscore.worker.host import HostCheck, InputSample, Place
 from sparkscore.worker.host_problem import Problem, error_of
@@ -66,7 +67,7 @@ def check_hosts(
         SparkscoreError: a worker has no access to the input or the stage, cannot write to the stage, lacks a package,
             or has a different version of sparkscore from the driver; or Python does not start on a worker.
     """
-    if is_one_process(spark):
+    if not has_other_hosts(spark):
         return None
     check = check_of(stage, [] if snapshot is None else samples_of(snapshot))
     # The files of a Parquet output are moved there by the driver; those of a Delta table are written by the workers.
@@ -131,7 +132,7 @@ def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tu
     sizes: dict[str, int] = {}
     for failure, worker in failures:
         found = None if failure is None else _UNSEEN.fullmatch(failure.message)
-        if failure is None or found is None or failure.exception not in _OF_FILES or is_one_process(spark):
+        if failure is None or found is None or failure.exception not in _OF_FILES or not has_other_hosts(spark):
             continue
         # The files of rows are read by Spark, and scripts have no part in that.
         files = snapshot.files if snapshot.item_type == "files" else ()

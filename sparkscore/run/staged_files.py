@@ -9,8 +9,8 @@ from sparkscore.errors import SinkError
 from sparkscore.record.manifest import Manifest
 from sparkscore.run.hosts import check_of
 from sparkscore.sinks import Stage
-from sparkscore.spark.hosts import is_one_process
 from sparkscore.spark.jobs import find_changed_files
+from sparkscore.spark.shipping import has_other_hosts
 
 
 def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) -> None:
@@ -30,7 +30,7 @@ def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) ->
         ScoringError: the Spark job that reads the files failed.
     """
     files = (*manifest.files, *manifest.quarantined)
-    check = None if is_one_process(spark) else check_of(stage)
+    check = check_of(stage) if has_other_hosts(spark) else None
     changed = find_changed_files(spark, stage.for_tasks(), files, check, reads_all=stage.is_taken_up)
     if not changed:
         return

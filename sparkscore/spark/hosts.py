@@ -24,7 +24,6 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.spark.jobs import task_slots
 from sparkscore.spark.map_in_arrow import ArrowFunction, run_in_arrow
 from sparkscore.spark.settings import setting_of
-from sparkscore.spark.shipping import has_other_hosts
 from sparkscore.worker.host import HostCheck
 from sparkscore.worker.host_problem import Host, Problem
 
@@ -49,11 +48,6 @@ class Answer:
     versions: Mapping[str, str]
     proofs: tuple[str, ...]
     problem: Problem | None
-
-
-def is_one_process(spark: SparkSession) -> bool:
-    """Return whether the master is local, so that all workers run on the driver's host as the same user."""
-    return not has_other_hosts(spark)
 
 
 def application_of(spark: SparkSession) -> str:

@@ -40,7 +40,7 @@ def test_a_local_master_has_no_job_for_the_check_and_another_master_has_one(
         unchecked.setattr("sparkscore.run.steps.check_hosts", lambda *_: None)
         without = jobs_of("a")
     local = jobs_of("b")
-    monkeypatch.setattr(hosts, "is_one_process", lambda _: False)
+    monkeypatch.setattr(hosts, "has_other_hosts", lambda _: True)
     # The job is started once for the folder that has the stage.
     elsewhere, another = jobs_of("c"), jobs_of("c2")
 
@@ -52,7 +52,7 @@ def test_an_error_of_a_task_reaches_the_driver_with_its_advice(
 ) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "1.txt").write_text("text")
-    monkeypatch.setattr(hosts, "is_one_process", lambda _: False)
+    monkeypatch.setattr(hosts, "has_other_hosts", lambda _: True)
     monkeypatch.setattr(hosts, "ask_hosts", lambda *_: [])
     monkeypatch.setattr(hosts, "package_digest", lambda: "another")
 
