@@ -228,7 +228,10 @@ def _text(node: yaml.Node) -> str:
 
 
 def _is_below(path: KeyPath, prefix: KeyPath) -> bool:
-    """Return whether a key is `prefix` or a key below it. A ``*`` in `prefix` matches any part of a key."""
+    """Return whether a key equals `prefix` or is nested below it.
+
+    A ``*`` in `prefix` stands for any one name: ``a.*.c`` matches ``a.b.c`` and ``a.b.c.d``.
+    """
     return len(path) >= len(prefix) and all(part in {"*", key} for key, part in zip(path, prefix, strict=False))
 
 

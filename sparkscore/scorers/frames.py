@@ -66,9 +66,9 @@ def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
 
 
 def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a DataFrame for the user's code, and a second one to compare it with after the user's code has run.
+    """Return a DataFrame for the user's code, and a copy of it that shows later whether that code changed the rows.
 
-    The two share their Python objects. If the first is Arrow-backed, the second has no columns.
+    The two DataFrames share their Python objects. If the first is Arrow-backed, the second has no columns.
 
     Args:
         settled: the rows, as returned by `settle`.

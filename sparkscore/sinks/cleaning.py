@@ -86,12 +86,13 @@ def _runs_in(holder: Path) -> list[str]:
 
 
 def _run_of(holder: Path, entry: Entry, *, is_ours: bool) -> str | None:
-    """Return the id of the run that created a folder's entry, or None if sparkscore did not create it.
+    """Return the id of the run that created a file or folder, or None if sparkscore did not create it.
 
     Args:
-        holder: the folder.
-        entry: the file or folder inside `holder`.
-        is_ours: whether `holder` was created by sparkscore. If so, an empty subfolder counts as a stage.
+        holder: the parent folder.
+        entry: the file or folder in `holder`.
+        is_ours: whether sparkscore created `holder`. In a folder that sparkscore created, an empty subfolder is the
+            stage of the run with that name.
     """
     path = holder / entry.name
     if entry.type is EntryType.FOLDER:

@@ -20,12 +20,12 @@ _SECONDS_BETWEEN_WRITES = 0.5
 
 @dataclass(frozen=True)
 class ItemsDone:
-    """How many items all tasks together have done so far.
+    """How many items the tasks have processed so far, in total.
 
     These numbers are shown to the user, and let a run stop early if too many items have failed.
 
     Attributes:
-        items: number of items that are done.
+        items: number of processed items.
         failed: number of these items that failed.
         failed_mini_batches: number of mini-batches with failed items.
     """

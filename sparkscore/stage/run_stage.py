@@ -278,7 +278,7 @@ class RunStage(Protocol):
         """
 
     def read_progress(self) -> ItemsDone:
-        """Return how many items all tasks have done so far. The numbers may be slightly out of date."""
+        """Return how many items the tasks have processed so far, in total. The numbers may be slightly out of date."""
 
     def forget_progress(self, kept: Collection[int]) -> None:
         """Remove the stop request and the progress of an earlier execution of the run.
