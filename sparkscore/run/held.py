@@ -66,10 +66,10 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
 
 
 def _names_result(record: RunRecord) -> bool:
-    """Return whether a complete run's record shows how to read the published rows.
+    """Return whether the record of a complete run is enough to read the rows that the run published.
 
-    This is the case if it contains the published version of the output. A run with ``only_failed`` that had no items to
-    score has no version, but its result is known to be empty.
+    It is enough if it contains the version of the output. The record of a run with ``only_failed`` is enough even
+    without a version: there was nothing to score, so the result is empty.
     """
     return record.output.version is not None or record.only_failed is not None
 

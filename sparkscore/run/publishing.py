@@ -20,15 +20,15 @@ from sparkscore.worker import LineageValues
 def manifest_of(
     reports: Sequence[MiniBatchReport], schema: StructType, lineage: LineageValues, record: RunRecord
 ) -> Manifest:
-    """Return the manifest of a run, which lists the staged files from the workers' reports.
+    """Return the manifest of a run. The manifest lists the staged files, as the workers reported them.
 
     Quarantine files without rows are left out.
 
     Args:
         reports: the reports on the mini-batches.
         schema: the columns of the result.
-        lineage: the values of the lineage columns. The model's name and version are added to the manifest, for the
-            history of a Delta table.
+        lineage: the values of the lineage columns. The model's name and version are copied from here to the manifest,
+            because they are part of the commit in a Delta table's history.
         record: the run record so far.
     """
     return Manifest(
