@@ -41,6 +41,10 @@ from sparkscore.survey.text_types import type_of
 
 logger = logging.getLogger("sparkscore")
 
+# Splitting smaller files would not save time: Spark starts with parts of 4 MB and joins them to tasks of up to 128 MB.
+_LEAST_SPLIT_BYTES: Final = 16 * 1024 * 1024
+# In these encodings, the bytes of a line end are never part of another character.
+_SPLIT_ENCODINGS: Final = frozenset({"utf-8", "ascii", "iso8859-1"})
 _HINTS: Final = {
     "boolean": "true or false",
     "date": "dates such as 2024-01-31, or a pattern in 'input.options.dateFormat'",
@@ -73,6 +77,7 @@ class CsvSource:
         self._files = open_files(spark, listing, "csv", config.options)
         self._not_null: frozenset[str] = frozenset()
         self._surveyed: list[ColumnSurvey] | None = None
+        self._has_lines = False
         self._frame: DataFrame | None = None
         order_doubt = ""
         if listing.files:
@@ -184,8 +189,9 @@ class CsvSource:
         if self._surveyed is None:
             layout, files = self._layout, self._files.files
             types = [self._required_type(each) for each in layout.columns]
-            columns = check_and_survey(self._files.spark, files, layout.csv, types, self._files.key_values)
-            self._surveyed = columns or self._survey_with_spark(types)
+            found = check_and_survey(self._files.spark, files, layout.csv, types, self._files.key_values)
+            self._has_lines = found.has_lines
+            self._surveyed = found.columns or self._survey_with_spark(types)
         return self._surveyed
 
     def _survey_with_spark(self, types: list[str]) -> list[ColumnSurvey]:
@@ -280,7 +286,22 @@ class CsvSource:
         # With enforceSchema=false Spark compares the headers as well. For that, the names in a header must differ.
         compares = layout.csv.compares_headers and all(each.is_named for each in layout.columns)
         options = {**layout.csv.options, "enforceschema": "false" if compares else "true"}
+        if self._is_read_by_lines(are_texts=are_texts):
+            options["multiline"] = "false"
         return replace(self._files, options=options).load(schema)
+
+    def _is_read_by_lines(self, *, are_texts: bool) -> bool:
+        """Return whether Spark reads the files line by line, which lets several tasks read one file.
+
+        This is the case if a file is large, and each line of each file is one row.
+        """
+        csv, largest = self._layout.csv, max(file.size_bytes for file in self._files.files)
+        is_plain = csv.is_cut_as_usual and csv.dialect.encoding in _SPLIT_ENCODINGS
+        if largest < _LEAST_SPLIT_BYTES or not is_plain:
+            return False
+        if not are_texts:
+            self._survey()
+        return self._has_lines
 
     def _is_read_by_spark(self, each: CsvColumn) -> bool:
         """Return whether Spark's reader, rather than sparkscore, converts the values of a column.

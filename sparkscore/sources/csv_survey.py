@@ -68,8 +68,8 @@ def check_and_survey(
     found: CsvFormat,
     types: Sequence[str],
     keys_of: Callable[[str], KeyValues],
-) -> list[ColumnSurvey] | None:
-    """Check the bytes of CSV files, compare their headers, and return a summary of each column.
+) -> FilesSurvey:
+    """Check the bytes of CSV files, compare their headers, and summarize the columns.
 
     If the files are large or many, the workers read them. Headers are not compared if 'header' is false or
     'enforceSchema' is true.
@@ -83,7 +83,7 @@ def check_and_survey(
         keys_of: a function that returns the values of the partition columns for a file path.
 
     Returns:
-        the summaries, or None if Spark must parse the files; see `survey_columns`.
+        what was found in the files. If it has no summaries, Spark must parse the files; see `survey_columns`.
 
     Raises:
         SourceError: a file is not text in its encoding, has quotes or line endings that Spark would misread, has a
@@ -98,7 +98,7 @@ def check_and_survey(
         _refuse(looked.fault[0], looked.fault[1], found)
     if found.has_header and found.compares_headers:
         _compare_headers(looked)
-    return looked.columns
+    return looked
 
 
 def _survey_spec(types: Sequence[str], found: CsvFormat) -> SurveySpec:

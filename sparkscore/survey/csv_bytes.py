@@ -13,7 +13,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -83,9 +83,23 @@ class FileFault:
     detail: str
 
 
-def check_and_read(
-    path: str, dialect: Dialect, read: Callable[[Iterator[str]], T]
-) -> tuple[FileFault | None, T | None]:
+@dataclass(frozen=True)
+class CheckedFile(Generic[T]):
+    """The result of `check_and_read`.
+
+    Attributes:
+        fault: the first fault, or None if the file has no fault, or if the operating system cannot read the file.
+        read: the result of the function that read the text. None unless the quick check succeeded.
+        has_lines: whether each line is one row and each row is one line, so that Spark reads the same rows with
+            ``multiLine: false``. False if this is not known.
+    """
+
+    fault: FileFault | None
+    read: T | None = None
+    has_lines: bool = False
+
+
+def check_and_read(path: str, dialect: Dialect, read: Callable[[Iterator[str]], T]) -> CheckedFile[T]:
     """Find a fault in a CSV file. If a quick check is possible, a function reads the text in the same pass.
 
     If the quick check fails, or if the dialect does not allow it, the file is checked by a slower method, and the
@@ -100,31 +114,28 @@ def check_and_read(
         path: the path of the file.
         dialect: the syntax of the file.
         read: a function that gets an iterator over blocks of the text. It need not read all of them.
-
-    Returns:
-        the fault, and the result of ``read``. The fault is None if the file has no fault, or if the operating system
-        cannot read the file. The result is None unless the quick check succeeded.
     """
     try:
         blocks = decoded_blocks(path, dialect.encoding)
         if not dialect.quote or (dialect.reads_lines and dialect.line_end not in {"", *LINE_ENDS}):
             _read_all(blocks)
-            return None, None
+            return CheckedFile(None)
         if not dialect.is_plain:
-            return Walk(dialect).find(blocks), None
+            return CheckedFile(Walk(dialect).find(blocks))
         check = _QuickCheck(dialect)
         checked = check.watch(blocks)
         result = read(checked)
         _read_all(checked)
         if check.has_passed():
-            return None, result
-        return Walk(dialect).find(decoded_blocks(path, dialect.encoding)), None
+            return CheckedFile(None, result, check.has_lines)
+        return CheckedFile(Walk(dialect).find(decoded_blocks(path, dialect.encoding)))
     except WrongBytesError as error:
-        return FileFault("bytes", str(error)), None
+        return CheckedFile(FileFault("bytes", str(error)))
     except (OSError, EOFError, zlib.error) as error:
         # Decompression errors have no errno, unlike errors of the operating system.
         is_system_error = isinstance(error, OSError) and error.errno is not None
-        return None if is_system_error else FileFault("unreadable", "compressed data that cannot be unpacked"), None
+        fault = None if is_system_error else FileFault("unreadable", "compressed data that cannot be unpacked")
+        return CheckedFile(fault)
 
 
 def _read_all(blocks: Iterator[str]) -> None:
@@ -133,7 +144,12 @@ def _read_all(blocks: Iterator[str]) -> None:
 
 
 class _QuickCheck:
-    """A fast check of the quotes and line endings of a CSV file. It may fail for a correct file."""
+    """A fast check of the quotes and line endings of a CSV file. It may fail for a correct file.
+
+    Attributes:
+        has_lines: whether no line end inside quotes and no line that begins with a blank was found so far. Spark's line
+            reader skips lines of blanks, which its reader of whole files takes for rows.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -144,6 +160,8 @@ class _QuickCheck:
         self._around[self._quote] = dialect.escape == dialect.quote
         self._is_inside, self._has_feeds, self._counts = False, False, [0, 0, 0]
         self._has_failed, self._is_complete = False, False
+        # Escapes and comments are left out, because an escape may precede a line end.
+        self.has_lines = dialect.escape == dialect.quote and not dialect.comment
 
     def has_passed(self) -> bool:
         """Return whether the whole text was read and has no misplaced quotes or line endings."""
@@ -158,13 +176,16 @@ class _QuickCheck:
         dialect = self._dialect
         # The last two bytes of a block are kept, so that each byte is checked together with both of its neighbors. A
         # separator stands for the bytes before the start and after the end of the file.
-        held, escape = dialect.sep.encode() * 2, ""
+        held, escape, is_begun = dialect.sep.encode() * 2, "", False
         for block in _and_end(blocks):
             text, escape = (
                 (block or "", "") if dialect.escape == dialect.quote else _without_escapes(block, escape, dialect)
             )
             data = held + text.encode() + (dialect.sep.encode() if block is None else b"")
             held = data[-2:]
+            if self.has_lines:
+                self.has_lines = not _has_blank_start(data if is_begun else b"\n" + data[2:])
+            is_begun = True
             self._has_failed = not self._is_right(data)
             if self._has_failed:
                 return
@@ -178,17 +199,19 @@ class _QuickCheck:
         Args:
             data: the part, with one more byte before and after it.
         """
+        quotes = _NO_POSITIONS
         if self._dialect.quote.encode() in data:
             codes = np.frombuffer(data, dtype=np.uint8)
             quotes = np.flatnonzero(codes[1:-1] == self._quote) + 1
             opening, closing = quotes[int(self._is_inside) :: 2], quotes[int(not self._is_inside) :: 2]
             if not (self._around[codes[opening - 1]].all() and self._around[codes[closing + 1]].all()):
                 return False
-            if _has_end_inside(data, quotes, self._dialect, is_inside=self._is_inside):
+        if self._is_inside or len(quotes):
+            if _has_end_inside(data, quotes, feeds=self._dialect.reads_lines, is_inside=self._is_inside):
                 return False
+            if self.has_lines:
+                self.has_lines = not _has_end_inside(data, quotes, feeds=True, is_inside=self._is_inside)
             self._is_inside ^= bool(len(quotes) % 2)
-        elif self._is_inside and _has_end_inside(data, _NO_POSITIONS, self._dialect, is_inside=True):
-            return False
         # Most files have only line feeds, and counting them would take longer than the rest of this check.
         is_counted = b"\r" in data
         self._has_feeds |= not is_counted and b"\n" in data
@@ -202,21 +225,28 @@ def _and_end(blocks: Iterable[str]) -> Iterator[str | None]:
     yield None
 
 
-def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect, *, is_inside: bool) -> bool:
-    """Return whether a part of the file has a quoted line ending that Spark may misread.
+def _has_blank_start(data: bytes) -> bool:
+    """Return whether a line other than the first begins with a space, a tab or another control character."""
+    codes = np.frombuffer(data, dtype=np.uint8)
+    # Line ends are control characters, too, but an empty line has no blank.
+    starts = np.flatnonzero(codes[1:] <= ord(" ")) + 1
+    is_end = (codes == ord("\n")) | (codes == ord("\r"))
+    return bool((is_end[starts - 1] & ~is_end[starts]).any())
 
-    Inside quotes, Spark may misread a carriage return and, if ``dialect.reads_lines`` is true, a line feed.
+
+def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], *, feeds: bool, is_inside: bool) -> bool:
+    """Return whether a part of the file has a carriage return or, if `feeds` is true, a line feed inside quotes.
 
     Args:
         data: the part of the file, with one more byte before and after it.
         quotes: the positions in ``data`` of the quotes in the part.
-        dialect: the syntax of the file.
+        feeds: whether to look for line feeds as well.
         is_inside: whether the part begins inside quotes.
     """
-    if not (b"\r" in data[1:-1] or (dialect.reads_lines and b"\n" in data[1:-1])):
+    if not (b"\r" in data[1:-1] or (feeds and b"\n" in data[1:-1])):
         return False
     codes = np.frombuffer(data, dtype=np.uint8)
-    ends = np.flatnonzero((codes == ord("\r")) | ((codes == ord("\n")) & dialect.reads_lines))
+    ends = np.flatnonzero((codes == ord("\r")) | ((codes == ord("\n")) & feeds))
     ends = ends[(ends > 0) & (ends < len(codes) - 1)]
     return bool(((np.searchsorted(quotes, ends) + is_inside) % 2).any())
 

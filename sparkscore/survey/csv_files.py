@@ -19,6 +19,7 @@ from sparkscore.survey.csv_bytes import Dialect, FileFault, check_and_read
 from sparkscore.survey.csv_cut import NotCutError, can_cut, cut
 from sparkscore.survey.csv_header import first_record
 from sparkscore.survey.csv_values import ColumnSurvey, Surveyor, SurveySpec, as_plain, from_plain, merge
+from sparkscore.survey.text_bytes import is_compressed
 
 _BATCH_BYTES: Final = 4 << 20
 _COLUMN_BYTES: Final = 4096
@@ -56,11 +57,13 @@ class FilesSurvey:
             several files have the same header, this is the path that comes first in sorted order.
         columns: a summary of each column. None if there is a fault, if Spark has to parse a file, or if no summary was
             requested.
+        has_lines: whether no file is compressed, and each line of each file is one row; see `CheckedFile`.
     """
 
     fault: tuple[str, FileFault] | None
     headers: dict[tuple[str, ...], str]
     columns: list[ColumnSurvey] | None = None
+    has_lines: bool = False
 
 
 def survey_files(files: Mapping[str, KeyValues], dialect: Dialect, spec: CutSpec | None = None) -> FilesSurvey:
@@ -76,17 +79,19 @@ def survey_files(files: Mapping[str, KeyValues], dialect: Dialect, spec: CutSpec
     """
     headers: dict[tuple[str, ...], str] = {}
     values = None if spec is None else _Values(spec, dialect)
+    has_lines = True
     for path, keys in sorted(files.items()):
         header = first_record(path, dialect)
         read = _nothing if values is None or header is None else partial(values.add, path, header, keys)
-        fault, is_added = check_and_read(path, dialect, read)
-        if fault:
-            return FilesSurvey((path, fault), headers)
+        checked = check_and_read(path, dialect, read)
+        if checked.fault:
+            return FilesSurvey((path, checked.fault), headers)
+        has_lines &= checked.has_lines and not is_compressed(path)
         if header is not None:
             headers.setdefault(header, path)
         # A file without a record is left to Spark, too: it may be a file that cannot be read.
-        values = values if is_added else None
-    return FilesSurvey(None, headers, None if values is None else values.found())
+        values = values if checked.read else None
+    return FilesSurvey(None, headers, None if values is None else values.found(), has_lines)
 
 
 def _nothing(_: Iterator[str]) -> bool:
@@ -146,7 +151,8 @@ def survey_files_as_json(share: tuple[dict[str, KeyValues], Dialect, CutSpec | N
     found = survey_files(*share)
     fault = None if found.fault is None else [found.fault[0], found.fault[1].reason, found.fault[1].detail]
     columns = None if found.columns is None else [as_plain(column) for column in found.columns]
-    return json.dumps({"fault": fault, "headers": list(found.headers.items()), "columns": columns})
+    headers = list(found.headers.items())
+    return json.dumps({"fault": fault, "headers": headers, "columns": columns, "has_lines": found.has_lines})
 
 
 def read_survey(text: str) -> FilesSurvey:
@@ -154,7 +160,8 @@ def read_survey(text: str) -> FilesSurvey:
     plain = json.loads(text)
     fault = plain["fault"] and (plain["fault"][0], FileFault(plain["fault"][1], plain["fault"][2]))
     columns = None if plain["columns"] is None else [from_plain(column) for column in plain["columns"]]
-    return FilesSurvey(fault, {tuple(header): path for header, path in plain["headers"]}, columns)
+    headers = {tuple(header): path for header, path in plain["headers"]}
+    return FilesSurvey(fault, headers, columns, plain["has_lines"])
 
 
 def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
@@ -164,7 +171,9 @@ def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
     only the path of the first file with this header is kept.
     """
     faults, headers, columns = [], dict[tuple[str, ...], str](), []
+    has_lines = []
     for part in parts:
+        has_lines.append(part.has_lines)
         faults += [part.fault] if part.fault else []
         columns.append(part.columns)
         for header, path in part.headers.items():
@@ -174,4 +183,5 @@ def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
         min(faults, key=lambda fault: fault[0], default=None),
         headers,
         merge(known) if len(known) == len(columns) else None,
+        bool(has_lines) and all(has_lines),
     )

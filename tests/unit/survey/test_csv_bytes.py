@@ -16,7 +16,7 @@ BY_LINE = Dialect(reads_lines=True)
 
 
 def find_fault(path: str, dialect: Dialect) -> FileFault | None:
-    return check_and_read(path, dialect, list)[0]
+    return check_and_read(path, dialect, list).fault
 
 
 def reason_of(path: Path, text: str, dialect: Dialect = Dialect()) -> str | None:  # noqa: B008 - frozen
@@ -206,3 +206,34 @@ def test_blocks_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(text_bytes, "_BLOCK_BYTES", 4)
 
     assert reason_of(tmp_path / "a.csv", 'a,"b ""c"" d"\r\n"é","€"\r\n' * 3) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "by_lines"),
+    [
+        ("id,x\n1,2\n", "yes"),
+        ("id,x\r\n1,2\r\n", "yes"),
+        ("\ufeffid,x\n1,2", "yes"),
+        ('id,x\n"1","a ""b"" c"\n\n\n2,3\n', "yes"),
+        ('id,x\n1,"a\nb"\n', "no"),
+        ('id,x\n1,"\n"\n', "no"),
+        ("id\n \n1\n", "no"),
+        ("id,x\n\t1,2\n", "no"),
+        (" \nid\n1\n", "no"),
+        ("\x1f\n", "no"),
+        ('1,5" pipe\n', "no"),
+        ("", "yes"),
+    ],
+)
+@pytest.mark.parametrize("block_bytes", [2, 3, 1000])
+def test_rows_are_lines_only_without_line_ends_in_values_and_blanks_at_starts(
+    text: str, by_lines: str, block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_bytes, "_BLOCK_BYTES", block_bytes)
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    path = str(tmp_path / "a.csv")
+
+    assert check_and_read(path, Dialect(), list).has_lines is (by_lines == "yes")
+    assert not check_and_read(path, BACKSLASH, list).has_lines
+    assert not check_and_read(path, Dialect(comment="#"), list).has_lines
+    assert not check_and_read(path, Dialect(quote=""), list).has_lines
