@@ -9,7 +9,6 @@ import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
-from pyspark.sql import DataFrame
 from pyspark.sql.types import BooleanType, IntegralType, StructType
 
 from sparkscore.errors import names
@@ -18,7 +17,6 @@ from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sources import Source
 from sparkscore.sources.rows import find_nulls
-from sparkscore.spark.jobs import input_schema
 from sparkscore.stage import Decision, RunStage
 
 logger = logging.getLogger("sparkscore")
@@ -49,13 +47,13 @@ def decide_nulls(
         SourceError: the input cannot be read.
         SinkError: the answers in the stage have been modified since they were written.
     """
-    rows = source.frame()
-    wanted = [] if rows is None else _columns_that_matter(prepared, feeds, input_schema(rows))
-    if rows is None or not wanted:
+    columns = source.columns()
+    wanted = [] if columns is None else _columns_that_matter(prepared, feeds, columns)
+    if not wanted:
         return {}
     former = {} if prepared.failed is None else dict(prepared.failed.nulls)
     kept = stage.kept(Decision.NULLS)
-    found = _decided(rows, source, wanted, dict(json.loads(kept)) if kept else former)
+    found = _decided(source, wanted, dict(json.loads(kept)) if kept else former)
     stage.keep(Decision.NULLS, json.dumps(found).encode())
     _log(found)
     return found
@@ -107,11 +105,12 @@ def _has_open_dtype(feed: Feed) -> bool:
     return feed.shape is None and (feed.type is None or feed.takes_null)
 
 
-def _decided(rows: DataFrame, source: Source, wanted: Sequence[str], known: Mapping[str, bool]) -> dict[str, bool]:
+def _decided(source: Source, wanted: Sequence[str], known: Mapping[str, bool]) -> dict[str, bool]:
     found = {name: known[name] for name in wanted if name in known}
     if unknown := _without(wanted, found):
         found |= {name: count > 0 for name, count in source.count_nulls(unknown).items()}
-    if unknown := _without(wanted, found):
+    unknown = _without(wanted, found)
+    if unknown and (rows := source.frame()) is not None:
         found |= find_nulls(rows, unknown, source.snapshot.format)
     return {name: found[name] for name in wanted}
 

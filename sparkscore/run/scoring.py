@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -48,7 +48,7 @@ from sparkscore.signature.matching import columns_without_null, refuse_known_nul
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Sink
 from sparkscore.sources import Source
-from sparkscore.spark.jobs import first_mini_batches, input_schema, run_probe
+from sparkscore.spark.jobs import first_mini_batches, run_probe
 from sparkscore.spark.schema import column
 from sparkscore.stage import Decision, MiniBatchReport, RunStage, TaskStage
 from sparkscore.stage.chunks import ChunkLimit
@@ -59,6 +59,19 @@ from sparkscore.worker.host import HostCheck
 from sparkscore.worker.probe import pack_items, packed_report, unpacked_report
 
 logger = logging.getLogger("sparkscore")
+
+
+@dataclass(frozen=True)
+class InputRows:
+    """The rows of an input whose items are rows.
+
+    Attributes:
+        columns: the columns of the rows.
+        frame: returns the rows as a DataFrame. Spark may have to look at the files for it.
+    """
+
+    columns: StructType
+    frame: Callable[[], DataFrame | None]
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ class Request:
     spark: SparkSession
     prepared: PreparedRun
     plan: Plan
-    rows: DataFrame | None
+    rows: InputRows | None
     feeds: tuple[Feed, ...] | None
     dtypes: Dtypes = field(default_factory=Dtypes)
     host: HostCheck | None = None
@@ -87,7 +100,7 @@ class Request:
     @property
     def columns(self) -> StructType | None:
         """The input's schema, or None if the items are files."""
-        return None if self.rows is None else input_schema(self.rows)
+        return None if self.rows is None else self.rows.columns
 
 
 @dataclass(frozen=True)
@@ -122,8 +135,7 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
         SourceSchemaError: Arrow or Parquet cannot store the type of a column exactly.
         ConfigError: the input of an image model in an Azure deployment has files that Azure ML does not read as images.
     """
-    rows = source.frame()
-    columns = None if rows is None else input_schema(rows)
+    columns = source.columns()
     if columns is not None:
         check_input_types(columns)
     if prepared.description is None or prepared.model is None:
@@ -232,7 +244,7 @@ def _scorer(request: Request, stage: RunStage, delivery: Delivery) -> tuple[Data
     The rows are None if the tasks read the input files themselves. For a ``pyspark.ml`` model, the rows already include
     the predictions, because Spark itself computes them.
     """
-    prepared, rows = request.prepared, request.rows
+    prepared, rows = request.prepared, None if request.rows is None else request.rows.frame()
     if prepared.script is not None:
         return rows, _script_spec(request, prepared.script, stage, delivery)
     section, description = section_of(prepared.deployment), prepared.description

@@ -37,7 +37,7 @@ from sparkscore.run.quarantine import check_quarantine, open_quarantine
 from sparkscore.run.recording import Recording, recorded
 from sparkscore.run.result import Run
 from sparkscore.run.scored_again import note_publishing, only_failed_entry
-from sparkscore.run.scoring import Request, Work, match_input, prepare_work
+from sparkscore.run.scoring import InputRows, Request, Work, match_input, prepare_work
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.run.state import RunState
 from sparkscore.scorers.dtypes import Dtypes
@@ -45,7 +45,7 @@ from sparkscore.scripts.mlflow_store import where_scripts_logged
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Published, Sink, Stage, first_commit_began, open_sink, stage_of, staged_in
 from sparkscore.sources import Source, open_failed, open_source
-from sparkscore.spark.jobs import input_schema, score_plan, task_slots
+from sparkscore.spark.jobs import score_plan, task_slots
 from sparkscore.spark.jvm_names import refuse_colons_in_patterns, refuse_unreadable_names
 from sparkscore.spark.schema import columns_of, schema_of
 from sparkscore.stage import MiniBatchReport, RunStage
@@ -230,7 +230,9 @@ def decide_work(
     sinks = [sink, outputs.quarantine] if active.deployment.settings.error_threshold else [sink]
     host = check_hosts(active.spark, stage, sinks, plan.snapshot)
     dtypes = _decide_dtypes(active, source, feeds, stage)
-    work = prepare_work(Request(active.spark, prepared, plan, source.frame(), feeds, dtypes, host), sink, stage)
+    columns = source.columns()
+    rows = None if columns is None else InputRows(columns, source.frame)
+    work = prepare_work(Request(active.spark, prepared, plan, rows, feeds, dtypes, host), sink, stage)
     sink.check_schema(work.result.schema, work.result.origins)
     refuse_missing_not_null(sink.columns_without_null(), work.result)
     check_known_rows(active.spark, sink, source, work.result, active.deployment.settings.error_threshold)
@@ -345,8 +347,8 @@ def _decide_dtypes(active: ActiveRun, source: Source, feeds: tuple[Feed, ...] | 
 
 def _columns_of(source: Source) -> dict[str, str] | None:
     """Return the names and Spark types of the input's columns, or None if the items are files."""
-    rows = source.frame()
-    return None if rows is None else columns_of(input_schema(rows))
+    columns = source.columns()
+    return None if columns is None else columns_of(columns)
 
 
 def _note_plan(active: ActiveRun, source: Source, plan: Plan, sink: Sink) -> None:

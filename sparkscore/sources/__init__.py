@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 from sparkscore.config import Input
 from sparkscore.error_codes import ErrorCode
@@ -32,6 +33,12 @@ class Source(Protocol):
     @property
     def snapshot(self) -> Snapshot:
         """A description of the input, including its file list or table version."""
+
+    def columns(self) -> StructType | None:
+        """Return the columns of the rows, or None if the items are files or the input has no files.
+
+        The hidden columns are left out.
+        """
 
     def frame(self) -> DataFrame | None:
         """Return the rows of the input, or None if the items are files or the input has no files.

@@ -31,7 +31,7 @@ from sparkscore.sources.csv_format import CsvFormat, csv_format
 from sparkscore.sources.csv_survey import check_and_survey, other_separator, refuse_uneven_row, survey_columns
 from sparkscore.sources.csv_values import value_of
 from sparkscore.sources.declaration import declared_schema, not_null_columns
-from sparkscore.sources.rows import pinned_reads, select_columns, with_source_file
+from sparkscore.sources.rows import input_schema, pinned_reads, select_columns, with_source_file
 from sparkscore.sources.samples import check_files_unchanged
 from sparkscore.sources.spark_files import doubt_of_keys, list_readable_files, open_files, snapshot_of_files
 from sparkscore.spark.schema import column, schema_of, to_arrow
@@ -89,6 +89,10 @@ class CsvSource:
     def snapshot(self) -> Snapshot:
         """A description of the input, including the files that were listed when it was opened."""
         return self._snapshot
+
+    def columns(self) -> StructType | None:
+        """Return the columns of the rows, or None if the input has no files."""
+        return None if self._frame is None else input_schema(self._frame)
 
     def frame(self) -> DataFrame | None:
         """Return the rows, with each row's source file in a hidden column, or None if the input has no files."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from pyspark.sql import DataFrame, SparkSession, functions
+from pyspark.sql.types import StructType
 
 from sparkscore.config import Input
 from sparkscore.error_codes import ErrorCode
@@ -14,7 +15,7 @@ from sparkscore.plan import Snapshot
 from sparkscore.sources.agreement import check_column_names
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.partition_times import refuse_times_of_a_session
-from sparkscore.sources.rows import pinned_reads, select_columns, with_source_file
+from sparkscore.sources.rows import input_schema, pinned_reads, select_columns, with_source_file
 from sparkscore.spark.delta_statements import check_delta, describe
 from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
 from sparkscore.spark.jvm_names import refuse_unreadable_names
@@ -54,6 +55,10 @@ class DeltaSource:
     def snapshot(self) -> Snapshot:
         """A description of the table, including the version that is read."""
         return self._snapshot
+
+    def columns(self) -> StructType | None:
+        """Return the columns of the rows."""
+        return input_schema(self._frame)
 
     def frame(self) -> DataFrame | None:
         """Return the rows, with each row's data file in a hidden column."""

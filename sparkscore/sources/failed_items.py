@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.functions import col
+from pyspark.sql.types import StructType
 
 from sparkscore.config import Input
 from sparkscore.error_codes import ErrorCode
@@ -22,7 +23,7 @@ from sparkscore.plan import Snapshot
 from sparkscore.record.run_record import RunRecord
 from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.listing import files_named
-from sparkscore.sources.rows import pinned_reads
+from sparkscore.sources.rows import input_schema, pinned_reads
 from sparkscore.spark.schema import schema_of, to_arrow
 from sparkscore.spark.settings import read_from
 from sparkscore.worker.quarantine import read_rows
@@ -213,6 +214,10 @@ class FailedRowsSource:
     def snapshot(self) -> Snapshot:
         """A description of the quarantined rows from which this source was created."""
         return self._snapshot
+
+    def columns(self) -> StructType | None:
+        """Return the columns of the rows."""
+        return input_schema(self._frame)
 
     def frame(self) -> DataFrame | None:
         """Return the failed rows, with each row's source file in a hidden column."""

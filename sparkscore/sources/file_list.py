@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 from sparkscore.config import Input
 from sparkscore.plan import Snapshot, digest_of_files
@@ -47,6 +48,10 @@ class FileListSource:
     def snapshot(self) -> Snapshot:
         """A description of the input, including the files that were listed when it was opened."""
         return self._snapshot
+
+    def columns(self) -> StructType | None:
+        """Return None, since the items are files, not rows."""
+        return None
 
     def frame(self) -> DataFrame | None:
         """Return None, since the items are files, not rows."""

@@ -1,4 +1,4 @@
-"""Read the footers of Parquet files to find column types, compression codecs and NULL counts. Runs on the driver.
+"""Read the footers of Parquet files: column types, compression codecs, NULL counts and row groups. Runs on the driver.
 
 To save memory, files with equal footers share one `Footer`, and NULLs are counted per column over all files.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,9 @@ import pyarrow.parquet as pq
 from sparkscore.plan import InputFile
 from sparkscore.sources.parquet_types import FileType, file_type
 from sparkscore.sources.reading import read_each
+
+# The key under which Spark stores the schema of a file that it writes.
+_SPARK_SCHEMA: Final = b"org.apache.spark.sql.parquet.row.metadata"
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,28 @@ class Footer:
         old_times: the columns with INT96 timestamps that may have nanoseconds, which Spark truncates to microseconds.
             The set is empty if Spark wrote the file.
         is_empty: whether the file has no rows.
+        spark_schema: the schema as JSON that Spark stores in files that it writes, or an empty string. If there is one,
+            Spark uses it instead of the types in the file.
     """
 
     columns: Mapping[str, FileType]
     codecs: frozenset[str]
     old_times: frozenset[str] = frozenset()
     is_empty: bool = False
+    spark_schema: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroups:
+    """The row groups of a Parquet file, in file order.
+
+    Attributes:
+        rows: the number of rows of each row group.
+        sizes: the size of each row group in bytes, before compression.
+    """
+
+    rows: tuple[int, ...]
+    sizes: tuple[int, ...]
 
 
 @dataclass
@@ -95,10 +115,21 @@ class Footers:
     Attributes:
         of_files: the footer of each file, in the order of the files, or None for a footer that cannot be read.
         nulls: the NULL count of each column over all files.
+        row_groups: the row groups of each file, or None for a file whose footer cannot be read, or contradicts itself.
     """
 
     of_files: list[Footer | None]
     nulls: NullCounts
+    row_groups: list[RowGroups | None]
+
+    def count_rows(self) -> int | None:
+        """Return the number of rows in all files, or None if it is not known for a file."""
+        total = 0
+        for groups in self.row_groups:
+            if groups is None:
+                return None
+            total += sum(groups.rows)
+        return total
 
 
 def read_footers(files: Sequence[InputFile], columns: Collection[str] | None = None) -> Footers:
@@ -110,13 +141,15 @@ def read_footers(files: Sequence[InputFile], columns: Collection[str] | None = N
     """
     by_layout: dict[_Layout, Footer] = {}
     of_files: list[Footer | None] = []
+    row_groups: list[RowGroups | None] = []
     counts = NullCounts()
-    for layout, nulls in read_each(lambda path: _read(path, columns), [file.path for file in files]):
+    for layout, nulls, groups in read_each(lambda path: _read(path, columns), [file.path for file in files]):
         if layout is not None and layout not in by_layout:
             by_layout[layout] = _footer_of(layout)
         of_files.append(None if layout is None else by_layout[layout])
+        row_groups.append(groups)
         counts.add(nulls)
-    return Footers(of_files, counts)
+    return Footers(of_files, counts, row_groups)
 
 
 def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None = None) -> dict[str, int]:
@@ -171,13 +204,22 @@ class _Layout:
     codecs: frozenset[str]
     is_by_spark: bool
     is_empty: bool
+    spark_schema: bytes
 
 
-def _read(path: str, columns: Collection[str] | None) -> tuple[_Layout | None, _FileNulls | None]:
+def _read(path: str, columns: Collection[str] | None) -> tuple[_Layout | None, _FileNulls | None, RowGroups | None]:
     metadata = _read_metadata(path)
     if metadata is None:
-        return None, None
-    return _layout_of(metadata), _nulls_of_file(metadata, columns)
+        return None, None, None
+    return _layout_of(metadata), _nulls_of_file(metadata, columns), _row_groups_of(metadata)
+
+
+def _row_groups_of(metadata: pq.FileMetaData) -> RowGroups | None:
+    """Return the row groups of a file, or None if their rows do not add up to the rows of the file."""
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    rows = tuple(group.num_rows for group in groups)
+    is_whole = sum(rows) == metadata.num_rows and min(rows, default=0) >= 0
+    return RowGroups(rows, tuple(group.total_byte_size for group in groups)) if is_whole else None
 
 
 def _read_metadata(path: str) -> pq.FileMetaData | None:
@@ -201,8 +243,9 @@ def _layout_of(metadata: pq.FileMetaData) -> _Layout | None:
         paths = [f"{leaf.path}." for leaf in leaves if leaf.physical_type == "INT96"]
         old = frozenset(name for name in schema.names if any(path.startswith(f"{name}.") for path in paths))
     is_by_spark = any(key.startswith(b"org.apache.spark") for key in metadata.metadata or ())
+    of_spark = (metadata.metadata or {}).get(_SPARK_SCHEMA, b"")
     known = schema.remove_metadata().serialize().to_pybytes()
-    return _Layout(known, old, codecs, is_by_spark=is_by_spark, is_empty=not metadata.num_rows)
+    return _Layout(known, old, codecs, is_by_spark=is_by_spark, is_empty=not metadata.num_rows, spark_schema=of_spark)
 
 
 def _footer_of(layout: _Layout) -> Footer:
@@ -210,7 +253,8 @@ def _footer_of(layout: _Layout) -> Footer:
     columns = {each.name: file_type(each, is_int96=each.name in layout.old_times) for each in schema}
     # Spark itself never writes nanoseconds, even into INT96.
     old_times = frozenset[str]() if layout.is_by_spark else layout.old_times
-    return Footer(columns, layout.codecs, old_times, layout.is_empty)
+    spark_schema = layout.spark_schema.decode(errors="replace")
+    return Footer(columns, layout.codecs, old_times, layout.is_empty, spark_schema)
 
 
 def _nulls_of_file(metadata: pq.FileMetaData, columns: Collection[str] | None) -> _FileNulls:

@@ -14,7 +14,7 @@ from sparkscore.sources.column_order import order_of_json
 from sparkscore.sources.declaration import declared_schema, not_null_columns
 from sparkscore.sources.json_integers import read_integers
 from sparkscore.sources.json_survey import JsonFiles, json_options, read_json
-from sparkscore.sources.rows import pinned_reads, with_source_file
+from sparkscore.sources.rows import input_schema, pinned_reads, with_source_file
 from sparkscore.sources.samples import check_files_unchanged
 from sparkscore.sources.spark_files import list_readable_files, open_files, snapshot_of_files
 
@@ -41,6 +41,10 @@ class JsonSource:
     def snapshot(self) -> Snapshot:
         """A description of the input, including the files that were listed when it was opened."""
         return self._snapshot
+
+    def columns(self) -> StructType | None:
+        """Return the columns of the rows, or None if the input has no files."""
+        return None if self._frame is None else input_schema(self._frame)
 
     def frame(self) -> DataFrame | None:
         """Return the rows, with each row's source file in a hidden column, or None if the input has no files."""

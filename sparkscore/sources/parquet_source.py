@@ -12,13 +12,15 @@ from pyspark.sql.types import StructType
 from sparkscore.config import Input
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
+from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.plan import InputFile, Snapshot
 from sparkscore.sources.column_order import doubt_of_parquet
 from sparkscore.sources.declaration import declared_schema, not_null_columns
 from sparkscore.sources.footers import Footer, names_of, read_footers
-from sparkscore.sources.parquet_plan import plan_parquet
+from sparkscore.sources.parquet_plan import ParquetPlan, plan_parquet
 from sparkscore.sources.parquet_rows import read_plan
-from sparkscore.sources.rows import pinned_reads, with_source_file
+from sparkscore.sources.parquet_schema import all_nullable, schema_of_footers
+from sparkscore.sources.rows import pinned_reads, select_columns, with_source_file
 from sparkscore.sources.samples import check_files_unchanged
 from sparkscore.sources.spark_files import list_readable_files, open_files, snapshot_of_files
 from sparkscore.spark.map_in_arrow import map_on_workers
@@ -29,17 +31,25 @@ _DEFAULT_OPTIONS: Final = {"mergeSchema": "true"}
 
 
 class ParquetSource:
-    """A source whose items are the rows of Parquet files."""
+    """A source whose items are the rows of Parquet files.
+
+    The columns and the number of rows come from the footers of the files. Spark is asked only if the footers do not
+    show them, and the rows become a DataFrame only when `frame` is called.
+    """
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
         listing = list_readable_files(spark, config.location)
         self._files = open_files(spark, listing, "parquet", _DEFAULT_OPTIONS | config.options)
         self._footers = read_footers(listing.files, config.columns)
-        self._not_null: frozenset[str] = frozenset()
         self._frame: DataFrame | None = None
+        self._columns: StructType | None = None
+        self._schema = StructType([])
+        self._groups: ParquetPlan | None = None
+        self._not_null: frozenset[str] = frozenset()
         order_doubt = ""
         if listing.files:
-            self._frame, order_doubt = self._read(config)
+            with pinned_reads(spark, "parquet"):
+                order_doubt = self._plan(config)
         self._snapshot = snapshot_of_files(
             config, listing, "parquet", items=self._count_rows(), order_doubt=order_doubt
         )
@@ -49,8 +59,15 @@ class ParquetSource:
         """A description of the input, including the files that were listed when it was opened."""
         return self._snapshot
 
+    def columns(self) -> StructType | None:
+        """Return the columns of the rows, or None if the input has no files."""
+        return self._columns
+
     def frame(self) -> DataFrame | None:
         """Return the rows, with each row's source file in a hidden column, or None if the input has no files."""
+        if self._frame is None and self._columns is not None:
+            with pinned_reads(self._files.spark, "parquet"):
+                self._frame = self._read(self._columns.names)
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
@@ -70,9 +87,9 @@ class ParquetSource:
             SourceError: a column contains such a timestamp.
             ScoringError: the Spark job that reads the columns failed.
         """
-        if self._frame is not None:
+        if self._columns is not None:
             files = self._files
-            _refuse_truncated_times(files.spark, files.files, self._footers.of_files, self._frame.columns)
+            _refuse_truncated_times(files.spark, files.files, self._footers.of_files, self._columns.names)
 
     def check_unchanged(self) -> None:
         """Check that no file has changed since it was listed.
@@ -82,34 +99,56 @@ class ParquetSource:
         """
         check_files_unchanged(self._files.files)
 
-    def _read(self, config: Input) -> tuple[DataFrame, str]:
-        """Return the rows, and the reason why their column order is uncertain (an empty string if it is certain)."""
+    def _plan(self, config: Input) -> str:
+        """Decide how the files are read, and which columns the rows have.
+
+        Returns:
+            the reason why the order of the columns is uncertain, or an empty string if it is certain.
+        """
         files, footers = self._files, self._footers.of_files
-        with pinned_reads(files.spark, "parquet"):
-            declared = declared_schema(config.schema_ddl)
-            self._not_null = not_null_columns(declared)
-            plan = plan_parquet(files.files, footers, declared, config.columns)
+        declared = declared_schema(config.schema_ddl)
+        self._not_null = not_null_columns(declared)
+        self._groups = plan_parquet(files.files, footers, declared, config.columns)
+        if self._groups is not None:
+            of_files = self._groups.schema
+        else:
+            of_files = schema_of_footers(footers) or files.infer_schema()
+        self._schema = files.whole_schema(declared, of_files)
+        order, doubt = files.order_of(
+            self._schema.names,
+            config.columns,
+            declared,
+            lambda columns: (columns, doubt_of_parquet(files.files, names_of(footers))),
+        )
+        self._columns = all_nullable(StructType([self._schema[name] for name in order]))
+        return doubt
 
-            def read(schema: StructType) -> DataFrame:
-                if plan is None:
-                    return with_source_file(files.load(schema))
-                return read_plan(plan, schema, files.keys, files.load)
+    def _read(self, order: Sequence[str]) -> DataFrame:
+        """Return the rows, with their columns in the given order, and the hidden columns."""
+        files, plan = self._files, self._groups
 
-            of_files = files.infer_schema() if plan is None else plan.schema
-            frame = files.read_rows(declared, of_files, read)
-            return files.select_in_order(
-                frame,
-                config.columns,
-                declared,
-                lambda columns: (columns, doubt_of_parquet(files.files, names_of(footers))),
-            )
+        def read(schema: StructType) -> DataFrame:
+            if plan is None:
+                return with_source_file(files.load(schema))
+            return read_plan(plan, schema, files.keys, files.load)
+
+        frame = files.load_rows(self._schema, read)
+        is_in_order = [name for name in frame.columns if name not in HIDDEN_COLUMNS] == list(order)
+        return frame if is_in_order else select_columns(frame, tuple(order), "parquet")
 
     def _count_rows(self) -> int:
-        """Return the number of rows, or 0 if the input has no files. Spark counts them without reading any column."""
-        if self._frame is None:
+        """Return the number of rows, or 0 if the input has no files.
+
+        If the footers do not show it, Spark counts the rows without reading any column.
+        """
+        if not self._files.files:
             return 0
+        counted = self._footers.count_rows()
+        if counted is not None:
+            return counted
+        frame = self.frame()
         with pinned_reads(self._files.spark, "parquet"):
-            return self._frame.count()
+            return 0 if frame is None else frame.count()
 
 
 def _refuse_truncated_times(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.functions import coalesce, col, concat, lit, raise_error
 from pyspark.sql.functions import max as largest
-from pyspark.sql.types import DataType
+from pyspark.sql.types import DataType, StructType
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceSchemaError, names
@@ -54,6 +54,11 @@ def with_source_file(frame: DataFrame) -> DataFrame:
     return frame.select("*", file, start.alias(BLOCK_COLUMNS[0]), length.alias(BLOCK_COLUMNS[1]))
 
 
+def input_schema(rows: DataFrame) -> StructType:
+    """Return the schema of the input rows, without the columns that sparkscore adds when it reads files."""
+    return StructType([field for field in rows.schema if field.name not in HIDDEN_COLUMNS])
+
+
 def refuse_value(problem: str, data_type: DataType) -> Column:
     """Return an expression that makes the run fail when Spark evaluates it for a row.
 
@@ -81,7 +86,21 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
     """
     if wanted is None:
         return frame
-    present = [name for name in frame.columns if name not in HIDDEN_COLUMNS]
+    check_wanted([name for name in frame.columns if name not in HIDDEN_COLUMNS], wanted, what)
+    return frame.select(*map(column, (*wanted, *HIDDEN_COLUMNS)))
+
+
+def check_wanted(present: Sequence[str], wanted: Sequence[str], what: str) -> None:
+    """Check that all wanted columns exist.
+
+    Args:
+        present: the columns of the input.
+        wanted: the columns in 'input.columns'.
+        what: the format of the input, for the error message.
+
+    Raises:
+        SourceSchemaError: a wanted column is not in the input.
+    """
     missing = set(wanted) - set(present)
     if missing:
         raise SourceSchemaError(
@@ -90,7 +109,6 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
             got=names(present),
             next_step="Correct 'input.columns'.",
         )
-    return frame.select(*map(column, (*wanted, *HIDDEN_COLUMNS)))
 
 
 def find_nulls(frame: DataFrame, columns: Sequence[str], what: str) -> dict[str, bool]:

@@ -29,7 +29,7 @@ from sparkscore.sources.agreement import (
 from sparkscore.sources.folder_keys import as_texts, check_key_values, key_values, with_key_values
 from sparkscore.sources.listing import EMPTY, HIDDEN, Listing, is_hidden, list_files
 from sparkscore.sources.reader_options import find_option
-from sparkscore.sources.rows import select_columns
+from sparkscore.sources.rows import check_wanted, select_columns
 from sparkscore.sources.samples import with_samples
 from sparkscore.spark.jvm_names import refuse_unreadable_names
 from sparkscore.spark.settings import read_from
@@ -103,6 +103,18 @@ class SparkFiles:
                 partition columns are strings.
 
         Raises:
+            SourceSchemaError: see `whole_schema`.
+        """
+        return self.load_rows(self.whole_schema(declared, of_files), read)
+
+    def whole_schema(self, declared: StructType | None, of_files: StructType) -> StructType:
+        """Return the columns of the input, including its partition columns, and check them.
+
+        Args:
+            declared: the columns that 'input.schema' declares, or None if it is not set.
+            of_files: the columns of the files. Their types are used if no columns are declared.
+
+        Raises:
             SourceSchemaError: the declared columns, the partition columns and the columns of the files do not match; a
                 value of a partition column does not fit its declared type; or a column name is not allowed, see
                 `check_column_names`.
@@ -110,16 +122,22 @@ class SparkFiles:
         schema = self._with_keys(declared, of_files)
         if declared is not None and self.folder is not None:
             check_key_values(self.files, self.folder, schema, self.keys, self.zone)
-        frame = with_key_values(read(as_texts(schema, self.keys)), schema, self.keys, self.zone)
         check_column_names(schema.names, self.file_format)
-        return frame
+        return schema
+
+    def load_rows(self, schema: StructType, read: Callable[[StructType], DataFrame]) -> DataFrame:
+        """Return the rows of the files, with their partition columns and hidden columns.
+
+        Args:
+            schema: the columns of the input, from `whole_schema`.
+            read: a function that reads the rows with a given schema, as for `read_rows`.
+        """
+        return with_key_values(read(as_texts(schema, self.keys)), schema, self.keys, self.zone)
 
     def select_in_order(
         self, frame: DataFrame, wanted: tuple[str, ...] | None, declared: StructType | None, find_order: FindOrder
     ) -> tuple[DataFrame, str]:
-        """Return the rows with their columns in the order of 'input.columns', 'input.schema' or the files.
-
-        The first of these that is available decides. Without 'input.columns', undeclared partition columns come last.
+        """Return the rows with their columns in the order of `order_of`.
 
         Args:
             frame: the rows.
@@ -133,17 +151,38 @@ class SparkFiles:
         Raises:
             SourceSchemaError: a column in 'input.columns' does not exist.
         """
-        if wanted:
-            return select_columns(frame, wanted, self.file_format), ""
-        # Spark puts partition columns after all other columns, whatever the schema says.
         present = [name for name in frame.columns if name not in HIDDEN_COLUMNS]
+        order, doubt = self.order_of(present, wanted, declared, find_order)
+        return select_columns(frame, None if order == present else tuple(order), self.file_format), doubt
+
+    def order_of(
+        self, present: Sequence[str], wanted: tuple[str, ...] | None, declared: StructType | None, find: FindOrder
+    ) -> tuple[list[str], str]:
+        """Return the columns in the order of 'input.columns', 'input.schema' or the files.
+
+        The first of these that is available decides. Without 'input.columns', undeclared partition columns come last.
+
+        Args:
+            present: the columns of the input.
+            wanted: the columns in 'input.columns', or None for all columns.
+            declared: the columns that 'input.schema' declares, or None if it is not set.
+            find: a function that puts column names into the order of the files.
+
+        Returns:
+            the columns, and the reason why their order is uncertain (an empty string if it is certain).
+
+        Raises:
+            SourceSchemaError: a column in 'input.columns' does not exist.
+        """
+        if wanted:
+            check_wanted(present, wanted, self.file_format)
+            return list(wanted), ""
         if declared is None:
-            order, doubt = find_order([name for name in present if name not in self.keys])
+            order, doubt = find([name for name in present if name not in self.keys])
         else:
             order, doubt = [name for name in declared.names if name in present], ""
         last = [name for name in present if name not in order]
-        in_order = None if [*order, *last] == present else (*order, *last)
-        return select_columns(frame, in_order, self.file_format), doubt or doubt_of_keys(last)
+        return [*order, *last], doubt or doubt_of_keys(last)
 
     def _with_keys(self, declared: StructType | None, of_files: StructType) -> StructType:
         """Return the schema of the input, with the undeclared partition columns last, as strings.

@@ -16,9 +16,8 @@ from typing import Final
 import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
 
-from sparkscore.minibatch import HIDDEN_COLUMNS, MiniBatch, MiniBatchLimit, split_into_mini_batches
+from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.plan import Plan
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error
 from sparkscore.spark.map_in_arrow import ArrowFunction, in_jobs, run_in_arrow
@@ -168,11 +167,6 @@ def task_slots(spark: SparkSession) -> int:
         return (os.cpu_count() or 1) if master[1] == "*" else int(master[1] or 1)
     executors, cores = (setting_of(spark, f"spark.executor.{name}") or "" for name in ("instances", "cores"))
     return int(executors) * int(cores) if executors.isdigit() and cores.isdigit() else _SLOTS_OF_A_CLUSTER
-
-
-def input_schema(rows: DataFrame) -> StructType:
-    """Return the schema of the input rows, without the columns that sparkscore adds when it reads files."""
-    return StructType([field for field in rows.schema if field.name not in HIDDEN_COLUMNS])
 
 
 def partition_id() -> int:

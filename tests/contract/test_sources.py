@@ -17,6 +17,8 @@ from sparkscore.errors import SourceError, SourceNotFoundError, SourceSchemaErro
 from sparkscore.location import plain_path
 from sparkscore.minibatch import HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
 from sparkscore.sources import Source, open_source
+from sparkscore.sources.rows import input_schema
+from tests.support.all_types import write_all_types
 
 ROWS = [{"id": number, "name": f"row {number}"} for number in range(25)]
 
@@ -93,6 +95,37 @@ def test_every_item_is_there_once_and_the_format_is_found(
     assert items_of(source) == [row["name"] for row in ROWS]
     assert source.snapshot.items in {len(ROWS), None}
     assert (source.snapshot.items is None) == (input_format == "csv")
+
+
+def test_the_columns_are_those_of_the_frame(spark: SparkSession, tmp_path: Path, input_format: str) -> None:
+    WRITERS[input_format](tmp_path / "in", ROWS, spark)
+
+    source = open_at(spark, tmp_path / "in")
+
+    frame = source.frame()
+    assert source.columns() == (None if frame is None else input_schema(frame))
+
+
+def test_the_columns_of_parquet_files_are_those_that_spark_finds(spark: SparkSession, tmp_path: Path) -> None:
+    write_all_types(tmp_path / "by arrow")
+    spark.read.parquet(str(tmp_path / "by arrow")).drop("day").write.parquet(str(tmp_path / "by spark"))
+    pq.write_table(pa.table({"b": [1], "a": ["x"]}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"a": ["x"], "c": [1.0]}), tmp_path / "2.parquet")
+    wanted = {"columns": ["text", "day", "id"]}
+    declared = {"schema": "id bigint NOT NULL, many array<bigint>, day string"}
+
+    for location, more in (
+        ("by arrow", {}),
+        ("by spark", {}),
+        ("by arrow", wanted),
+        ("by arrow", declared),
+        ("?.parquet", {}),
+    ):
+        source = open_at(spark, tmp_path / location, **more)
+        frame = source.frame()
+        assert frame is not None
+        assert source.columns() == input_schema(frame)
+        assert source.snapshot.items == frame.count()
 
 
 def test_the_size_is_that_of_the_data_files(spark: SparkSession, tmp_path: Path, input_format: str) -> None:

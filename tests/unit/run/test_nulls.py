@@ -60,6 +60,9 @@ class Input:
     def snapshot(self) -> Any:
         return type("Snapshot", (), {"format": "parquet"})
 
+    def columns(self) -> StructType | None:
+        return None if self.rows is None else self.rows.schema
+
     def frame(self) -> Any:
         return self.rows
 

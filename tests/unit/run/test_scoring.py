@@ -56,7 +56,7 @@ def test_a_mini_batch_has_the_size_of_its_deployment(ask: Ask, size: object, lim
 
 
 def test_a_run_over_files_with_a_script_needs_no_matching(ask: Ask) -> None:
-    source: Any = SimpleNamespace(frame=lambda: None, snapshot=FILES.snapshot)
+    source: Any = SimpleNamespace(columns=lambda: None, snapshot=FILES.snapshot)
 
     assert match_input(ask(), source) is None
 
