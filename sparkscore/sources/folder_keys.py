@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final
-from urllib.parse import unquote
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -20,13 +18,11 @@ from pyspark.sql.types import StringType, StructField, StructType
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceSchemaError
 from sparkscore.minibatch import HIDDEN_COLUMNS
+from sparkscore.parquet.keys import NULL_KEY, keys_in
 from sparkscore.plan import InputFile
 from sparkscore.sources.csv_values import value_of
 from sparkscore.spark.schema import column
 from sparkscore.survey.declared_texts import find_misfits, is_of_texts
-
-# The value that Hive and Spark use for NULL in folder names.
-_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 
 
 def check_key_values(
@@ -50,7 +46,7 @@ def check_key_values(
             continue
         declared_type = field.dataType.simpleString()
         folders = _folders_of(files, folder, field.name)
-        values = [None if value == _NULL else value for value in folders]
+        values = [None if value == NULL_KEY else value for value in folders]
         if is_of_texts(declared_type):
             wrong = [int(index) for index in find_misfits(pa.array(values, pa.string()), declared_type, (), zone)]
         else:
@@ -68,26 +64,15 @@ def check_key_values(
             raise SourceSchemaError(
                 code=ErrorCode.INPUT_NULL,
                 what=f"column '{field.name}', the key of folders, which 'input.schema' declares NOT NULL",
-                got=f"folder '{folders[_NULL]}'",
+                got=f"folder '{folders[NULL_KEY]}'",
                 next_step="Declare it without NOT NULL.",
             )
 
 
 def key_values(path: str, folder: Path, keys: Sequence[str]) -> tuple[str | None, ...]:
     """Return the values of the partition columns for a file path, in the order of ``keys``. None stands for NULL."""
-    parts = _keys_in(Path(path).parent, folder)
-    return tuple(None if (value := parts[key][0]) == _NULL else value for key in keys)
-
-
-def _keys_in(path: Path, folder: Path) -> dict[str, tuple[str, str]]:
-    """Return the value of each partition column in a path, and the name of the ``key=value`` folder that sets it.
-
-    Args:
-        path: the path of a folder with files of the input.
-        folder: the folder that contains the partition folders.
-    """
-    pairs = ((part.partition("="), part) for part in path.relative_to(folder).parts)
-    return {unquote(name): (unquote(value), part) for (name, equals, value), part in pairs if equals}
+    parts = keys_in(Path(path).parent, folder)
+    return tuple(None if (value := parts[key][0]) == NULL_KEY else value for key in keys)
 
 
 def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str, str]:
@@ -100,7 +85,7 @@ def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str,
     """
     found: dict[str, str] = {}
     for path in dict.fromkeys(Path(file.path).parent for file in files):
-        if key in (parts := _keys_in(path, folder)):
+        if key in (parts := keys_in(path, folder)):
             found.setdefault(*parts[key])
     return found
 

@@ -6,19 +6,16 @@ To save memory, files with equal footers share one `Footer`, and NULLs are count
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sparkscore.parquet.stored import StoredFile, describe, layout_key
 from sparkscore.plan import InputFile
 from sparkscore.sources.parquet_types import FileType, file_type
 from sparkscore.sources.reading import read_each
-
-# The key under which Spark stores the schema of a file that it writes.
-_SPARK_SCHEMA: Final = b"org.apache.spark.sql.parquet.row.metadata"
 
 
 @dataclass(frozen=True)
@@ -27,19 +24,21 @@ class Footer:
 
     Attributes:
         columns: the type of each column, in file order.
-        codecs: the compression codecs of the first row group.
+        stored: how the columns are stored.
         old_times: the columns with INT96 timestamps that may have nanoseconds, which Spark truncates to microseconds.
             The set is empty if Spark wrote the file.
         is_empty: whether the file has no rows.
-        spark_schema: the schema as JSON that Spark stores in files that it writes, or an empty string. If there is one,
-            Spark uses it instead of the types in the file.
     """
 
     columns: Mapping[str, FileType]
-    codecs: frozenset[str]
+    stored: StoredFile
     old_times: frozenset[str] = frozenset()
     is_empty: bool = False
-    spark_schema: str = ""
+
+    @property
+    def codecs(self) -> frozenset[str]:
+        """The compression codecs of the first row group."""
+        return self.stored.codecs
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +138,11 @@ def read_footers(files: Sequence[InputFile], columns: Collection[str] | None = N
         files: the files.
         columns: the columns whose NULLs are counted, or None for all columns.
     """
-    by_layout: dict[_Layout, Footer] = {}
     of_files: list[Footer | None] = []
     row_groups: list[RowGroups | None] = []
     counts = NullCounts()
-    for layout, nulls, groups in read_each(lambda path: _read(path, columns), [file.path for file in files]):
-        if layout is not None and layout not in by_layout:
-            by_layout[layout] = _footer_of(layout)
-        of_files.append(None if layout is None else by_layout[layout])
+    for footer, nulls, groups in read_each(_Layouts(columns).read, [file.path for file in files]):
+        of_files.append(footer)
         row_groups.append(groups)
         counts.add(nulls)
     return Footers(of_files, counts, row_groups)
@@ -192,26 +188,29 @@ class _FileNulls:
     nulls: Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """The parts of a Parquet footer from which a `Footer` is created.
+class _Layouts:
+    """Creates the `Footer` of each file. Files with equal layouts share one, also if several threads create them."""
 
-    Layouts serve as dictionary keys, so that files with equal layouts share one `Footer`.
-    """
+    def __init__(self, columns: Collection[str] | None) -> None:
+        self._columns = columns
+        self._known: dict[Hashable, Footer] = {}
 
-    schema: bytes
-    old_times: frozenset[str]
-    codecs: frozenset[str]
-    is_by_spark: bool
-    is_empty: bool
-    spark_schema: bytes
+    def read(self, path: str) -> tuple[Footer | None, _FileNulls | None, RowGroups | None]:
+        """Return the footer of a file, its NULL counts and its row groups. Those that cannot be read are None."""
+        metadata = _read_metadata(path)
+        if metadata is None:
+            return None, None, None
+        try:
+            footer = self._footer_of(metadata)
+        except pa.ArrowException:  # Arrow cannot read its schema
+            footer = None
+        return footer, _nulls_of_file(metadata, self._columns), _row_groups_of(metadata)
 
-
-def _read(path: str, columns: Collection[str] | None) -> tuple[_Layout | None, _FileNulls | None, RowGroups | None]:
-    metadata = _read_metadata(path)
-    if metadata is None:
-        return None, None, None
-    return _layout_of(metadata), _nulls_of_file(metadata, columns), _row_groups_of(metadata)
+    def _footer_of(self, metadata: pq.FileMetaData) -> Footer:
+        layout = (layout_key(metadata), not metadata.num_rows)
+        if layout not in self._known:
+            self._known.setdefault(layout, _footer_of(describe(metadata), is_empty=not metadata.num_rows))
+        return self._known[layout]
 
 
 def _row_groups_of(metadata: pq.FileMetaData) -> RowGroups | None:
@@ -229,32 +228,12 @@ def _read_metadata(path: str) -> pq.FileMetaData | None:
         return None
 
 
-def _layout_of(metadata: pq.FileMetaData) -> _Layout | None:
-    """Return the parts of a footer that determine how the file is read, or None if Arrow cannot read its schema."""
-    try:
-        schema = metadata.schema.to_arrow_schema()
-    except pa.ArrowException:
-        return None
-    groups = [metadata.row_group(group) for group in range(min(1, metadata.num_row_groups))]
-    codecs = frozenset(group.column(index).compression for group in groups for index in range(group.num_columns))
-    old = frozenset[str]()
-    if "int96" in str(metadata.schema):
-        leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
-        paths = [f"{leaf.path}." for leaf in leaves if leaf.physical_type == "INT96"]
-        old = frozenset(name for name in schema.names if any(path.startswith(f"{name}.") for path in paths))
-    is_by_spark = any(key.startswith(b"org.apache.spark") for key in metadata.metadata or ())
-    of_spark = (metadata.metadata or {}).get(_SPARK_SCHEMA, b"")
-    known = schema.remove_metadata().serialize().to_pybytes()
-    return _Layout(known, old, codecs, is_by_spark=is_by_spark, is_empty=not metadata.num_rows, spark_schema=of_spark)
-
-
-def _footer_of(layout: _Layout) -> Footer:
-    schema = pa.ipc.read_schema(pa.py_buffer(layout.schema))
-    columns = {each.name: file_type(each, is_int96=each.name in layout.old_times) for each in schema}
+def _footer_of(stored: StoredFile, *, is_empty: bool) -> Footer:
+    paths = [f"{leaf.path}." for leaf in stored.leaves if leaf.physical == "INT96"]
+    old = frozenset(name for name in stored.schema.names if any(path.startswith(f"{name}.") for path in paths))
+    columns = {each.name: file_type(each, is_int96=each.name in old) for each in stored.schema}
     # Spark itself never writes nanoseconds, even into INT96.
-    old_times = frozenset[str]() if layout.is_by_spark else layout.old_times
-    spark_schema = layout.spark_schema.decode(errors="replace")
-    return Footer(columns, layout.codecs, old_times, layout.is_empty, spark_schema)
+    return Footer(columns, stored, frozenset() if stored.is_by_spark else old, is_empty)
 
 
 def _nulls_of_file(metadata: pq.FileMetaData, columns: Collection[str] | None) -> _FileNulls:

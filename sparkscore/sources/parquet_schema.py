@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from pyspark.sql.types import DataType, NullType, StructField, StructType
 
+from sparkscore.parquet.stored import UnreadableError
 from sparkscore.sources.footers import Footer
 from sparkscore.sources.parquet_types import filled
 
@@ -32,6 +33,33 @@ def all_nullable(schema: StructType) -> StructType:
     return StructType([StructField(field.name, _nullable(field.dataType)) for field in schema])
 
 
+def check_types_of_spark(footer: Footer, names: Collection[str]) -> None:
+    """Check that Spark wrote each column with the type that the stored values show.
+
+    This is not the case for intervals, for example, which are stored as numbers.
+
+    Args:
+        footer: the footer of a file.
+        names: the columns to check.
+
+    Raises:
+        UnreadableError: a column has another type in the schema that Spark stored in the file.
+    """
+    if not footer.stored.spark_schema:
+        return
+    try:
+        fields = json.loads(footer.stored.spark_schema)["fields"]
+        stored = {str(field["name"]): field for field in fields}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableError("Spark's schema cannot be read") from error
+    for name, file_type in footer.columns.items():
+        if name in names:
+            spark = file_type.spark
+            ours = None if spark is None else StructField(name, _nullable(spark)).jsonValue()
+            if ours is None or not _is_same_field(ours, stored.get(name)):
+                raise UnreadableError(f"column '{name}' has another type in Spark's schema")
+
+
 def _nullable(data_type: DataType) -> DataType:
     return filled(data_type, NullType())
 
@@ -42,7 +70,7 @@ def _schema_of(footer: Footer | None) -> StructType | None:
     types = {name: file_type.spark for name, file_type in footer.columns.items()}
     fields = [StructField(name, _nullable(found)) for name, found in types.items() if found is not None]
     schema = StructType(fields)
-    is_known = len(fields) == len(types) and _agrees(schema, footer.spark_schema)
+    is_known = len(fields) == len(types) and _agrees(schema, footer.stored.spark_schema)
     return schema if is_known and not any(file_type.is_null for file_type in footer.columns.values()) else None
 
 

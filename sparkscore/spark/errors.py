@@ -13,6 +13,7 @@ from pyspark.errors import PySparkException
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import NO_SPACE, ScoringError, SinkError, SourceError, SourceSchemaError, SparkscoreError
 from sparkscore.location import plain_path
+from sparkscore.parquet.problems import refused_value
 from sparkscore.spark.causes import cause_in
 from sparkscore.spark.host_errors import explain_hidden_file, explain_host_error
 from sparkscore.worker.task_error import error_in
@@ -111,18 +112,6 @@ def explain_read_error(error: Exception, what: str = "") -> SparkscoreError:
     )
 
 
-def _refused_value(column: str, got: str, file: str) -> SourceSchemaError:
-    return SourceSchemaError(
-        code=ErrorCode.INPUT_VALUE,
-        what=f"{column} of input file '{plain_path(file)}'",
-        got=got,
-        expected="values that the column's type holds exactly",
-        state="Nothing was published.",
-        next_step="Correct the file: round times to microseconds, in pandas by .dt.floor('us'), and numbers to what "
-        "the type holds. Or declare the column in 'input.schema' as the files have it; bigint gives nanoseconds.",
-    )
-
-
 def _doubled_column(error: Exception, what: str) -> SourceSchemaError:
     found = _COLUMN.search(str(error))
     return SourceSchemaError(
@@ -187,7 +176,8 @@ def _error_of_a_task(text: str) -> SparkscoreError | None:
         text: the message of Spark's exception.
     """
     if found := _REFUSED_VALUE.search(text):
-        return _refused_value(*found.groups())
+        column, got, file = found.groups()
+        return refused_value(column, got, plain_path(file))
     return error_in(text)
 
 

@@ -26,6 +26,7 @@ WORKER_AND_BELOW = (
     "stage",
     "outcome",
     "minibatch",
+    "parquet",
     "returned",
     "signature",
     "location",

@@ -1,0 +1,191 @@
+"""Find out how the stored values of a Parquet column become the values of a column of the input.
+
+Runs on the driver and the workers. The driver decides with the same function that the workers use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import pyarrow as pa
+
+from sparkscore.parquet.casting import Convert, as_microseconds, find_cast
+from sparkscore.parquet.nested import as_list, as_map, as_struct
+from sparkscore.parquet.stored import Leaf, StoredColumn, StoredFile, UnreadableError
+from sparkscore.signature.naming import MAX_DECIMAL_DIGITS, SCALAR_NAMES, type_name
+from sparkscore.signature.same_name import keys_of
+
+_CODECS: Final = frozenset({"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4", "BROTLI"})
+_TIMES: Final = ("Date", "Timestamp")
+_UTC: Final = pa.timestamp("us", "UTC")
+_LOCAL: Final = pa.timestamp("us")
+# Types that Spark reads as another type, which holds the same values.
+_READ_AS: Final = {
+    pa.uint8(): pa.int16(),
+    pa.uint16(): pa.int32(),
+    pa.uint32(): pa.int64(),
+    pa.uint64(): pa.decimal128(20, 0),
+    pa.date64(): pa.date32(),
+    pa.large_string(): pa.string(),
+    pa.string_view(): pa.string(),
+    pa.large_binary(): pa.binary(),
+    pa.binary_view(): pa.binary(),
+}
+_LONGEST_DECIMAL: Final = 16
+# The meanings of stored values for which Spark's reader and PyArrow agree, by stored type.
+_MEANINGS: Final = {
+    "BOOLEAN": {"None"},
+    "INT32": {"None", "Int", "Date", "Decimal", "Null"},
+    "INT64": {"None", "Int", "Decimal", "Timestamp"},
+    "INT96": {"None"},
+    "FLOAT": {"None"},
+    "DOUBLE": {"None"},
+    "BYTE_ARRAY": {"None", "String", "Decimal", "JSON", "BSON"},
+    "FIXED_LEN_BYTE_ARRAY": {"None", "Decimal"},
+}
+
+
+def find_conversions(file: StoredFile, columns: Mapping[str, pa.DataType]) -> dict[str, Convert]:
+    """Return a function for each column of the input that a file has. Columns that it lacks are NULL.
+
+    Each function takes the column as PyArrow reads it, and returns it with the type of the input. It raises an
+    `InexactError` if the type cannot hold a value exactly.
+
+    Args:
+        file: the footer of the file.
+        columns: the types in the input, by column name.
+
+    Raises:
+        UnreadableError: the values might differ from those of Spark's reader.
+    """
+    if wrong := file.codecs - _CODECS:
+        raise UnreadableError(f"values are packed with {min(wrong)}")
+    stored = file.columns()
+    keys = {key for name in stored for key in keys_of(name)}
+    if clashing := next((name for name in columns if name not in stored and keys_of(name) & keys), None):
+        raise UnreadableError(f"column '{clashing}' is spelled in another way")
+    found = {}
+    for name, target in columns.items():
+        if name in stored:
+            try:
+                found[name] = _find_column(stored[name], target, file)
+            except UnreadableError as error:
+                raise UnreadableError(f"column '{name}' {error}") from error
+    return found
+
+
+def _find_column(column: StoredColumn, target: pa.DataType, file: StoredFile) -> Convert:
+    """Return the function for a column.
+
+    Args:
+        column: the column of the file.
+        target: the type in the input.
+        file: the footer of the file.
+    """
+    if column.field.name in file.null_lists:
+        raise UnreadableError("has lists of a fixed length that may be NULL")
+    if file.is_legacy and any(leaf.physical == "INT96" or leaf.logical.startswith(_TIMES) for leaf in column.leaves):
+        raise UnreadableError("has dates or times in the calendar of Spark 2")
+    leaves = iter(column.leaves)
+    return _find(column.field.type, target, leaves, column.field.name.count("."))
+
+
+def _find(source: pa.DataType, target: pa.DataType, leaves: Iterator[Leaf], dots: int) -> Convert:
+    """Return the function for a column or a part of it.
+
+    Args:
+        source: the type as PyArrow reads it.
+        target: the type in the input.
+        leaves: an iterator over the column's leaves, of which those of this part are consumed.
+        dots: the number of dots in the path of this part. Lists and maps in the standard layout have two levels of
+            their own, in any other layout Spark and PyArrow might not agree.
+    """
+    if isinstance(source, pa.BaseExtensionType):
+        inner = _find(source.storage_type, target, leaves, dots)
+        return lambda array: inner(array.storage if isinstance(array, pa.ExtensionArray) else array)
+    if pa.types.is_null(source):
+        next(leaves)
+        return lambda array: pa.nulls(len(array), target)
+    if pa.types.is_dictionary(source):
+        inner = _find(source.value_type, target, leaves, dots)
+        return lambda array: inner(array.dictionary_decode())
+    if pa.types.is_nested(source):
+        return _find_nested(source, target, leaves, dots)
+    return _find_leaf(source, target, next(leaves), dots)
+
+
+def _find_nested(source: pa.DataType, target: pa.DataType, leaves: Iterator[Leaf], dots: int) -> Convert:
+    """Return the function for a list, a map or a struct. The arguments are those of `_find`."""
+    if pa.types.is_map(source) and pa.types.is_map(target):
+        key = _find(source.key_type, target.key_type, leaves, dots + 2)
+        return as_map(target, key, _find(source.item_type, target.item_type, leaves, dots + 2))
+    if pa.types.is_struct(source) and pa.types.is_struct(target):
+        return _find_struct(source, target, leaves, dots)
+    if source.num_fields == 1 and not pa.types.is_struct(source) and pa.types.is_list(target):
+        return as_list(target, _find(source.value_type, target.value_type, leaves, dots + 2))
+    raise _other_type(source, target)
+
+
+def _find_struct(source: pa.DataType, target: pa.DataType, leaves: Iterator[Leaf], dots: int) -> Convert:
+    """Return the function for a struct, whose fields are found by name. Missing fields are NULL."""
+    names = [field.name for field in source]
+    keys = [key for name in names for key in keys_of(name)]
+    wanted = {field.name: field.type for field in target}
+    if len(set(names)) < len(names) or not set(names) <= wanted.keys():
+        raise _other_type(source, target)
+    if clashing := next((name for name in wanted.keys() - set(names) if keys_of(name) & set(keys)), None):
+        raise UnreadableError(f"has a field whose name differs from '{clashing}' in case only")
+    found = {
+        field.name: _find(field.type, wanted[field.name], leaves, dots + 1 + field.name.count(".")) for field in source
+    }
+    return as_struct(target, names, found)
+
+
+def _find_leaf(source: pa.DataType, target: pa.DataType, leaf: Leaf, dots: int) -> Convert:
+    """Return the function for values that are not nested."""
+    meaning = leaf.logical.partition("(")[0]
+    if meaning not in _MEANINGS.get(leaf.physical, set()):
+        raise UnreadableError(f"has values of the type {leaf.logical}")
+    if leaf.path.count(".") != dots:
+        raise UnreadableError("has lists or maps in an old layout")
+    if meaning == "Decimal" and leaf.length > _LONGEST_DECIMAL:
+        raise UnreadableError("has decimals in more than 16 bytes")
+    if pa.types.is_timestamp(source):
+        return _find_time(source, target, leaf)
+    read = _read_as(source)
+    cast = None if read is None else find_cast(read, target)
+    if cast is None:
+        raise _other_type(source, target)
+    return cast if read == source else lambda array: cast(array.cast(read))
+
+
+def _find_time(source: pa.DataType, target: pa.DataType, leaf: Leaf) -> Convert:
+    """Return the function for timestamps.
+
+    They are instants if they are stored as such. PyArrow does not say this of times of older writers.
+    """
+    is_int96 = leaf.physical == "INT96"
+    if source.unit == "ns" and target == pa.int64() and not is_int96:
+        return lambda array: array.cast(target)
+    read = _UTC if is_int96 or "isAdjustedToUTC=true" in leaf.logical else _LOCAL
+    if target != read:
+        raise _other_type(read, target)
+    return lambda array: as_microseconds(array, read)
+
+
+def _read_as(source: pa.DataType) -> pa.DataType | None:
+    """Return the type as which Spark reads values that are neither nested nor times, or None if it does not."""
+    if pa.types.is_decimal(source):
+        return pa.decimal128(source.precision, source.scale) if source.precision <= MAX_DECIMAL_DIGITS else None
+    if pa.types.is_fixed_size_binary(source):
+        return pa.binary()
+    if pa.types.is_duration(source):
+        return pa.int64()
+    return source if source in SCALAR_NAMES else _READ_AS.get(source)
+
+
+def _other_type(source: pa.DataType, target: pa.DataType) -> UnreadableError:
+    return UnreadableError(
+        f"has the type {type_name(source)}, which does not become {type_name(target)} in the same way"
+    )

@@ -1,0 +1,200 @@
+"""Read rows of Parquet files with PyArrow, with the types of the input. Runs on the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sparkscore.parquet.casting import Convert, InexactError
+from sparkscore.parquet.conversion import find_conversions
+from sparkscore.parquet.keys import FolderKeys
+from sparkscore.parquet.problems import changed_file, refused_value, unreadable_file
+from sparkscore.parquet.stored import UnreadableError, describe
+
+# Measured with 28 columns: larger batches are not faster, and need more memory.
+_MOST_ROWS: Final = 16_384
+_BATCH_BYTES: Final = 16 * 1024 * 1024
+# Without a buffer, PyArrow reads all columns of a row group at once.
+_BUFFER_BYTES: Final = 256 * 1024
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """Consecutive rows of one file.
+
+    Attributes:
+        path: path of the file.
+        first_row: number of the first row in the file, from 0.
+        row_count: number of rows.
+    """
+
+    path: str
+    first_row: int
+    row_count: int
+
+
+@dataclass(frozen=True)
+class ColumnRead:
+    """A column of the input.
+
+    Attributes:
+        name: name of the column.
+        type: Arrow type of the values, which is that of the Spark reader after `settle_types`.
+        is_nullable: whether the type allows NULL. The values are not checked.
+    """
+
+    name: str
+    type: pa.DataType
+    is_nullable: bool = True
+
+
+@dataclass(frozen=True)
+class ParquetReader:
+    """Reads rows of Parquet files with the values and types that Spark's reader gives. It is sent to the workers.
+
+    Attributes:
+        columns: the columns to read, in the order of the input.
+        keys: the partition columns, or None if there are none. Only those that are in `columns` are added to the rows.
+    """
+
+    columns: tuple[ColumnRead, ...]
+    keys: FolderKeys | None = None
+
+    def schema(self) -> pa.Schema:
+        """Return the schema of the record batches."""
+        return pa.schema([pa.field(each.name, each.type, nullable=each.is_nullable) for each in self.columns])
+
+    def only(self, names: Collection[str]) -> ParquetReader:
+        """Return a reader that reads only the columns with the given names, in the same order as before."""
+        return replace(self, columns=tuple(column for column in self.columns if column.name in names))
+
+    def read(self, part: FilePart) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a part of a file, in file order.
+
+        Memory is needed for one page of each column and for one record batch, not for a row group.
+
+        Args:
+            part: the rows to read.
+
+        Raises:
+            SourceSchemaError: the type of a column cannot hold a value exactly (code ``INPUT_VALUE``).
+            SourceError: the file cannot be read, or differs from what the driver found.
+        """
+        with _reported(part.path), _open(part.path) as file:
+            yield from _Rows(self, part, file).read()
+
+
+class _Rows:
+    """The rows of a part of an open file."""
+
+    def __init__(self, reader: ParquetReader, part: FilePart, file: pq.ParquetFile) -> None:
+        self._file, self._part = file, part
+        self._schema = reader.schema()
+        self._constants = {} if reader.keys is None else reader.keys.values_of(part.path)
+        self._converts = self._find_converts(reader.columns)
+
+    def read(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows."""
+        left = self._part.row_count
+        skipped, groups = self._find_groups()
+        for batch in self._stored(groups):
+            if skipped >= batch.num_rows:
+                skipped -= batch.num_rows
+                continue
+            rows = batch.slice(skipped, left)
+            skipped, left = 0, left - rows.num_rows
+            yield self._convert(rows)
+            if not left:
+                return
+        if left:
+            raise unreadable_file(self._part.path, f"{left} rows fewer than its footer says")
+
+    def _find_converts(self, columns: Sequence[ColumnRead]) -> dict[str, Convert]:
+        """Return a function for each column that the file has."""
+        wanted = {column.name: column.type for column in columns if column.name not in self._constants}
+        try:
+            return find_conversions(describe(self._file.metadata), wanted)
+        except UnreadableError as error:
+            raise changed_file(self._part.path, str(error), "the columns that it had") from error
+
+    def _find_groups(self) -> tuple[int, list[int]]:
+        """Return the row groups that contain the rows, and the number of rows before them in the first row group."""
+        part, metadata = self._part, self._file.metadata
+        if part.first_row + part.row_count > metadata.num_rows:
+            raise changed_file(
+                part.path, f"{metadata.num_rows} rows", f"at least {part.first_row + part.row_count} rows"
+            )
+        groups: list[int] = []
+        skipped = start = 0
+        for group in range(metadata.num_row_groups):
+            end = start + metadata.row_group(group).num_rows
+            if start < part.first_row + part.row_count and end > part.first_row:
+                skipped = skipped if groups else part.first_row - start
+                groups.append(group)
+            start = end
+        return skipped, groups
+
+    def _stored(self, groups: Sequence[int]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of some row groups, as PyArrow reads them."""
+        if not groups:
+            return
+        if not self._converts:
+            # No column is read, but the rows are counted.
+            for group in groups:
+                nothing = pa.nulls(self._file.metadata.row_group(group).num_rows)
+                yield pa.record_batch({"": nothing})
+            return
+        size = self._batch_size(groups)
+        yield from self._file.iter_batches(size, groups, columns=list(self._converts), use_threads=False)
+
+    def _batch_size(self, groups: Sequence[int]) -> int:
+        """Return the number of rows of a record batch, which is smaller if rows are large."""
+        metadata = self._file.metadata
+        found = [metadata.row_group(group) for group in groups]
+        row_bytes = max(1, *(group.total_byte_size // max(1, group.num_rows) for group in found))
+        return max(1, min(_MOST_ROWS, _BATCH_BYTES // int(row_bytes)))
+
+    def _convert(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows with the columns and types of the input."""
+        columns = [self._column(field, rows) for field in self._schema]
+        if not columns:
+            return pa.RecordBatch.from_struct_array(pa.array([{}] * rows.num_rows, pa.struct([])))
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+    def _column(self, field: pa.Field, rows: pa.RecordBatch) -> pa.Array:
+        if field.name in self._constants:
+            return pa.repeat(self._constants[field.name], rows.num_rows)
+        if field.name not in self._converts:
+            return pa.nulls(rows.num_rows, field.type)
+        try:
+            return self._converts[field.name](rows.column(field.name))
+        except InexactError as error:
+            raise refused_value(f"column '{field.name}'", str(error), self._part.path) from error
+
+
+def _open(path: str) -> pq.ParquetFile:
+    # Memory mapping is as fast, but kills the process if the file is truncated meanwhile.
+    return pq.ParquetFile(
+        path,
+        memory_map=False,
+        buffer_size=_BUFFER_BYTES,
+        pre_buffer=False,
+        coerce_int96_timestamp_unit="us",
+        page_checksum_verification=True,
+    )
+
+
+@contextmanager
+def _reported(path: str) -> Iterator[None]:
+    """Convert PyArrow's exceptions that are raised in the ``with`` block to a `SourceError`."""
+    try:
+        yield
+    except pa.ArrowMemoryError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable_file(path, error) from error
