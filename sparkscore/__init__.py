@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os.path
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -69,6 +68,8 @@ def __getattr__(name: str) -> object:
     """
     if name == "__version__":
         # Read on demand: a worker's child process may have this package without its metadata.
+        from importlib.metadata import version  # noqa: PLC0415 - takes as long to import as the rest of --help
+
         return version("sparkscore")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'sparkscore' has no attribute '{name}'")

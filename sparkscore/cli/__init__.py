@@ -87,6 +87,6 @@ def _reply_json(error: BaseException, exit_code: int, *, is_run: bool, as_json: 
 
 
 def _runs_folder() -> Path:
-    from sparkscore.record.runs_folder import runs_folder
+    from sparkscore.record.listing import runs_folder
 
     return runs_folder()

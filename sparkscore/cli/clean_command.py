@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
-from sparkscore.record.runs_folder import runs_folder
+from sparkscore.record.listing import runs_folder
 from sparkscore.run.clean import Cleaned, clean_up
 
 

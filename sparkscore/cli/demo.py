@@ -32,7 +32,7 @@ from sparkscore.cli.spark_options import SparkOptions
 from sparkscore.cli.summary import print_first_rows, print_record, result_console
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, message_of
-from sparkscore.record.runs_folder import runs_folder
+from sparkscore.record.listing import runs_folder
 from sparkscore.run import PreparedRun, Run, execute, prepare
 
 if TYPE_CHECKING:

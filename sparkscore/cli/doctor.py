@@ -22,7 +22,7 @@ from sparkscore.cli.run_command import spark_session
 from sparkscore.cli.spark_options import SparkOptions
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
-from sparkscore.record.runs_folder import runs_folder
+from sparkscore.record.listing import runs_folder
 from sparkscore.spark.connect import working_on
 from sparkscore.spark.connect_errors import connect_error_behind
 from sparkscore.spark.connect_session import check_packages, check_url

@@ -15,7 +15,8 @@ from sparkscore.cli.spark_options import SparkOptions
 from sparkscore.cli.summary import print_record, result_console, summary_of
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
-from sparkscore.record.runs_folder import open_run, read_record, runs_folder
+from sparkscore.record.listing import read_record, runs_folder
+from sparkscore.record.runs_folder import open_run
 from sparkscore.run import discard, publish
 
 

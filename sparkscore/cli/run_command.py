@@ -28,9 +28,9 @@ from sparkscore.cli.reply import (
 from sparkscore.cli.spark_options import SparkOptions
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SparkscoreError, message_of, named
+from sparkscore.record.listing import runs_folder
 from sparkscore.record.run_record import COMPLETE, HELD, RunRecord
 from sparkscore.record.run_store import RunStore
-from sparkscore.record.runs_folder import runs_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
 from sparkscore.printable import printable
+from sparkscore.record.listing import list_records, read_record, runs_folder
 from sparkscore.record.run_record import RunRecord
-from sparkscore.record.runs_folder import list_records, read_record, runs_folder
 
 
 def list_runs(runs: Path | None, *, as_json: bool) -> int:

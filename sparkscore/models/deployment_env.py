@@ -15,7 +15,7 @@ from sparkscore.models.description import describe_model
 from sparkscore.models.env_build import build_environment
 from sparkscore.models.requirements import environment_of
 from sparkscore.models.resolve import resolve_model
-from sparkscore.record.runs_folder import runs_folder
+from sparkscore.record.listing import runs_folder
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
+from sparkscore.errors import ConfigError, LineageError
 from sparkscore.record.attempts import ATTEMPTS_SCHEMA, attempts_of
 from sparkscore.record.identity_key import key_in, new_key
+from sparkscore.record.listing import record_of
 from sparkscore.record.manifest import Manifest, content_of, manifest_in
-from sparkscore.record.run_ids import check_run_id, is_run_id
-from sparkscore.record.run_record import RunRecord, record_in
+from sparkscore.record.run_ids import check_run_id
+from sparkscore.record.run_record import RunRecord
 from sparkscore.record.run_store import RunStore
 from sparkscore.record.scored_again import ScoredAgain, note_of, runs_in
 from sparkscore.record.shape import RUN_MARKER, is_run_folder, read_json
@@ -33,23 +34,11 @@ from sparkscore.stage.plan_file import write_plan
 from sparkscore.stage.store import writing
 from sparkscore.stage.surroundings import open_store
 
-logger = logging.getLogger("sparkscore")
-
-RUNS_VARIABLE = "SPARKSCORE_RUNS"
 #: File that marks a runs folder, so that the files in it are not treated as input items.
 RUNS_MARKER = ".sparkscore-runs"
 _MANIFEST = "manifest.json"
 _KEY = "identity.key"
 _SCORED_AGAIN = "scored_again.json"
-_LONGEST_RECORD = 64 * 1024 * 1024
-
-
-def runs_folder(explicit: str | Path | None = None) -> Path:
-    """Return the absolute path of the runs folder.
-
-    It defaults to ``$SPARKSCORE_RUNS``, or to ``./sparkscore-runs`` if that variable is not set.
-    """
-    return Path(explicit or os.environ.get(RUNS_VARIABLE) or "sparkscore-runs").absolute()
 
 
 class RunFolder:
@@ -217,7 +206,7 @@ class RunFolder:
 
         Files larger than 64 MiB are not read.
         """
-        return _record_in(self.path / "record.json", self.run_id)
+        return record_of(self.path, self.run_id)
 
     def write_record(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> None:
         """Replace the run record in ``record.json``.
@@ -335,61 +324,3 @@ def open_run(runs: Path, run_id: str) -> RunStore:
         ConfigError: the run id is not valid.
     """
     return RunFolder(runs, run_id)
-
-
-def list_records(runs: Path) -> list[RunRecord]:
-    """Return the records in a runs folder, with the most recently started run first.
-
-    If a ``record.json`` cannot be read, or its run id is not the name of its folder, it is skipped and a warning is
-    logged. If the runs folder does not exist, the list is empty.
-    """
-    records = []
-    for path in sorted(runs.glob("*/record.json")):
-        run_id = path.parent.name
-        record = _record_in(path, run_id) if is_run_id(run_id) else None
-        if record is not None:
-            records.append(record)
-        else:
-            logger.warning("'%s' is not the record of a run; it is skipped", path)
-    return sorted(records, key=lambda record: record.started_at, reverse=True)
-
-
-def read_record(runs: Path, run_id: str) -> RunRecord:
-    """Return the record of a run.
-
-    Raises:
-        ConfigError: the run id is not valid.
-        RunNotFoundError: the runs folder has no readable record of this run.
-    """
-    record = RunFolder(runs, run_id).read_record()
-    if record is None:
-        raise RunNotFoundError(
-            code=ErrorCode.RUN_NOT_FOUND,
-            what=f"run '{run_id}' in '{runs}'",
-            got="no record",
-            state="",
-            next_step="See 'sparkscore runs list', or name the folder with --runs.",
-        )
-    return record
-
-
-def waits_for_publishing(folder: Path) -> bool | None:
-    """Return whether a run is held (scored but not published), or None if the runs folder does not exist on this host.
-
-    A run without a readable record is not held.
-
-    Args:
-        folder: the run's folder, which may not exist.
-
-    Raises:
-        ConfigError: the runs folder exists, but the name of the given folder is not a valid run id.
-    """
-    if not folder.parent.is_dir():
-        return None
-    record = RunFolder(folder.parent, folder.name).read_record()
-    return record is not None and record.waits_for_publishing
-
-
-def _record_in(path: Path, run_id: str) -> RunRecord | None:
-    content = read_json(path, _LONGEST_RECORD)
-    return None if content is None else record_in(content, run_id)

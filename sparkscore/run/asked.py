@@ -12,7 +12,8 @@ from sparkscore.config import dotted, hold_secrets, settings_tree
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, RunNotFoundError
 from sparkscore.location import check_working_directory
-from sparkscore.record.runs_folder import open_run, runs_folder
+from sparkscore.record.listing import runs_folder
+from sparkscore.record.runs_folder import open_run
 from sparkscore.registry import is_absolute_store, is_local_store, stores_for_workers
 
 OneOrMore = str | Path | Sequence[str | Path]

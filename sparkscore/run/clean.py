@@ -11,8 +11,9 @@ from typing import Any
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SinkError
 from sparkscore.location import local_path
+from sparkscore.record.listing import list_records, runs_folder
 from sparkscore.record.run_record import ABORT, RUNNING, RunRecord, end_record
-from sparkscore.record.runs_folder import list_records, open_run, runs_folder
+from sparkscore.record.runs_folder import open_run
 from sparkscore.run.state import RunState, locked_run
 from sparkscore.sinks.cleaning import Removed, clean_stages
 from sparkscore.sinks.replacing import recover

@@ -14,9 +14,9 @@ from pyspark.sql import SparkSession
 from sparkscore.config import Deployment
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
+from sparkscore.record.listing import runs_folder
 from sparkscore.record.run_record import ABORT, RunRecord
 from sparkscore.record.run_store import RunStore
-from sparkscore.record.runs_folder import runs_folder
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.hosts import check_hosts
 from sparkscore.run.publishing import describe_output, publish_manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sparkscore.record.runs_folder import list_records, read_record, runs_folder
+from sparkscore.record.listing import list_records, read_record, runs_folder
 
 
 def list_runs(*, runs: str | Path | None = None) -> list[dict[str, Any]]:

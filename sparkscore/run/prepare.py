@@ -18,10 +18,11 @@ from sparkscore.location import is_remote, local_path
 from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, resolve_models
 from sparkscore.models.references import is_registry_reference
 from sparkscore.models.resolve import find_model
+from sparkscore.record.listing import read_record
 from sparkscore.record.run_ids import make_run_id
 from sparkscore.record.run_record import Part, RecordedModel, RecordedScript, blank
 from sparkscore.record.run_store import RunStore
-from sparkscore.record.runs_folder import open_run, read_record
+from sparkscore.record.runs_folder import open_run
 from sparkscore.record.versions import git_commit_of
 from sparkscore.redaction import remember_secrets, remember_values
 from sparkscore.run.asked import RunOptions, UncheckedRequest, new_request

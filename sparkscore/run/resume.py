@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from sparkscore.record.runs_folder import runs_folder
+from sparkscore.record.listing import runs_folder
 from sparkscore.run.asked import stored_request
 from sparkscore.run.pipeline import execute
 from sparkscore.run.prepare import PreparedRun, prepare_request

@@ -23,10 +23,11 @@ from pyspark.sql import SparkSession
 from sparkscore.config import Deployment
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError
+from sparkscore.record.listing import read_record
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import OnlyFailed, RunRecord
 from sparkscore.record.run_store import RunStore
-from sparkscore.record.runs_folder import open_run, read_record
+from sparkscore.record.runs_folder import open_run
 from sparkscore.record.scored_again import ScoredAgain
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun, failed_items

@@ -10,9 +10,10 @@ from pathlib import Path
 from sparkscore.config import Deployment
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
+from sparkscore.record.listing import read_record
 from sparkscore.record.run_record import COMPLETE, HELD, RUNNING, RunRecord
 from sparkscore.record.run_store import Claim, RunStore
-from sparkscore.record.runs_folder import open_run, read_record
+from sparkscore.record.runs_folder import open_run
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.recorded_deployment import deployment_of
 from sparkscore.sinks import Target, check_waiting, stage_of, target_of

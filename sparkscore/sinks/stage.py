@@ -14,7 +14,7 @@ from pathlib import Path
 from sparkscore.digest import different_parts
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, SinkError, names
-from sparkscore.record.runs_folder import waits_for_publishing
+from sparkscore.record.listing import waits_for_publishing
 from sparkscore.sinks.overlap import refuse_overlap
 from sparkscore.sinks.removing import format_of, is_empty, is_stage, remove_stage_folder
 from sparkscore.sinks.target import Target

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from sparkscore.record.runs_folder import runs_folder
+from sparkscore.record.listing import runs_folder
 from sparkscore.spark.jvm_launch import SHOWN_WITHOUT
 from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_pyspark, delta_coordinate, has_delta_release
 

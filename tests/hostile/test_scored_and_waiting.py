@@ -15,7 +15,7 @@ import pytest
 
 import sparkscore
 from sparkscore import SparkscoreError
-from sparkscore.record.runs_folder import read_record
+from sparkscore.record.listing import read_record
 from sparkscore.run import discard
 from sparkscore.sinks.delta import DeltaSink
 from tests.support.ledger import check_ledger, read_table

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import sparkscore
-from sparkscore.record.runs_folder import read_record
+from sparkscore.record.listing import read_record
 from tests.support import flavors, plain_python
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import deltalake
 import pytest
 
 from sparkscore.cli import run_command_line
+from sparkscore.record.listing import read_record
 from sparkscore.record.run_record import ABORT, FAIL
-from sparkscore.record.runs_folder import read_record
 from sparkscore.spark.prerequisites import delta_coordinate
 from tests.support.cluster import standalone_cluster
 

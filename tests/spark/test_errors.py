@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 import sparkscore
 from sparkscore import SparkscoreError
-from sparkscore.record.runs_folder import list_records
+from sparkscore.record.listing import list_records
 
 MakeDeployment = Callable[..., Path]
 

@@ -15,8 +15,9 @@ from sparkscore.cli.interrupts import InterruptedRunError, Interrupts
 from sparkscore.cli.run_command import RunRequest, run_deployment
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkError, message_of
+from sparkscore.record.listing import read_record
 from sparkscore.record.run_record import COMPLETE, HELD, RecordedOutput, RunRecord, new_record
-from sparkscore.record.runs_folder import RunFolder, read_record
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.run.recording import recorded
 from sparkscore.stage.lock import RunLock
 

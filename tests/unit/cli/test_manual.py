@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from sparkscore.record.run_record import new_record
+from sparkscore.record.runs_folder import RunFolder
 
 COMMANDS = ["run", "resume", "clean", "runs", "models", "env", "new", "doctor", "schema", "demo"]
 OPTIONS_OF_RUN = [
@@ -26,15 +31,33 @@ OPTIONS_OF_RUN = [
 ]
 
 
-def test_help_and_usage_errors_load_neither_spark_nor_data_libraries() -> None:
-    heavy = ("pyspark", "pandas", "pyarrow", "numpy", "rich", "sklearn")
-    code = (
-        "import sys; from sparkscore.cli import run_command_line; "
-        "assert run_command_line(['run', '--help']) == 0; assert run_command_line(['run']) == 2; "
-        f"loaded = set({heavy}) & set(sys.modules); assert not loaded, loaded"
-    )
+HEAVY = ("pyspark", "pandas", "pyarrow", "numpy", "sklearn", "mlflow", "onnxruntime")
 
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+@pytest.mark.parametrize(
+    ("commands", "others"),
+    [
+        ([(0, "run", "--help"), (2, "run"), (0, "--version")], ("rich", "sparkscore.run")),
+        ([(0, "runs", "list"), (0, "runs", "list", "--json"), (2, "runs", "show", "none")], ("sparkscore.run",)),
+        ([(0, "new", "first")], ("rich", "sparkscore.run")),
+    ],
+    ids=["help", "runs", "new"],
+)
+def test_commands_that_score_nothing_load_neither_spark_nor_data_libraries(
+    commands: list[tuple[Any, ...]], others: tuple[str, ...], tmp_path: Path
+) -> None:
+    code = (
+        f"import sys; from sparkscore.cli import run_command_line\nfor code, *command in {commands}:\n"
+        f"    assert run_command_line(command) == code\n"
+        f"loaded = {{*{HEAVY}, *{others}}} & set(sys.modules); assert not loaded, loaded"
+    )
+    RunFolder(tmp_path / "sparkscore-runs", "monday").create()
+    RunFolder(tmp_path / "sparkscore-runs", "monday").write_record(new_record("monday", None, {}))
+    environment = {name: value for name, value in os.environ.items() if name != "SPARKSCORE_RUNS"}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
 
     assert ended.returncode == 0, ended.stderr
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from sparkscore.record.listing import list_records
 from sparkscore.record.run_record import Part, RunRecord, end_record, new_record
-from sparkscore.record.runs_folder import RunFolder, list_records
+from sparkscore.record.runs_folder import RunFolder
 
 RECORDS = sorted((Path(__file__).parents[2] / "data" / "records").glob("*.json"))
 

@@ -15,14 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
-from sparkscore.record import runs_folder as runlog
+from sparkscore.errors import ConfigError, LineageError
 from sparkscore.record.checksum import summed
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.manifest import content_of as manifest_content
 from sparkscore.record.run_ids import check_run_id, make_run_id
 from sparkscore.record.run_record import RunRecord, new_record
-from sparkscore.record.runs_folder import RunFolder, list_records, read_record, runs_folder
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.stage import StagedFile
 from sparkscore.stage.plan_file import PLAN_SCHEMA
 
@@ -33,17 +32,6 @@ def record_of(run_id: str, **more: Any) -> RunRecord:
 
 def content_of(run_id: str, **more: Any) -> dict[str, Any]:
     return {**new_record(run_id, None, {}).as_dict(), "started_at": "2026-01-01", **more}
-
-
-def test_the_folder_of_runs_is_the_named_one_then_the_variable_then_the_working_directory(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SPARKSCORE_RUNS", raising=False)
-    assert runs_folder() == tmp_path / "sparkscore-runs"
-    monkeypatch.setenv("SPARKSCORE_RUNS", "by-variable")
-    assert runs_folder() == tmp_path / "by-variable"
-    assert runs_folder("/named") == Path("/named")
 
 
 def test_made_ids_are_valid_differ_and_sort_by_time() -> None:
@@ -288,77 +276,6 @@ def test_a_plan_is_kept_as_parquet(tmp_path: Path) -> None:
     folder.write_plan(rows)
 
     assert pq.read_table(folder.path / "plan.parquet") == rows
-
-
-def test_records_are_listed_newest_first_and_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
-    for run_id, started_at in (("a", "2026-01-01"), ("b", "2026-03-01"), ("c", "2026-02-01")):
-        folder = RunFolder(tmp_path, run_id)
-        folder.create()
-        folder.write_record(record_of(run_id, started_at=started_at))
-    for name, text in (("torn", "{"), ("list", "[]"), ("binary", "\x00")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "record.json").write_text(text)
-
-    assert [record.run_id for record in list_records(tmp_path)] == ["b", "c", "a"]
-    assert list_records(tmp_path / "nowhere") == []
-    assert read_record(tmp_path, "a") == record_of("a", started_at="2026-01-01")
-
-
-@pytest.mark.parametrize("run_id", ["unknown", "torn"])
-def test_an_unknown_run_is_a_wrong_request(run_id: str, tmp_path: Path) -> None:
-    (tmp_path / "torn").mkdir()
-    (tmp_path / "torn" / "record.json").write_text("{")
-
-    with pytest.raises(RunNotFoundError) as caught:
-        read_record(tmp_path, run_id)
-
-    assert (caught.value.code, caught.value.exit_code) == ("RUN_NOT_FOUND", 2)
-    assert isinstance(caught.value, LineageError)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b'"text"',
-        b"null",
-        b"{}",
-        b'{"a": 1}',
-        b"\xff\xfe",
-        b"[" * 100_000,
-        json.dumps(content_of("another")).encode(),
-        json.dumps(content_of("theirs", state=None)).encode(),
-        json.dumps(content_of("theirs", started_at="yesterday")).encode(),
-        json.dumps(content_of("theirs", output=[])).encode(),
-        json.dumps(content_of("theirs", counts={"items": "many"})).encode(),
-        json.dumps(content_of("theirs", config=None)).encode(),
-    ],
-)
-def test_what_is_no_record_is_named_and_passed_over(
-    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    for name in ("ours", "theirs"):
-        RunFolder(tmp_path, name).create()
-    RunFolder(tmp_path, "ours").write_record(record_of("ours"))
-    (tmp_path / "theirs" / "record.json").write_bytes(content)
-
-    assert [record.run_id for record in list_records(tmp_path)] == ["ours"]
-    assert f"'{tmp_path / 'theirs' / 'record.json'}' is not the record of a run" in caplog.text
-    with pytest.raises(RunNotFoundError):
-        read_record(tmp_path, "theirs")
-
-
-def test_a_folder_a_pipe_and_a_huge_file_are_no_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "folder" / "record.json").mkdir(parents=True)
-    (tmp_path / "pipe").mkdir()
-    os.mkfifo(tmp_path / "pipe" / "record.json")
-    RunFolder(tmp_path, "huge").create()
-    RunFolder(tmp_path, "huge").write_record(record_of("huge"))
-    monkeypatch.setattr(runlog, "_LONGEST_RECORD", 100)
-
-    assert list_records(tmp_path) == []
 
 
 def test_two_ids_that_the_store_takes_for_one_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 import sparkscore
 from sparkscore.config import Deployment
+from sparkscore.record.listing import read_record
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import COMPLETE, FAIL, HELD, RUNNING, RecordedOutput, new_record
-from sparkscore.record.runs_folder import RunFolder, read_record
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.sinks.stage import is_held_in, staged_in
 from sparkscore.sinks.target import Target
 from sparkscore.stage.lock import RunLock

@@ -11,8 +11,9 @@ import pytest
 
 from sparkscore.errors import ConfigError
 from sparkscore.progress import SilentDisplay
+from sparkscore.record.listing import read_record
 from sparkscore.record.run_record import RUNNING, RecordedQuarantine
-from sparkscore.record.runs_folder import RunFolder, read_record
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.run import PreparedRun, execute
 from tests.support.ledger import check_ledger
 

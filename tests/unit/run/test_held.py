@@ -18,9 +18,10 @@ import pytest
 from sparkscore.config import Deployment
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SinkError
+from sparkscore.record.listing import read_record
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, HELD, RUNNING, RecordedOutput, RunRecord, new_record
-from sparkscore.record.runs_folder import RunFolder, read_record
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.run import discard, publish
 from sparkscore.run.state import RunState
 from sparkscore.run.steps import ActiveRun, Outputs, hold_result, start_record

@@ -14,9 +14,10 @@ import pytest
 
 from sparkscore.config import Deployment
 from sparkscore.errors import LineageError
+from sparkscore.record.listing import read_record
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import HELD, RecordedOutput, new_record
-from sparkscore.record.runs_folder import RunFolder, read_record
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.run import discard, publish
 from sparkscore.run.recorded_deployment import deployment_of
 from sparkscore.sinks.cleaning import Removed, clean_stages

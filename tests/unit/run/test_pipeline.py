@@ -10,7 +10,7 @@ import pytest
 
 from sparkscore.errors import ErrorThresholdExceededError, MissingDependencyError, ScoringScriptError
 from sparkscore.progress import SilentDisplay
-from sparkscore.record.runs_folder import read_record
+from sparkscore.record.listing import read_record
 from sparkscore.run import PreparedRun, execute, score
 from tests.support.ledger import check_ledger, read_table
 

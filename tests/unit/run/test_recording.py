@@ -11,8 +11,9 @@ from pyspark.errors import PythonException
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError
+from sparkscore.record.listing import read_record
 from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, HELD, RUNNING, RecordedOutput, RunRecord, new_record
-from sparkscore.record.runs_folder import RunFolder, read_record
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.redaction import remember_values
 from sparkscore.run.recording import Recording, recorded, refuse_other_run
 from sparkscore.run.verdict import details

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from sparkscore.record.listing import read_record
 from sparkscore.record.run_record import HELD, new_record
-from sparkscore.record.runs_folder import read_record
 from sparkscore.run import PreparedRun
 from sparkscore.run import steps as subject
 from sparkscore.run.state import RunState
