@@ -19,6 +19,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError
 from sparkscore.stage import layout
 from sparkscore.stage.checksums import HashingFile
+from sparkscore.stage.dictionaries import decode, paths_of_repeating, value_type_of
 from sparkscore.stage.report import StagedFile
 from sparkscore.stage.store import Store
 from sparkscore.stage.surroundings import here, open_store
@@ -41,6 +42,8 @@ class StageWriter:
     Rows are buffered until there are at least 128 Ki rows or 64 MiB, and then written to one file per partition. At
     most 64 files are open at a time: before another one is opened, the least recently used file is closed. Later rows
     of its partition go to a new file.
+
+    Columns may be dictionaries. Files contain them as plain columns.
 
     Args:
         stage: path of the run's stage.
@@ -95,14 +98,16 @@ class StageWriter:
         return tuple(self._finished)
 
     def _flush(self) -> None:
-        rows = pa.concat_tables(self._pending) if self._pending else None
+        # PyArrow writes plain values after the first dictionary of a row group that differs from the ones before it.
+        rows = pa.concat_tables(self._pending).unify_dictionaries() if self._pending else None
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
         if rows is None or not rows.num_rows:
             return
         for folder, part in _split_by_partition(rows, self._partition_by):
-            self._file_in(folder, part.schema).write(part)
+            self._file_in(folder, part).write(part)
 
-    def _file_in(self, folder: str, schema: pa.Schema) -> _OpenFile:
+    def _file_in(self, folder: str, first: pa.Table) -> _OpenFile:
+        """Return the open file of a folder, or a new one whose first rows are given."""
         if folder in self._open:
             self._open.move_to_end(folder)
             return self._open[folder]
@@ -110,7 +115,7 @@ class StageWriter:
             self._close_oldest()
         self._files_made += 1
         path = layout.part(self._task_attempt, folder, self._files_made)
-        self._open[folder] = _OpenFile(self._store, path, schema)
+        self._open[folder] = _OpenFile(self._store, path, first)
         return self._open[folder]
 
     def _close_oldest(self) -> None:
@@ -121,11 +126,17 @@ class StageWriter:
 class _OpenFile:
     """A Parquet file that is open for writing rows of one partition."""
 
-    def __init__(self, store: Store, path: str, schema: pa.Schema) -> None:
+    def __init__(self, store: Store, path: str, first: pa.Table) -> None:
         self._path = path
         self._rows = 0
         self._file = HashingFile(store.writer(path))
-        self.writer = pq.ParquetWriter(self._file, schema, write_page_checksum=True)
+        self.writer = pq.ParquetWriter(
+            self._file,
+            first.schema,
+            write_page_checksum=True,
+            use_dictionary=paths_of_repeating(first),
+            store_schema=False,  # it would say which columns were dictionaries; Parquet's own types say all the rest
+        )
 
     def write(self, rows: pa.Table) -> None:
         self.writer.write_table(rows)
@@ -157,7 +168,8 @@ def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> Non
     """
     for name in partition_by:
         column = rows.column(name)
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        value_type = value_type_of(column.type)
+        if pa.types.is_string(value_type) or pa.types.is_large_string(value_type):
             for value in pc.unique(column).to_pylist():
                 _check_partition_text(name, value)
 
@@ -182,7 +194,7 @@ def _split_by_partition(rows: pa.Table, partition_by: list[str]) -> Iterator[tup
     if not partition_by:
         yield "", rows
         return
-    keys = rows.select(partition_by)
+    keys = decode(rows.select(partition_by))
     numbered = keys.append_column("__row", pa.array(range(keys.num_rows), pa.int64()))
     groups = numbered.group_by(partition_by, use_threads=False).aggregate([("__row", "list")])
     for group in groups.to_pylist():

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 import pyarrow as pa
 
@@ -19,6 +20,7 @@ from sparkscore.outcome import Failure, Outcome, describe_failure
 from sparkscore.returned import Returned, count_elements, tabulate
 from sparkscore.scorers.failed import PartlyScored
 from sparkscore.scorers.frames import HandedOver
+from sparkscore.stage.dictionaries import encode_values, repeat_value
 from sparkscore.stage.writer import check_partition_values
 from sparkscore.worker.row_order import refuse_other_order
 
@@ -32,6 +34,9 @@ LINEAGE_SCHEMA = pa.schema(
         ("source_file", pa.string()),
     ]
 )
+_SCORED_AT: Final = LINEAGE_SCHEMA.field("scored_at").type
+_TEXTS: Final = repeat_value(None, 0, pa.string()).type
+_NO_ROWS: Final = pa.schema([])
 
 
 @dataclass(frozen=True)
@@ -203,14 +208,41 @@ def _join(result: Returned, mini_batch: MiniBatch, spec: ResultSpec, scored_at: 
     count = result.table.num_rows
     rows = mini_batch.rows
     carried = [] if rows is None else [rows.column(name) for name in spec.carried]
-    constants = [spec.lineage.run_id, spec.lineage.model_name, spec.lineage.model_version, scored_at]
+    texts = [spec.lineage.run_id, spec.lineage.model_name, spec.lineage.model_version]
     lineage = [
-        pa.repeat(pa.scalar(value, column.type), count)
-        for value, column in zip(constants, LINEAGE_SCHEMA, strict=False)
+        *(repeat_value(text, count, pa.string()) for text in texts),
+        pa.repeat(pa.scalar(scored_at, _SCORED_AT), count),
+        _source_files(mini_batch, count, is_frame=result.is_frame and not spec.is_per_item),
     ]
-    lineage.append(_source_files(mini_batch, count, is_frame=result.is_frame and not spec.is_per_item))
-    schema = spec.schema(pa.schema([]) if rows is None else rows.schema)
+    schema = _schemas.get(spec, _NO_ROWS if rows is None else rows.schema)
     return pa.Table.from_arrays([*carried, *result.table.columns, *lineage], schema=schema)
+
+
+class _SchemaOfTask:
+    """Keeps the schema of the last result rows, which is the same for all mini-batches of a task."""
+
+    def __init__(self) -> None:
+        self._spec: ResultSpec | None = None
+        self._given = self._schema = _NO_ROWS
+
+    def get(self, spec: ResultSpec, given: pa.Schema) -> pa.Schema:
+        """Return the schema of result rows in memory, in which the lineage columns of strings are dictionaries.
+
+        Args:
+            spec: how to build the rows.
+            given: schema of the input rows.
+        """
+        if spec is not self._spec or not given.equals(self._given, check_metadata=True):
+            stored = spec.schema(given)
+            first = len(stored) - len(LINEAGE_SCHEMA)
+            lineage = [
+                field.with_type(_TEXTS) if pa.types.is_string(field.type) else field for field in list(stored)[first:]
+            ]
+            self._spec, self._given, self._schema = spec, given, pa.schema([*list(stored)[:first], *lineage])
+        return self._schema
+
+
+_schemas: Final = _SchemaOfTask()
 
 
 def _source_files(mini_batch: MiniBatch, count: int, *, is_frame: bool) -> pa.Array:
@@ -227,10 +259,10 @@ def _source_files(mini_batch: MiniBatch, count: int, *, is_frame: bool) -> pa.Ar
     """
     files = [plain_path(file) if mini_batch.rows is not None else file for file in mini_batch.files]
     if len(files) == 1:
-        return pa.repeat(pa.scalar(files[0], pa.string()), count)
+        return repeat_value(files[0], count, pa.string())
     if files and mini_batch.rows is None and len(files) == count and not is_frame:
-        return pa.array(files, pa.string())
-    return pa.nulls(count, pa.string())
+        return encode_values(files, pa.string())
+    return repeat_value(None, count, pa.string())
 
 
 def _wrong_count(caller: str, mini_batch: MiniBatch, elements: int) -> Outcome:

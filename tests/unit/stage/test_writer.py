@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from sparkscore.errors import OutputContractError
 from sparkscore.stage import writer as stage
 from sparkscore.stage.chunks import write_chunk
+from sparkscore.stage.dictionaries import encode_values, repeat_value
 from sparkscore.stage.progress import ProgressFile
 from sparkscore.stage.report import StagedFile
 from sparkscore.stage.writer import NULL_PARTITION, StageWriter, check_partition_values, escape_path
@@ -199,6 +201,69 @@ def test_the_time_per_mini_batch_does_not_grow_with_the_task(tmp_path: Path) -> 
 
     assert file.rows == 10_000
     assert time.process_time() - start < 5
+
+
+def test_dictionaries_that_differ_become_one_plain_column_with_a_dictionary_in_the_file(tmp_path: Path) -> None:
+    texts = [repeat_value(text, 1000, pa.string()) for text in ("a", None, "b", "a")]
+    tables = [pa.table({"text": column, "n": range(1000)}) for column in texts]
+
+    (file,) = written(tmp_path, tables)
+
+    found = pq.ParquetFile(tmp_path / file.path)
+    assert found.schema_arrow.types == [pa.string(), pa.int64()]
+    assert found.read()["text"].to_pylist() == ["a"] * 1000 + [None] * 1000 + ["b"] * 1000 + ["a"] * 1000
+    assert found.metadata.row_group(0).column(0).total_uncompressed_size < 500
+
+
+@pytest.mark.parametrize("by", [["text"], ["n", "text"]])
+def test_a_dictionary_can_be_a_partition_column(by: list[str], tmp_path: Path) -> None:
+    rows = pa.table({"text": encode_values(["a", None, "b", "a"], pa.string()), "n": [1, 1, 2, 2], "row": [0, 1, 2, 3]})
+
+    check_partition_values(rows, tuple(by))
+    files = written(tmp_path, [rows.slice(0, 3), rows.slice(3)], *by)
+
+    schema = pa.schema([("text", pa.string()), ("n", pa.int64()), ("row", pa.int64())])
+    found = read_back(tmp_path, files, schema, by)
+    assert sorted(found, key=lambda row: row["row"]) == rows.to_pylist()
+
+
+def test_a_dictionary_with_a_text_that_no_folder_can_tell_is_refused() -> None:
+    with pytest.raises(OutputContractError):
+        check_partition_values(pa.table({"key": encode_values(["fine", ""], pa.string())}), ("key",))
+
+
+TYPES = [
+    pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_(), pa.string(), pa.binary(),
+    pa.date32(), pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.decimal128(5, 2), pa.decimal128(38, 10),
+    pa.list_(pa.field("element", pa.float32(), nullable=False)), pa.map_(pa.string(), pa.list_(pa.int8())),
+    pa.struct([pa.field("x", pa.int16()), pa.field("y", pa.timestamp("us"))]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("type_", TYPES, ids=str)
+def test_the_file_alone_says_each_type_that_spark_has(type_: pa.DataType, tmp_path: Path) -> None:
+    rows = pa.table({"c": pa.nulls(3, type_), "n": [1, 2, 3]})
+
+    (file,) = written(tmp_path, [rows])
+
+    assert pq.read_schema(tmp_path / file.path).field("c").type == _as_read(type_)
+
+
+def _as_read(type_: pa.DataType) -> pa.DataType:
+    is_list = pa.types.is_list(type_)
+    return pa.list_(type_.value_field.with_name("element")) if is_list else type_
+
+
+def test_keys_and_scores_are_written_without_a_dictionary(tmp_path: Path) -> None:
+    rows = pa.table(
+        {"id": range(200_000), "score": np.random.default_rng(1).random(200_000), "label": ["a", "b"] * 100_000}
+    )
+
+    (file,) = written(tmp_path, [rows])
+
+    group = pq.read_metadata(tmp_path / file.path).row_group(0)
+    found = [any("DICTIONARY" in encoding for encoding in group.column(at).encodings) for at in range(3)]
+    assert found == [False, False, True]
 
 
 def test_a_file_is_described_by_its_path_rows_and_bytes(tmp_path: Path) -> None:

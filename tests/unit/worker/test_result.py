@@ -16,6 +16,7 @@ from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, ItemFailure, Outcome
 from sparkscore.scorers.failed import PartlyScored
 from sparkscore.signature import parse_ddl
+from sparkscore.stage.dictionaries import decode
 from sparkscore.worker.result import LINEAGE_SCHEMA, LineageValues, ResultSpec, make_outcome
 
 AT = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
@@ -31,7 +32,9 @@ def outcome(returned: object, mini_batch: MiniBatch, result: ResultSpec) -> Outc
     made = make_outcome(returned, mini_batch, result, AT)
     assert made.items == mini_batch.item_count == made.scored + made.failed
     assert made.table is not None
-    assert made.table.schema == result.schema(pa.schema([]) if mini_batch.rows is None else mini_batch.rows.schema)
+    assert decode(made.table).schema == result.schema(
+        pa.schema([]) if mini_batch.rows is None else mini_batch.rows.schema
+    )
     return made
 
 
@@ -61,6 +64,25 @@ def test_carried_columns_are_the_same_memory() -> None:
     for name in ("vector", "text"):
         ours = [buffer and buffer.address for buffer in made.table.column(name).chunk(0).buffers()]
         assert ours == [buffer and buffer.address for buffer in ROWS.column(name).chunk(0).buffers()]
+
+
+def test_lineage_is_as_small_for_many_rows_as_its_indices() -> None:
+    rows = pa.table({"id": pa.array(range(10_000), pa.int32())})
+    lineage = LineageValues("r" * 100, "m" * 100, "v" * 100)
+
+    made = outcome(list(range(10_000)), MiniBatch("0", ("/in/" + "f" * 100,), rows), spec(lineage=lineage))
+
+    assert made.table is not None
+    assert made.table.select(["run_id", "model_name", "model_version", "source_file"]).nbytes < 4 * 4 * 10_000 + 1000
+
+
+def test_mini_batches_of_other_columns_and_other_specs_get_their_own_schema() -> None:
+    files, rows = ("/in/a",), pa.table({"id": ["a"], "x": [0.5]})
+
+    outcome([1], MiniBatch("0", files, ROWS.slice(0, 1)), spec(carried=("id",)))
+    outcome([1], MiniBatch("0", files, rows), spec(carried=("id",)))
+    outcome([1], MiniBatch("0", files, rows), spec(carried=("x",)))
+    outcome([1], MiniBatch("0", files), spec())
 
 
 def test_columns_can_be_renamed_wherever_they_come_from() -> None:

@@ -1,0 +1,99 @@
+"""Encode columns that repeat few values as dictionaries, in memory and in Parquet files. Runs on the workers.
+
+A result column such as ``run_id`` has the same value in all rows of a mini-batch. As a dictionary, it has one value and
+an index for each row, which Parquet files contain in the same form. In a column whose values hardly repeat, such as a
+key or a score, a dictionary costs more time than the rest of the file, and no space is saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_INDEX: Final = pa.int32()
+# How many values of a column are examined, and how many bytes of rows at most.
+_SAMPLE_VALUES: Final = 16 * 1024
+_SAMPLE_BYTES: Final = 1024 * 1024
+_LEAST_ROWS: Final = 64
+# A column is written without a dictionary if more of the examined values than this differ.
+_MOST_DISTINCT: Final = 0.75
+
+
+def repeat_value(value: Any, count: int, value_type: pa.DataType) -> pa.DictionaryArray:
+    """Return a column that repeats one value, which may be None."""
+    if value is None:
+        return pa.DictionaryArray.from_arrays(pa.nulls(count, _INDEX), pa.array([], value_type))
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value], value_type))
+
+
+def encode_values(values: Sequence[Any], value_type: pa.DataType) -> pa.DictionaryArray:
+    """Return a column of the given values as a dictionary of the type that `repeat_value` returns."""
+    return pa.array(values, pa.dictionary(_INDEX, value_type))
+
+
+def decode(rows: pa.Table) -> pa.Table:
+    """Return rows whose dictionaries are replaced by plain columns. Dictionaries inside nested columns are kept."""
+    schema = pa.schema([field.with_type(value_type_of(field.type)) for field in rows.schema])
+    return rows if schema.equals(rows.schema) else rows.cast(schema)
+
+
+def value_type_of(type_: pa.DataType) -> pa.DataType:
+    """Return the type of a dictionary's values, or any other type unchanged."""
+    return type_.value_type if pa.types.is_dictionary(type_) else type_
+
+
+def paths_of_repeating(rows: pa.Table) -> list[str]:
+    """Return the paths of the Parquet columns for which a dictionary pays, judged by the first rows.
+
+    These are the columns that are dictionaries already, and those in which a quarter of the first values are repeated.
+
+    Args:
+        rows: rows of the file, of which the first 16 Ki or the first MiB are examined.
+    """
+    count = min(_SAMPLE_VALUES, rows.num_rows)
+    if rows.nbytes > _SAMPLE_BYTES:
+        count = min(count, max(_LEAST_ROWS, _SAMPLE_BYTES * rows.num_rows // rows.nbytes))
+    sample = rows.slice(0, count)
+    found = (
+        leaf
+        for name, column in zip(sample.column_names, sample.columns, strict=True)
+        for leaf in _leaves(name, _as_array(column))
+    )
+    return [path for path, values in found if _is_repeating(values)]
+
+
+def _as_array(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+
+
+def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
+    """Yield the path and the values of each Parquet column that a column consists of.
+
+    Source: https://github.com/apache/parquet-format/blob/master/LogicalTypes.md#nested-types
+    """
+    type_ = array.type
+    if pa.types.is_struct(type_):
+        for index, field in enumerate(type_):
+            yield from _leaves(f"{path}.{field.name}", array.field(index))
+    elif pa.types.is_map(type_):
+        yield from _leaves(f"{path}.key_value.key", array.keys)
+        yield from _leaves(f"{path}.key_value.value", array.items)
+    elif pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_):
+        yield from _leaves(f"{path}.list.element", array.flatten())
+    else:
+        yield path, array
+
+
+def _is_repeating(values: pa.Array) -> bool:
+    if pa.types.is_dictionary(values.type):
+        return True
+    sample = values.slice(0, _SAMPLE_VALUES)
+    try:
+        return bool(pc.count_distinct(sample, mode="all").as_py() <= _MOST_DISTINCT * len(sample))
+    except pa.ArrowNotImplementedError:  # Arrow cannot compare values of this type
+        return True
