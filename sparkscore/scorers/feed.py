@@ -22,6 +22,7 @@ from sparkscore.signature import type_name
 from sparkscore.signature.model_signature import Feed
 
 Tensor = npt.NDArray[Any]
+_FLOATS: Final = frozenset({pa.float32(), pa.float64()})
 _MASK_ADVICE: Final = "Fill the NULLs beforehand, or use a model that takes doubles there."
 _ROUND_ADVICE: Final = "Correct the input, or have numbers rounded with 'model.round_inputs: true'."
 _TYPE_ADVICE: Final = "Correct the input, or use a model with wider types."
@@ -75,10 +76,30 @@ def feed_tensor(rows: pa.Table, feed: Feed) -> Tensor:
     if len(feed.columns) == 1:
         values, widths = _flat_values(_column(rows, feed.columns[0], feed), feed, len(inner))
         return values.reshape(rows.num_rows, *_sizes(inner, widths, feed, rows.num_rows, len(values)))
+    matrix = _matrix(rows, feed)
+    return matrix.reshape(rows.num_rows, *_sizes(inner, [], feed, rows.num_rows, matrix.size))
+
+
+def _matrix(rows: pa.Table, feed: Feed) -> Tensor:
+    """Return a matrix in C order, with a column for each of the feed's columns."""
+    batch = _batch_of(rows, feed)
+    if feed.type in _FLOATS and set(batch.schema.types) == {feed.type}:
+        # One call for all columns takes half as long as one for each.
+        return np.asarray(batch.to_tensor(null_to_nan=True, row_major=True).to_numpy())
     matrix = np.empty((rows.num_rows, len(feed.columns)), dtype=_dtype(feed.type))
     for index, name in enumerate(feed.columns):
-        matrix[:, index] = _values(_column(rows, name, feed), name)
-    return matrix.reshape(rows.num_rows, *_sizes(inner, [], feed, rows.num_rows, matrix.size))
+        matrix[:, index] = _values(batch.column(index), name)
+    return matrix
+
+
+def _batch_of(rows: pa.Table, feed: Feed) -> pa.RecordBatch:
+    """Return the feed's columns with the feed's type, if it has one, in one record batch."""
+    chosen = rows.select(feed.columns)
+    batches = chosen.to_batches()
+    if len(batches) == 1 and set(chosen.schema.types) == {feed.type}:
+        return batches[0]
+    columns = [_column(rows, name, feed) for name in feed.columns]
+    return pa.RecordBatch.from_arrays(columns, names=list(feed.columns))
 
 
 def _column(rows: pa.Table, name: str, feed: Feed) -> pa.Array:

@@ -210,6 +210,25 @@ def test_several_columns_stand_side_by_side_in_their_order(shape: tuple[int, ...
     np.testing.assert_array_equal(found.reshape(2, 4), [[3.0, 1.0, 2.0, 0.0], [7.0, 5.0, NAN, 4.0]])
 
 
+@pytest.mark.parametrize("given", [FLOAT, DOUBLE, pa.int16(), HALF])
+@pytest.mark.parametrize("cuts", [[], [2], [0, 1, 4]])
+def test_a_matrix_has_the_bits_of_its_columns(given: pa.DataType, cuts: list[int]) -> None:
+    odd_nan = np.array([0x7FC12345, 0xFF800001], np.uint32).view(np.float32)
+    wanted = given if given in {FLOAT, DOUBLE, HALF} else DOUBLE
+    values = [*odd_nan.tolist(), -0.0, 1.5, None] if given in {FLOAT, DOUBLE, HALF} else [1, 2, 3, 4, None]
+    whole = pa.array(values, given)
+    if given == FLOAT:
+        whole = pa.concat_arrays([pa.array(odd_nan), whole.slice(2)])
+    parts = [whole.slice(start, end - start) for start, end in zip([0, *cuts], [*cuts, 5], strict=True)]
+    rows = pa.table({"a": pa.chunked_array(parts), "b": whole, "id": range(5)})
+
+    found = feed_tensor(rows, Feed("x", ("a", "b", "a"), wanted, (-1, 3)))
+
+    columns = [np.asarray(whole.cast(wanted).fill_null(pa.scalar(NAN).cast(wanted)).to_numpy())] * 3
+    assert found.flags.c_contiguous
+    assert found.tobytes() == np.stack(columns, axis=1).tobytes()
+
+
 def test_columns_of_different_types_make_objects() -> None:
     rows = pa.table({"a": ["x", "y"], "b": [1, 2]})
 
