@@ -177,6 +177,8 @@ class _Pending:
     def _fitting(self, piece: pa.RecordBatch) -> int:
         """Return how many of the record batch's first rows fit into the current mini-batch."""
         room = self._capacity - self._used
+        if not self._limit.size_bytes:
+            return min(room, int(piece.num_rows))
         return bisect_right(range(1, piece.num_rows + 1), room, key=lambda count: self._cost(piece.slice(0, count)))
 
 
@@ -217,7 +219,15 @@ def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_B
             continue
         rows = batch.drop_columns(hidden)
         columns = [batch.column(name) for name in hidden]
+        if batch.num_rows and all(map(_is_constant, columns)):
+            yield _Block(*(column[0].as_py() for column in columns)), rows
+            continue
         start = 0
         for end in sorted({end for column in columns for end in pc.run_end_encode(column).run_ends.to_pylist()}):
             yield _Block(*(column[start].as_py() for column in columns)), rows.slice(start, end - start)
             start = end
+
+
+def _is_constant(column: pa.Array) -> bool:
+    """Return whether all values are equal. Comparing neighbors is much faster than finding runs of equal values."""
+    return bool(column.slice(1).equals(column.slice(0, len(column) - 1)))

@@ -26,7 +26,7 @@ from sparkscore.spark.shipping import shipped_folder
 from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StagedFile, TaskStage, read_reports
 from sparkscore.worker import ProbeReport, ProbeSpec, WorkerSpec, probe, read_probe_report, score_task
 from sparkscore.worker.host import HostCheck, prove_once
-from sparkscore.worker.intake import settle_types
+from sparkscore.worker.intake import Intake, settle_types
 from sparkscore.worker.probe import PROBE_SCHEMA
 
 # Rows to sample for the probe if mini-batches are limited by bytes or are whole files: enough for one mini-batch of
@@ -178,8 +178,7 @@ def partition_id() -> int:
 def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Score the mini-batches of one task, and yield their reports. Runs on a worker."""
-        named = (settle_types(batch, columns) for batch in batches)
-        yield from score_task(named, spec.find_files(shipped_folder), partition_id())
+        yield from score_task(map(Intake(columns).settle, batches), spec.find_files(shipped_folder), partition_id())
 
     return score
 

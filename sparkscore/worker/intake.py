@@ -24,15 +24,45 @@ def settle_types(batch: pa.RecordBatch, names: Sequence[str] | None = None) -> p
         batch: rows as returned by Spark.
         names: new column names. If None, the names are kept.
     """
-    names = batch.schema.names if names is None else names
-    fields = [
-        field.with_name(name).with_type(_settled(field.type)) for field, name in zip(batch.schema, names, strict=True)
-    ]
-    columns = [
-        column if column.type == field.type else column.cast(field.type)
-        for column, field in zip(batch.columns, fields, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+    return Intake(names).settle(batch)
+
+
+class Intake:
+    """Settles the types of one task's record batches, as `settle_types` does. The batches usually have one schema.
+
+    Args:
+        names: new column names. If None, the names are kept.
+    """
+
+    def __init__(self, names: Sequence[str] | None = None) -> None:
+        self._names = names
+        self._given: pa.Schema | None = None
+        self._settled = pa.schema([])
+        self._changed: list[int] = []
+        self._is_kept = False
+
+    def settle(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows with settled types and the new column names."""
+        if self._given is None or not batch.schema.equals(self._given, check_metadata=True):
+            self._use(batch.schema)
+        if self._is_kept:
+            return batch
+        if not self._changed:
+            return batch.rename_columns(self._settled.names).replace_schema_metadata(None)
+        columns = batch.columns
+        for index in self._changed:
+            columns[index] = columns[index].cast(self._settled.field(index).type)
+        return pa.RecordBatch.from_arrays(columns, schema=self._settled)
+
+    def _use(self, schema: pa.Schema) -> None:
+        names = schema.names if self._names is None else self._names
+        fields = [
+            field.with_name(name).with_type(_settled(field.type)) for field, name in zip(schema, names, strict=True)
+        ]
+        pairs = zip(schema, fields, strict=True)
+        self._changed = [index for index, (given, field) in enumerate(pairs) if given.type != field.type]
+        self._given, self._settled = schema, pa.schema(fields)
+        self._is_kept = schema.equals(self._settled, check_metadata=True)
 
 
 def _settled(arrow_type: pa.DataType) -> pa.DataType:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
-from sparkscore.worker.intake import settle_types
+from sparkscore.worker.intake import Intake, settle_types
 
 MOMENT = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
 
@@ -55,3 +55,30 @@ def test_rows_that_are_settled_already_are_handed_on_without_a_copy() -> None:
 
     assert settled == batch
     assert settled.column("a").buffers()[2].address == batch.column("a").buffers()[2].address
+
+
+def test_batches_of_different_schemas_in_one_task_are_each_settled() -> None:
+    moments = pa.array([MOMENT], pa.timestamp("us", "Asia/Tokyo"))
+    field = pa.field("c0", pa.string(), nullable=False, metadata={"a": "b"})
+    batches = [
+        pa.record_batch({"c0": moments}),
+        pa.record_batch({"c0": moments}),
+        pa.record_batch({"c0": ["x"]}),
+        pa.record_batch({"c0": ["y"]}, metadata={"pandas": "{}"}),
+        pa.RecordBatch.from_arrays([pa.array(["z"])], schema=pa.schema([field])),
+        pa.record_batch({"c0": pa.array(["w"], pa.large_string())}),
+    ]
+    intake = Intake(["when"])
+
+    settled = [intake.settle(batch) for batch in batches]
+
+    assert [batch.schema.field("when").type for batch in settled] == [pa.timestamp("us", "UTC")] * 2 + [pa.string()] * 4
+    assert [batch.column("when").to_pylist() for batch in settled] == [[MOMENT], [MOMENT], ["x"], ["y"], ["z"], ["w"]]
+    assert [batch.schema.metadata for batch in settled] == [None] * 6
+    assert settled[4].schema.equals(pa.schema([field.with_name("when")]), check_metadata=True)
+
+
+def test_names_that_are_right_already_are_kept_without_a_copy() -> None:
+    batch = pa.record_batch({"a": ["x"]})
+
+    assert Intake(["a"]).settle(batch) is batch
