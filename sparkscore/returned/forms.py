@@ -176,8 +176,11 @@ def _numbers(array: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] |
 
 def first_valid(vector: Vector) -> int | None:
     """Return the index of the first non-NULL element of a one-dimensional `Vector`, or None if all are NULL."""
+    is_time = vector.data.dtype.kind == "M"
+    if vector.mask is None and not is_time:
+        return 0 if len(vector.data) else None
     hidden = np.zeros(len(vector.data), bool) if vector.mask is None else vector.mask
-    if vector.data.dtype.kind == "M":
+    if is_time:
         hidden = hidden | np.isnat(vector.data)
     valid = np.flatnonzero(~hidden)
     return int(valid[0]) if valid.size else None

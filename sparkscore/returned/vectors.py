@@ -76,6 +76,8 @@ def _integers(vector: Vector, type_: pa.DataType) -> pa.Array:
 
 def _floats(vector: Vector, type_: pa.DataType) -> pa.Array:
     dtype, digits = _FLOATS[type_]
+    if vector.data.dtype == dtype:
+        return _owned(vector, vector.data.copy(), type_)
     visible = _visible(vector)
     if vector.data.dtype.kind == "f":
         with np.errstate(all="ignore"):

@@ -8,6 +8,7 @@ key or a score, a dictionary costs more time than the rest of the file, and no s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -23,8 +24,10 @@ _LEAST_ROWS: Final = 64
 _MOST_DISTINCT: Final = 0.75
 
 
+# Rows of a task repeat the same few values, and most of its mini-batches have the same number of rows.
+@lru_cache(maxsize=8)
 def repeat_value(value: Any, count: int, value_type: pa.DataType) -> pa.DictionaryArray:
-    """Return a column that repeats one value, which may be None."""
+    """Return a column that repeats one value, which may be None. Columns are immutable, so the last ones are kept."""
     if value is None:
         return pa.DictionaryArray.from_arrays(pa.nulls(count, _INDEX), pa.array([], value_type))
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value], value_type))
