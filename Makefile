@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-faults test-hostile test-platforms test-platforms-short test-spark-4.0 test-spark-4.1 test-spark-4.3 test-sparks test-python-3.12 test-python-3.13 test-simulation storm torture test-torch check wheel docs format env java gomp preflight lock clean
+.PHONY: help demo test test-faults test-hostile test-platforms test-platforms-short test-spark-4.0 test-spark-4.1 test-spark-4.3 test-sparks test-python-3.12 test-python-3.13 test-simulation storm torture bench bench-quick test-torch check wheel docs format env java gomp preflight lock clean
 
 PYTHON ?= python3
 LOGS := .make
@@ -14,7 +14,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 BUILD_TOOLS := packaging|pip|setuptools|wheel
 # Tests that do not share the Spark session of the others run beside them, so that both cores are busy. The tests of
 # MEASURED also show how much of the code they run; pyproject.toml has the floor.
-MEASURED := tests/unit tests/azure tests/storm $(addprefix tests/contract/test_,engines.py run_stores.py scorers.py stores.py)
+MEASURED := tests/unit tests/azure tests/bench tests/storm $(addprefix tests/contract/test_,engines.py run_stores.py scorers.py stores.py)
 APART := tests/jobs tests/notebooks tests/faults/test_drivers.py
 # The versions of PySpark beside that of the lock; the last one has no Delta yet.
 OTHER_SPARKS := 4.0.1 4.1.1 4.3.0
@@ -90,6 +90,12 @@ storm: preflight java gomp env  ## kill drivers, executors, workers 70 times by 
 torture: preflight java gomp env  ## the same with 1,300 kills, one to two hours
 	@$(BIN)/python -m tests.storm --long $(STORM_ARGS)
 
+bench: preflight java gomp env .venv-bench/.requirements .venv-spark-4.1/.requirements  ## measure sparkscore beside what else scores tables, two to three hours (BENCH_ARGS=...)
+	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+bench-quick: preflight java gomp env .venv-bench/.requirements .venv-spark-4.1/.requirements  ## the same with 1,000 rows: shows that all sides run and agree
+	@$(BIN)/python -m tests.bench --quick $(BENCH_ARGS)
+
 test-torch: preflight java env .venv-torch/.requirements  ## score a PyTorch model, in an interpreter of its own (Debian)
 	@SPARKSCORE_TORCH_PYTHON=$(CURDIR)/.venv-torch/bin/python $(BIN)/python -m pytest tests/models/test_torch.py
 
@@ -123,6 +129,9 @@ lock: env  ## write the requirements files from pyproject.toml (ARGS=--upgrade f
 	@$(BIN)/uv pip compile --group docs --python-version 3.11 --quiet \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	  --output-file requirements-docs.txt $(ARGS)
+	@$(BIN)/uv pip compile --group bench --constraint requirements.txt --python-version 3.11 --quiet \
+	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	  $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.txt) --output-file requirements-bench.txt $(ARGS)
 	@for version in $(OTHER_SPARKS); do echo "pyspark==$$version" | $(BIN)/uv pip compile - --no-config --no-deps --python-version 3.11 \
 	  --quiet --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	  --output-file requirements-spark-$${version%.*}.txt; done
@@ -181,6 +190,14 @@ $(ARCHIVE): .venv/.requirements
 	@$(BIN)/python -m tests.support.other_spark .venv-spark-$* $< >$(LOGS)/spark-env.log 2>&1 || { tail -n 3 $(LOGS)/spark-env.log; \
 	  echo "The packages of $< could not be installed (log: $(LOGS)/spark-env.log)."; \
 	  echo "Next: check the network (pip must reach its package index) and run 'make test-spark-$*' again."; exit 1; } >&2
+	@touch $@
+
+# What the lock does not have; all else comes from .venv/.
+.venv-bench/.requirements: requirements-bench.txt | env
+	@mkdir -p $(LOGS); echo "Installing $$(grep -c '==' $<) packages into .venv-bench/, up to two minutes (log: $(LOGS)/bench-env.log) ..."
+	@$(BIN)/python -m tests.support.other_spark .venv-bench $< >$(LOGS)/bench-env.log 2>&1 || { tail -n 3 $(LOGS)/bench-env.log; \
+	  echo "The packages of $< could not be installed (log: $(LOGS)/bench-env.log)."; \
+	  echo "Next: check the network (pip must reach its package index) and run 'make bench' again."; exit 1; } >&2
 	@touch $@
 
 .venv-python-%/.requirements: requirements.txt | env

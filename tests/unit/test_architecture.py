@@ -12,8 +12,8 @@ import sparkscore
 PACKAGE = Path(sparkscore.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 TESTS = Path(__file__).parents[1]
-# What tests share: their stand-ins and checks, and the storm, which is a program of its own.
-SHARED_BY_TESTS = ("tests.support", "tests.storm")
+# What tests share: their stand-ins and checks, and the storm and the benchmark, which are programs of their own.
+SHARED_BY_TESTS = ("tests.support", "tests.storm", "tests.bench")
 CLASSIC_ONLY = {"_jsc", "_jvm", "_sc", "rdd", "sparkContext"}
 # These ask the JVM what no interface of Python answers.
 MAY_USE_CLASSIC = {"spark/jvm_delta.py", "spark/jvm_names.py"}

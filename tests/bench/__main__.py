@@ -1,0 +1,86 @@
+"""Measure sparkscore beside what else scores tables and files: python -m tests.bench."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench.cases import QUICK, WORKLOADS, Workload
+from tests.bench.goals import findings
+from tests.bench.machine import describe
+from tests.bench.page import write_pages
+from tests.bench.registry import ROOT, SIDES
+from tests.bench.rounds import run_workload
+
+FOLDER: Final = ROOT / ".make" / "bench"
+
+
+def main(arguments: list[str]) -> int:
+    options = _options(arguments)
+    if options.page:
+        write_pages(json.loads(options.page.read_text()), ROOT / "docs")
+        return 0
+    # As with Ctrl-C, the processes of the sides are ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    workloads = _chosen(options)
+    results: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), **describe(), "workloads": {}}
+    target = options.results or FOLDER / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for workload in workloads:
+        folder = FOLDER / "sides" / workload.name
+        shutil.rmtree(folder, ignore_errors=True)
+        sides = run_workload(workload, FOLDER / "cache", folder, _tell)
+        results["workloads"][workload.name] = _entry(workload, sides)
+        target.write_text(json.dumps(results, indent=1, default=str) + "\n")
+    _tell(f"results: {target}; the page: python -m tests.bench --page {target}")
+    wrong = list(findings(results))
+    _tell("\n".join(wrong) or "all results are right")
+    return 1 if wrong else 0
+
+
+def _entry(workload: Workload, sides: dict[str, Any]) -> dict[str, Any]:
+    described = {key: getattr(workload, key) for key in ("title", "size", "kind", "rounds", "output_format")}
+    return {**described, "sides": {name: asdict(result) for name, result in sides.items()}}
+
+
+def _chosen(options: argparse.Namespace) -> list[Workload]:
+    """Return the workloads that the options name, in their sizes."""
+    names = options.only or (list(QUICK) if options.quick else [workload.name for workload in WORKLOADS])
+    chosen = [workload for workload in WORKLOADS if workload.name in names]
+    if options.quick:
+        chosen = [workload.quick() for workload in chosen]
+    if options.scale:
+        chosen = [replace(workload, size=max(100, int(workload.size * options.scale))) for workload in chosen]
+    if options.rounds:
+        chosen = [replace(workload, rounds=options.rounds) for workload in chosen]
+    if options.sides:
+        wanted = {"limit", *options.sides}
+        chosen = [replace(each, sides=tuple(side for side in each.sides if side in wanted)) for each in chosen]
+    return chosen
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="some workloads with 1,000 rows: shows that all sides run")
+    parser.add_argument("--only", nargs="+", choices=[workload.name for workload in WORKLOADS], metavar="WORKLOAD")
+    parser.add_argument("--sides", nargs="+", choices=list(SIDES), metavar="SIDE", help="the limit and these")
+    parser.add_argument("--rounds", type=int, help="rounds that count")
+    parser.add_argument("--scale", type=float, help="factor for the number of rows and files")
+    parser.add_argument("--results", type=Path, help="file for the results, in JSON")
+    parser.add_argument("--page", type=Path, metavar="RESULTS", help="only write docs/benchmarks.md from results")
+    return parser.parse_args(arguments)
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - this program's own output
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

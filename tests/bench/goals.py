@@ -1,0 +1,137 @@
+"""The figures that sparkscore wants to reach, as ratios within one run of the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+Results = Mapping[str, Any]
+_LARGE_FACTOR: Final = 100
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure of the page's table.
+
+    Attributes:
+        text: what is compared.
+        bound: the figure to reach.
+        is_upper: whether lower figures are better.
+        measure: reads the figure from the results; None where they do not have it.
+        unit: what stands behind the figure.
+    """
+
+    text: str
+    bound: float
+    is_upper: bool
+    measure: Callable[[Results], float | None]
+    unit: str = "x"
+
+    def is_reached(self, value: float) -> bool:
+        """Return whether a figure is as good as the goal."""
+        return value <= self.bound if self.is_upper else value >= self.bound
+
+
+def side_of(results: Results, workload: str, side: str) -> Mapping[str, Any] | None:
+    """Return the result of a side, or None if there is none that is right."""
+    found: Mapping[str, Any] | None = results["workloads"].get(workload, {}).get("sides", {}).get(side)
+    is_usable = found is not None and found["is_right"] and found["seconds"] and not found["error"]
+    return found if is_usable else None
+
+
+def seconds_of(results: Results, workload: str, side: str) -> float | None:
+    """Return the median of a side's seconds."""
+    found = side_of(results, workload, side)
+    return float(median(found["seconds"])) if found else None
+
+
+def ratio_of(results: Results, workload: str, over: str, under: str) -> float | None:
+    """Return the median over the rounds of the ratio of two sides: each pair ran next to each other."""
+    first, second = side_of(results, workload, over), side_of(results, workload, under)
+    if not first or not second:
+        return None
+    return float(median(one / other for one, other in zip(first["seconds"], second["seconds"], strict=False)))
+
+
+def ratio(workload: str, over: str, *under: str) -> Callable[[Results], float | None]:
+    """Measure a side over the fastest of others."""
+
+    def measure(results: Results) -> float | None:
+        found = [value for side in under if (value := ratio_of(results, workload, over, side)) is not None]
+        return max(found) if len(found) == len(under) else None
+
+    return measure
+
+
+def difference(workload: str, over: str, under: str) -> Callable[[Results], float | None]:
+    """Measure how many seconds a side takes longer than another."""
+
+    def measure(results: Results) -> float | None:
+        first, second = seconds_of(results, workload, over), seconds_of(results, workload, under)
+        return None if first is None or second is None else first - second
+
+    return measure
+
+
+def growth(large: str, small: str, side: str) -> Callable[[Results], float | None]:
+    """Measure a side's seconds for a workload over those for another."""
+
+    def measure(results: Results) -> float | None:
+        first, second = seconds_of(results, large, side), seconds_of(results, small, side)
+        return None if first is None or second is None else first / second
+
+    return measure
+
+
+def fact(workload: str, side: str, over: str, under: str = "") -> Callable[[Results], float | None]:
+    """Measure a fact that a side told, or the ratio of two of them."""
+
+    def measure(results: Results) -> float | None:
+        facts = (side_of(results, workload, side) or {"facts": {}})["facts"]
+        if over not in facts or (under and not facts.get(under)):
+            return None
+        return float(facts[over]) / (float(facts[under]) if under else 1.0)
+
+    return measure
+
+
+GOALS: Final = (
+    Goal("20 M rows, MLP: over the faster of the limit and Sail", 1.10, True,
+         ratio("large-mlp", "ours", "limit", "sail")),
+    Goal("20 M rows, trees: the same", 1.05, True, ratio("large-boosting", "ours", "limit", "sail")),
+    Goal("20 M rows, MLP: over Daft", 1.0, True, ratio("large-mlp", "ours", "daft")),
+    Goal("2 M rows, MLP: spark_udf over sparkscore", 6, False, ratio("rows-mlp", "spark-udf-sklearn", "ours")),
+    Goal("2 M rows, trees: the same", 2.5, False, ratio("rows-boosting", "spark-udf-sklearn", "ours")),
+    Goal("2 M rows, MLP, Spark reads: predict_batch_udf over sparkscore", 1.4, False,
+         ratio("rows-mlp", "predict-batch-udf", "ours-spark-reader")),
+    Goal("2 M rows, MLP: Ray Data over sparkscore", 8, False, ratio("rows-mlp", "ray", "ours")),
+    Goal("2 M rows, trees: the same", 5, False, ratio("rows-boosting", "ray", "ours")),
+    Goal("scikit-learn model: process over none", 1.1, True, ratio("pyfunc", "ours-process", "ours-none")),
+    Goal("scoring script: process over none", 1.1, True, ratio("tabular-script", "ours-process", "ours-none")),
+    Goal("scikit-learn model: failures tolerated over not", 1.05, True,
+         ratio("pyfunc", "ours-tolerating", "ours-process")),
+    Goal("64 partitions: model loads over processes", 1.0, True, fact("loads", "ours", "loads", "processes")),
+    Goal("20,000 PNG files: over the limit", 1.1, True, ratio("images", "ours", "limit")),
+    Goal("one file of 64 MB among 99 of 100 KB: over the limit, which is the ideal", 1.1, True,
+         ratio("skew-files", "ours", "limit")),
+    Goal("100 rows, warm: longer than mapInArrow by", 0.5, True, difference("small-warm", "ours", "map-in-arrow"), "s"),
+    Goal("100 rows, from the shell: over a bare PySpark script", 1.3, True,
+         ratio("small-cold", "ours", "map-in-arrow")),
+    Goal("10 times the rows, MLP: cost", 10.5, True, growth("large-mlp", "rows-mlp", "ours")),
+    Goal("100 times the rows: memory of the largest worker", 1.05, True,
+         fact("memory", "ours", f"worker_mib_x{_LARGE_FACTOR}", "worker_mib_x1")),
+    Goal("100,000 files: planning", 30, True, fact("planning", "ours", "plan_s"), "s"),
+    Goal("100,000 files: memory of the driver's Python", 1024, True, fact("planning", "ours", "driver_mib"), "MiB"),
+)  # fmt: skip
+
+
+def findings(results: Results) -> Iterator[str]:
+    """Yield a line for each side that failed or gave another result than the limit."""
+    for name, workload in results["workloads"].items():
+        for side, result in workload["sides"].items():
+            if result["error"]:
+                yield f"{name}: {side} failed: {result['error']}"
+            elif not result["is_right"]:
+                yield f"{name}: {side} is wrong: {result['check']}"

@@ -1,0 +1,152 @@
+"""Write docs/benchmarks.md and its picture from the results of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from tests.bench.goals import GOALS, Results, ratio_of, side_of
+from tests.bench.plot import Bar, Group, draw
+from tests.bench.registry import SIDES
+
+_OURS: Final = "ours"
+# A load of more than this before the benchmark began means that something else was running.
+_QUIET_LOAD: Final = 0.5
+_LONG: Final = 10
+_PICTURE: Final = """\
+## Ratios to the limit
+
+Shorter is better; the scale is logarithmic.
+
+![Seconds of each side, divided by those of the limit](benchmarks.svg)
+"""
+_NOTHING: Final = """\
+Nothing has been measured on a quiet machine yet, so this page has no figures.
+"""
+_BUSY: Final = """
+**The machine was busy.** Ratios within a round show less of that than seconds do, but these figures are a sketch.
+"""
+_HEAD: Final = """\
+# Benchmarks
+
+sparkscore beside what else scores tables and files: two bare processes with PyArrow and the model's own library (*the
+limit*, with nothing that makes a run safe), functions of Spark and MLflow, Ray Data, Daft, Sail, and Comet.
+
+<!-- not run: it takes two to three hours -->
+```bash
+make bench         # everything; results in .make/bench/results/
+make bench-quick   # 1,000 rows: shows that all sides run and agree, up to 3 minutes
+.venv/bin/python -m tests.bench --only rows-mlp --sides ours daft   # one workload, some sides
+.venv/bin/python -m tests.bench --page RESULTS.json                 # write this page again
+```
+
+- Each side has a process of its own. The sides run in turns, round by round, and another one begins each time. The
+  first round does not count. Seconds are medians; ratios are medians of the ratios within a round.
+- All sides read the same columns, score with the same library and one thread for each core, and write `id` and the
+  prediction. sparkscore also writes its lineage columns.
+- The result of the first round is compared with the limit's: the ids, the carried columns, each prediction. The rows of
+  the other rounds are counted. A side that is fast and wrong is shown as wrong.
+"""
+
+
+def write_pages(results: Results, docs: Path) -> None:
+    """Write the page, its picture, and the results themselves into the folder of pages."""
+    (docs / "benchmarks.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if groups := list(groups_of(results)):
+        (docs / "benchmarks.svg").write_text(draw(groups), encoding="utf-8")
+    (docs / "benchmarks.md").write_text(page_of(results), encoding="utf-8")
+
+
+def page_of(results: Results) -> str:
+    """Return the page as Markdown."""
+    picture = _PICTURE if any(True for _ in groups_of(results)) else ""
+    workloads = [_workload(results, name) for name in results["workloads"]]
+    versions = _versions(results) if workloads else ""
+    parts = [_HEAD, _measured_on(results), _goals(results), picture, _losses(results), *workloads, versions]
+    return "\n".join(part for part in parts if part)
+
+
+def groups_of(results: Results) -> Iterator[Group]:
+    """Yield the bars of each workload that interleaves several sides."""
+    for name, workload in results["workloads"].items():
+        bars = [
+            Bar(SIDES[side].label, value, side.startswith(_OURS))
+            for side in workload["sides"]
+            if (value := ratio_of(results, name, side, "limit")) is not None
+        ]
+        if len(bars) > 1 and workload["kind"] == "warm":
+            yield Group(workload["title"], sorted(bars, key=lambda bar: bar.ratio))
+
+
+def _measured_on(results: Results) -> str:
+    if not results["workloads"]:
+        return _NOTHING
+    machine = f"{results['cores']} cores ({results['processor']}), {results['memory_gib']} GiB"
+    text = f"Measured on {results['date']}, commit {results['commit']}: {machine}, load before: {results['load']}.\n"
+    return text + _BUSY if results["load"] > _QUIET_LOAD else text
+
+
+def _goals(results: Results) -> str:
+    lines = ["## Goals\n", "| figure | goal | measured | |", "|---|---|---|---|"]
+    for goal in GOALS:
+        value = goal.measure(results)
+        sign = "≤" if goal.is_upper else "≥"
+        shown = "not measured" if value is None else f"{_number(value)} {goal.unit}"
+        verdict = "" if value is None else "reached" if goal.is_reached(value) else "**not reached**"
+        lines.append(f"| {goal.text} | {sign} {goal.bound:g} {goal.unit} | {shown} | {verdict} |")
+    return "\n".join(lines) + "\n"
+
+
+def _losses(results: Results) -> str:
+    """Return the list of sides that are faster than sparkscore."""
+    lines = []
+    for name, workload in results["workloads"].items():
+        others = [side for side in workload["sides"] if not side.startswith((_OURS, "limit"))]
+        faster = [(by, side) for side in others if (by := ratio_of(results, name, _OURS, side) or 0) > 1]
+        if faster:
+            sides = ", ".join(f"{SIDES[side].label} ({_number(by)} x)" for by, side in sorted(faster, reverse=True))
+            lines.append(f"- {workload['title']}: {sides}")
+    if not lines:
+        return ""
+    return "\n".join(["## Where sparkscore is slower\n", "How many times longer it takes than each:\n", *lines]) + "\n"
+
+
+def _workload(results: Results, name: str) -> str:
+    workload = results["workloads"][name]
+    lines = [
+        f"## {workload['title']}\n",
+        f"{workload['size']:,} items, {workload['rounds']} rounds; `--only {name}`.\n",
+        "| side | seconds | to the limit | result | |",
+        "|---|---|---|---|---|",
+        *(_row(results, name, side, result) for side, result in workload["sides"].items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(results: Results, name: str, side: str, result: Mapping[str, Any]) -> str:
+    label = f"**{SIDES[side].label}**" if side.startswith(_OURS) else SIDES[side].label
+    if result["error"]:
+        return f"| {label} | | | failed: {_cell(result['error'])} | |"
+    seconds = result["seconds"]
+    shown = f"{_number(median(seconds))} ({_number(min(seconds))} to {_number(max(seconds))})" if seconds else ""
+    value = ratio_of(results, name, side, "limit") if side_of(results, name, side) else None
+    ratio = "" if value is None else f"{value:.2f} x"
+    check = result["check"] if result["is_right"] else f"**wrong**: {result['check']}"
+    facts = ", ".join(f"{key} {_number(value)}" for key, value in result["facts"].items())
+    return f"| {label} | {shown} | {ratio} | {_cell(check)} | {facts} |"
+
+
+def _versions(results: Results) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return f"## Versions\n\n{versions}; {results['system']}.\n"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= _LONG * _LONG else f"{value:.1f}" if value >= _LONG else f"{value:.2f}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "/").replace("\n", " ")

@@ -1,0 +1,153 @@
+"""A side's process as the harness sees it: one line in, one line out, with a deadline."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench.cases import Case
+from tests.bench.predictor import LOADS
+from tests.bench.registry import ROOT, SIDES
+
+START_S: Final = 300
+RUN_S: Final = 900
+_STOP_S: Final = 30
+# Peers would report their use to someone.
+_QUIET: Final = {
+    "DAFT_ANALYTICS_ENABLED": "0",
+    "DO_NOT_TRACK": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RUST_LOG": "error",
+    "SPARK_LOCAL_IP": "127.0.0.1",
+}
+
+
+class SideError(Exception):
+    """A side failed, died, or took too long; the text says which."""
+
+
+def environment_of(name: str, folder: Path) -> dict[str, str]:
+    """Return the environment variables of a side whose files are in a folder."""
+    python = str(SIDES[name].python)
+    kept = {key: value for key, value in os.environ.items() if key not in {"SPARK_HOME", "PYSPARK_PYTHON"}}
+    own = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "PYSPARK_DRIVER_PYTHON": python,
+        "PYSPARK_PYTHON": python,
+        "PYTHONPATH": str(ROOT),
+        "SPARKSCORE_BENCH_FOLDER": str(folder),
+        "SPARKSCORE_RUNS": str(folder / "runs"),
+        "SPARK_LOCAL_DIRS": str(folder / "spark"),
+        LOADS: str(folder / "loads"),
+    }
+    return {**kept, **_QUIET, **own}
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a side, and those in it that its processes expect."""
+    for made in (folder, folder / "loads", folder / "out"):
+        made.mkdir(parents=True, exist_ok=True)
+
+
+class SideProcess:
+    """The process of one side. Its log is in the folder."""
+
+    def __init__(self, name: str, case: Case, folder: Path) -> None:
+        self.name, self.folder = name, folder
+        make_folder(folder)
+        with (folder / "log.txt").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(SIDES[name].python), "-m", "tests.bench.side", name],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT,
+                env=environment_of(name, folder), start_new_session=True,
+            )  # fmt: skip
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._send(case.to_json())
+
+    @property
+    def pid(self) -> int:
+        """The process id of the side's driver."""
+        return self._process.pid
+
+    def wait_until_ready(self) -> None:
+        """Wait until the engine has started.
+
+        Raises:
+            SideError: it did not start.
+        """
+        self._answer(START_S)
+
+    def run(self, source: str, output: Path) -> dict[str, Any]:
+        """Let the side score an input, and return its seconds and facts.
+
+        Raises:
+            SideError: the side raised an error, died, or took too long.
+        """
+        self._send(json.dumps({"source": source, "output": str(output)}))
+        answer = self._answer(RUN_S)
+        if "error" in answer:
+            raise SideError(answer["error"])
+        return answer
+
+    def stop(self) -> None:
+        """End the side and what it started."""
+        with suppress(OSError):
+            self._stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_STOP_S)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._stdout.close()
+
+    def _send(self, line: str) -> None:
+        try:
+            self._stdin.write(line + "\n")
+            self._stdin.flush()
+        except OSError as error:
+            raise SideError("the process died") from error
+
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stdout, selectors.EVENT_READ)
+            if not selector.select(seconds):
+                raise SideError(f"no answer in {seconds} s")
+        line = self._stdout.readline()
+        if not line:
+            raise SideError("the process died")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+@contextmanager
+def running(names: list[str], case: Case, folder: Path) -> Iterator[tuple[dict[str, SideProcess], dict[str, str]]]:
+    """Start the processes of some sides; give those that are ready by name, and the errors of the others."""
+    processes: dict[str, SideProcess] = {}
+    errors: dict[str, str] = {}
+    try:
+        for name in names:
+            if SIDES[name].python.exists():
+                processes[name] = SideProcess(name, case, folder / name)
+            else:
+                errors[name] = f"no environment {SIDES[name].environment}"
+        for name, process in list(processes.items()):
+            try:
+                process.wait_until_ready()
+            except SideError as error:
+                errors[name] = str(error)
+        yield {name: process for name, process in processes.items() if name not in errors}, errors
+    finally:
+        for process in processes.values():
+            process.stop()

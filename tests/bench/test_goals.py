@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.bench.cases import QUICK, WORKLOADS
+from tests.bench.goals import GOALS, Goal, difference, fact, findings, growth, ratio, ratio_of, seconds_of
+from tests.bench.registry import SIDES
+
+
+def side(*seconds: float, is_right: bool = True, error: str = "", **facts: float) -> dict[str, Any]:
+    return {"seconds": list(seconds), "is_right": is_right, "check": "as it is", "error": error, "facts": facts}
+
+
+def results(**workloads: dict[str, Any]) -> dict[str, Any]:
+    return {"workloads": {name: {"sides": sides} for name, sides in workloads.items()}}
+
+
+def test_a_ratio_is_the_median_of_the_ratios_of_a_round() -> None:
+    # The second round was slow for both, which changes no ratio; the median of the seconds would.
+    measured = results(w={"a": side(2.0, 30.0, 4.0), "b": side(1.0, 10.0, 1.0)})
+
+    assert ratio_of(measured, "w", "a", "b") == 3.0
+    assert seconds_of(measured, "w", "a") == 4.0
+
+
+def test_the_faster_of_several_sides_is_the_measure() -> None:
+    measured = results(w={"ours": side(3.0), "limit": side(2.0), "sail": side(1.0)})
+
+    assert ratio("w", "ours", "limit", "sail")(measured) == 3.0
+
+
+@pytest.mark.parametrize(
+    "other", [side(1.0, is_right=False), side(error="died"), side()], ids=["wrong", "failed", "none"]
+)
+def test_nothing_is_measured_against_a_side_without_a_right_result(other: dict[str, Any]) -> None:
+    measured = results(w={"ours": side(3.0), "limit": side(2.0), "sail": other})
+
+    assert ratio("w", "ours", "limit", "sail")(measured) is None
+    assert difference("w", "ours", "sail")(measured) is None
+    assert ratio("not there", "ours", "limit")(measured) is None
+
+
+def test_differences_growth_and_facts_are_measured() -> None:
+    measured = results(s={"a": side(1.0, peak=20.0, base=10.0), "b": side(0.25)}, w={"a": side(9.0)})
+
+    assert difference("s", "a", "b")(measured) == 0.75
+    assert growth("w", "s", "a")(measured) == 9.0
+    assert fact("s", "a", "peak")(measured) == 20.0
+    assert fact("s", "a", "peak", "base")(measured) == 2.0
+    assert fact("s", "b", "peak")(measured) is None
+
+
+@pytest.mark.parametrize(("is_upper", "reached"), [(True, [True, True, False]), (False, [False, True, True])])
+def test_a_goal_is_reached_at_its_bound(is_upper: bool, reached: list[bool]) -> None:  # noqa: FBT001 - a case
+    goal = Goal("some figure", 2.0, is_upper, lambda _: None)
+
+    assert [goal.is_reached(value) for value in (1.9, 2.0, 2.1)] == reached
+
+
+def test_each_failure_and_each_wrong_result_is_a_finding() -> None:
+    measured = results(w={"a": side(1.0), "b": side(1.0, is_right=False), "c": side(error="died")})
+
+    assert list(findings(measured)) == ["w: b is wrong: as it is", "w: c failed: died"]
+
+
+def test_each_goal_finds_its_figure_in_a_whole_run() -> None:
+    facts: dict[str, Any] = {
+        "loads": 2,
+        "processes": 2,
+        "plan_s": 1,
+        "driver_mib": 1,
+        "worker_mib_x1": 1,
+        "worker_mib_x100": 1,
+    }
+    whole = results(**{each.name: {name: side(1.0, **facts) for name in each.sides} for each in WORKLOADS})
+
+    assert [goal.text for goal in GOALS if goal.measure(whole) is None] == []
+
+
+def test_each_workload_has_a_limit_and_known_sides() -> None:
+    assert [each.name for each in WORKLOADS if "limit" not in each.sides or not set(each.sides) <= set(SIDES)] == []
+    assert set(QUICK) <= {each.name for each in WORKLOADS}

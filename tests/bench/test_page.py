@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.bench.page import page_of, write_pages
+from tests.bench.plot import Bar, Group, draw
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def side(*seconds: float, **changed: Any) -> dict[str, Any]:
+    whole = {"seconds": list(seconds), "is_right": True, "check": "equal to the bit", "error": "", "facts": {}}
+    return {**whole, **changed}
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    sides = {
+        "limit": side(1.0, 1.0),
+        "ours": side(3.0, 3.0, facts={"loads": 2}),
+        "daft": side(2.0, 2.0),
+        "sail": side(0.1, 0.1, is_right=False, check="98 rows instead of 100"),
+        "ray": side(error="the | process\ndied"),
+    }
+    workload = {
+        "title": "100 rows",
+        "size": 100,
+        "kind": "warm",
+        "rounds": 2,
+        "output_format": "parquet",
+        "sides": sides,
+    }
+    machine = {
+        "processor": "a <fast> one",
+        "cores": 2,
+        "memory_gib": 23,
+        "system": "Linux",
+        "load": 0.1,
+        "commit": "abc",
+    }
+    return {"date": "2026-11-29", **machine, "versions": {"python": "3.11.2"}, "workloads": {"rows-mlp": workload}}
+
+
+def test_a_side_that_is_wrong_or_failed_is_shown_as_that(results: dict[str, Any]) -> None:
+    page = page_of(results)
+
+    assert "| Sail, mapInArrow | 0.10 (0.10 to 0.10) |  | **wrong**: 98 rows instead of 100 |  |" in page
+    assert "| Ray Data | | | failed: the / process died | |" in page
+    assert "| **sparkscore** | 3.00 (3.00 to 3.00) | 3.00 x | equal to the bit | loads 2.00 |" in page
+
+
+def test_the_page_says_who_is_faster(results: dict[str, Any]) -> None:
+    # Sail is faster too, and wrong.
+    assert "- 100 rows: Daft (1.50 x)\n" in page_of(results)
+
+
+def test_a_busy_machine_is_said(results: dict[str, Any]) -> None:
+    assert "busy" not in page_of(results)
+    assert "**The machine was busy.**" in page_of({**results, "load": 3.0})
+
+
+def test_a_page_without_results_has_the_goals_only(tmp_path: Path) -> None:
+    write_pages({"workloads": {}}, tmp_path)
+
+    assert "so this page has no figures" in (tmp_path / "benchmarks.md").read_text()
+    assert not (tmp_path / "benchmarks.svg").exists()
+
+
+def test_a_goal_without_a_figure_is_not_measured(results: dict[str, Any]) -> None:
+    assert "| 100,000 files: planning | ≤ 30 s | not measured |  |" in page_of(results)
+
+
+def test_the_picture_is_svg_with_a_bar_for_each_right_side(results: dict[str, Any], tmp_path: Path) -> None:
+    write_pages(results, tmp_path)
+    picture = ET.parse(tmp_path / "benchmarks.svg")  # noqa: S314 - written a line above
+
+    assert len(picture.findall("{*}rect")) == 3
+
+
+def test_longer_ratios_have_longer_bars_and_texts_are_escaped() -> None:
+    drawn = draw([Group("a < b", [Bar("x & y", 1.0, is_ours=True), Bar("z", 4.0, is_ours=False)])])
+    picture = ET.fromstring(drawn)  # noqa: S314 - written a line above
+    widths = [float(bar.attrib["width"]) for bar in picture.findall("{*}rect")]
+
+    assert widths[0] < widths[1] < 4 * widths[0]
+    assert [text.text for text in picture.findall("{*}text")][:2] == ["a < b", "x & y"]
+
+
+def test_the_page_is_that_of_its_results() -> None:
+    results = json.loads((DOCS / "benchmarks.json").read_text(encoding="utf-8"))
+
+    assert (DOCS / "benchmarks.md").read_text(encoding="utf-8") == page_of(results), "python -m tests.bench --page"

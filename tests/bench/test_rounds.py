@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.bench.cases import WORKLOADS, Case
+from tests.bench.process import SideError
+from tests.bench.rounds import SideResult, carried_by, take_turns
+
+CASE = Case("case", "rows", "in", "in", "onnx", "model")
+Run = Callable[[Path], dict[str, Any]]
+
+
+def writes(ids: list[int], seconds: float = 1.0, calls: list[str] | None = None, name: str = "") -> Run:
+    def run(output: Path) -> dict[str, Any]:
+        if calls is not None:
+            calls.append(name)
+        output.mkdir(parents=True)
+        pq.write_table(pa.table({"id": ids, "prediction": [0.5] * len(ids)}), output / "0.parquet")
+        return {"seconds": seconds, "facts": {"rows": len(ids)}}
+
+    return run
+
+
+def turns(tmp_path: Path, runs: dict[str, Run], rounds: int = 2) -> dict[str, SideResult]:
+    results = {name: SideResult() for name in runs}
+    take_turns(runs, CASE, rounds, tmp_path, results)
+    return results
+
+
+def test_the_first_round_is_compared_and_does_not_count(tmp_path: Path) -> None:
+    found = turns(tmp_path, {"limit": writes([1, 2]), "ours": writes([2, 1], 3.0)})
+
+    assert found["ours"].check == "equal to the bit"
+    assert found["ours"].seconds == [3.0, 3.0]
+    assert found["ours"].facts == {"rows": 2}
+
+
+def test_the_limit_begins_and_then_another_side_each_round(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    turns(tmp_path, {name: writes([1], calls=calls, name=name) for name in ("ours", "daft", "limit")})
+
+    assert calls == ["limit", "ours", "daft", "ours", "daft", "limit", "daft", "limit", "ours"]
+
+
+def test_rows_that_are_lost_in_a_later_round_are_found(tmp_path: Path) -> None:
+    given = iter([writes([1, 2]), writes([1, 2]), writes([1])])
+
+    def loses(output: Path) -> dict[str, Any]:
+        return next(given)(output)
+
+    found = turns(tmp_path, {"limit": writes([1, 2]), "ours": loses})
+
+    assert (found["ours"].is_right, found["ours"].check) == (False, "1 rows instead of 2")
+
+
+def test_a_side_that_fails_is_left_out_and_the_others_go_on(tmp_path: Path) -> None:
+    def fails(_: Path) -> dict[str, Any]:
+        raise SideError("the process died")
+
+    found = turns(tmp_path, {"limit": writes([1]), "ours": writes([1]), "ray": fails})
+
+    assert found["ray"].error == "the process died"
+    assert len(found["ours"].seconds) == 2
+
+
+def test_a_side_that_writes_nothing_fails(tmp_path: Path) -> None:
+    found = turns(tmp_path, {"limit": writes([1]), "ours": lambda _: {"seconds": 0.1, "facts": {}}})
+
+    assert not found["ours"].is_right
+    assert found["ours"].error
+
+
+def test_nothing_is_right_without_a_limit(tmp_path: Path) -> None:
+    def fails(_: Path) -> dict[str, Any]:
+        raise SideError("no model")
+
+    found = turns(tmp_path, {"limit": fails, "ours": writes([1])})
+
+    assert found["ours"].error == "nothing to compare with: the limit failed"
+
+
+def test_results_do_not_fill_the_disk(tmp_path: Path) -> None:
+    turns(tmp_path, {"limit": writes([1]), "ours": writes([1])})
+
+    assert list(tmp_path.rglob("*.parquet")) == []
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda each: each.name)
+def test_a_quick_workload_is_small_and_carries_the_same(workload: Any) -> None:
+    assert workload.quick().size <= 1_000
+    assert carried_by(workload.quick()) == carried_by(workload)
