@@ -5,7 +5,7 @@ Runs on the workers, also in child processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -139,7 +139,8 @@ def make_outcome(
         return _wrong_count(spec.caller, mini_batch, result.elements)
     if spec.carried:
         refuse_other_order(returned, mini_batch.rows, handed, spec.caller)
-    rows = _join(result, mini_batch, spec, scored_at)
+    files = _source_files(mini_batch, result.table.num_rows, is_frame=result.is_frame and not spec.is_per_item)
+    rows = _join(result.table.columns, files, mini_batch, spec, scored_at)
     check_partition_values(rows, spec.partition_by)
     scored = min(items, result.elements)
     shortfall = _shortfall(spec.caller, items, result.elements) if scored < items else None
@@ -204,18 +205,54 @@ def _unreadable(error: Exception) -> OutputContractError:
     )
 
 
-def _join(result: Returned, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> pa.Table:
-    count = result.table.num_rows
-    rows = mini_batch.rows
+def _join(
+    predictions: Sequence[pa.ChunkedArray],
+    source_file: pa.Array | pa.ChunkedArray,
+    mini_batch: MiniBatch,
+    spec: ResultSpec,
+    scored_at: datetime,
+) -> pa.Table:
+    rows, count = mini_batch.rows, len(source_file)
     carried = [] if rows is None else [rows.column(name) for name in spec.carried]
     texts = [spec.lineage.run_id, spec.lineage.model_name, spec.lineage.model_version]
     lineage = [
         *(repeat_value(text, count, pa.string()) for text in texts),
         pa.repeat(pa.scalar(scored_at, _SCORED_AT), count),
-        _source_files(mini_batch, count, is_frame=result.is_frame and not spec.is_per_item),
+        source_file,
     ]
     schema = _schemas.get(spec, _NO_ROWS if rows is None else rows.schema)
-    return pa.Table.from_arrays([*carried, *result.table.columns, *lineage], schema=schema)
+    return pa.Table.from_arrays([*carried, *predictions, *lineage], schema=schema)
+
+
+def without_known(outcome: Outcome, spec: ResultSpec) -> Outcome:
+    """Return an outcome of `make_outcome` without the columns that `with_known` can add again.
+
+    Runs in child processes. What remains are the prediction columns and ``source_file``, which are all that the worker
+    does not know.
+    """
+    if outcome.table is None:
+        return outcome
+    end = outcome.table.num_columns
+    kept = [*range(len(spec.carried), end - len(LINEAGE_SCHEMA)), end - 1]
+    return replace(outcome, table=outcome.table.select(kept))
+
+
+def with_known(outcome: Outcome, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
+    """Return an outcome from a child process with the carried columns and all lineage columns.
+
+    Args:
+        outcome: the outcome, as returned by `without_known`.
+        mini_batch: the mini-batch that the child scored.
+        spec: how to build the rows.
+        scored_at: value of the lineage column ``scored_at``, in UTC.
+    """
+    if outcome.table is None:
+        return outcome
+    if spec.carried and outcome.failures:
+        mini_batch = mini_batch.without({item.position for item in outcome.failures})
+    *predictions, source_file = outcome.table.columns
+    table = _join(predictions, source_file, mini_batch, spec, scored_at)
+    return replace(outcome, table=table)
 
 
 class _SchemaOfTask:

@@ -19,6 +19,7 @@ from sparkscore.scorers import ScriptSpec
 from sparkscore.scorers.environment import EnvironmentSpec
 from sparkscore.scripts.packing import pack_script
 from sparkscore.signature import parse_ddl
+from sparkscore.stage.dictionaries import decode
 from sparkscore.worker import ChildSpec, EngineSpec, LineageValues, ResultSpec
 from sparkscore.worker.child import supervisor as child_module
 from sparkscore.worker.child.supervisor import ChildEngine
@@ -110,7 +111,7 @@ def test_rows_go_in_and_typed_rows_with_lineage_come_out(make: Make) -> None:
     assert (outcome.items, outcome.scored, outcome.failure) == (2, 2, None)
     assert outcome.table is not None
     assert outcome.table.column("x").to_pylist() == [0, 1]
-    assert outcome.table.schema == RESULT.schema(pa.schema([("x", pa.int64())]))
+    assert decode(outcome.table).schema == RESULT.schema(pa.schema([("x", pa.int64())]))
     assert outcome.table.column("source_file").to_pylist() == ["/in/a.parquet"] * 2
 
 

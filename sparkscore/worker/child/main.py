@@ -16,14 +16,20 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from os import _exit
 from typing import Any, Final
 
 import numpy as np
 
+from sparkscore.minibatch import MiniBatch
+from sparkscore.outcome import Outcome
 from sparkscore.worker.child.messages import Connection, ConnectionLostError, DescriptorLostError, ForeignMessageError
 from sparkscore.worker.engine import LocalEngine
+from sparkscore.worker.result import ResultSpec, without_known
 
 _PR_SET_PDEATHSIG: Final = 1
 #: Exit code of a child that can no longer use its connection to the worker, because the user's code damaged it.
@@ -119,6 +125,7 @@ def _serve(connection: Connection, worker: int) -> None:
     If the user's code closed or replaced the connection's file descriptor, the process exits with `CONNECTION_BROKEN`.
     """
     engine: LocalEngine | None = None
+    spec: ResultSpec | None = None
     number, code = 0, None
     while True:
         number += 1
@@ -129,7 +136,11 @@ def _serve(connection: Connection, worker: int) -> None:
                 sys.path[:] = [*arguments[1], *(path for path in sys.path if path not in arguments[1])]
                 engine = LocalEngine(arguments[0])
                 arguments = []
-            _answer(connection, number, getattr(engine, name), arguments)
+            method = getattr(engine, name)
+            if name == "score":
+                spec = arguments[1] = arguments[1] or spec
+                method = partial(_score, method)
+            _answer(connection, number, method, arguments)
         except (DescriptorLostError, ForeignMessageError):
             code = CONNECTION_BROKEN
             break
@@ -139,6 +150,11 @@ def _serve(connection: Connection, worker: int) -> None:
         engine.close()
     if code is not None:
         _exit(code)
+
+
+def _score(score: Callable[..., Outcome], mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
+    # The carried columns came from the worker. Sending them back would take as long as sending them here.
+    return without_known(score(mini_batch, spec, scored_at), spec)
 
 
 def _answer(connection: Connection, number: int, method: Any, arguments: list[Any]) -> None:

@@ -206,10 +206,17 @@ class _Pickler(pickle.Pickler):
 
 def write_stream(table: pa.Table) -> pa.Buffer:
     """Serialize a table to a buffer in Arrow's IPC stream format."""
-    sink = pa.BufferOutputStream()
+    # A buffer that grows is copied several times, so the size is found out first, without copying any data.
+    counter = pa.MockOutputStream()
+    _write(counter, table)
+    buffer = pa.allocate_buffer(counter.size())
+    _write(pa.FixedSizeBufferWriter(buffer), table)
+    return buffer
+
+
+def _write(sink: pa.NativeFile, table: pa.Table) -> None:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue()
 
 
 def _read_stream(stream: object) -> pa.Table:

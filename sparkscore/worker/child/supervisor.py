@@ -35,7 +35,7 @@ from sparkscore.worker.child.template import (
     import_path,
 )
 from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine, Probed
-from sparkscore.worker.result import ResultSpec
+from sparkscore.worker.result import ResultSpec, with_known
 
 TIMEOUT: Final = ErrorCode.MINI_BATCH_TIMEOUT
 ENDED: Final = ErrorCode.PROCESS_ENDED
@@ -173,6 +173,7 @@ class ChildEngine:
         self._child_spec = child
         self._child: Child | None = None
         self._local: LocalEngine | None = None
+        self._sent: ResultSpec | None = None
 
     @property
     def is_loaded(self) -> bool:
@@ -185,11 +186,12 @@ class ChildEngine:
         If this worker cannot start processes, the scorer is loaded in the worker itself, unless the deployment names
         another interpreter. No exception is raised if loading fails; the returned `Loaded` contains the failure.
         """
-        has_begun = False
+        has_begun, self._sent = False, None
         try:
             self._child = self._start()
             has_begun = True
-            loaded: Loaded = self._child.ask(("load", self._spec, self._paths()), self._child_spec.load_timeout)
+            paths = import_path() if self._child_spec.is_own_python else []
+            loaded: Loaded = self._child.ask(("load", self._spec, paths), self._child_spec.load_timeout)
         except SparkscoreError as error:
             return Loaded(describe_failure(error))
         except OSError as error:
@@ -213,8 +215,12 @@ class ChildEngine:
         """
         if self._local is not None:
             return self._local.score(mini_batch, spec, scored_at)
-        outcome: Outcome | Failure = self._ask(("score", mini_batch, spec, scored_at))
-        return failed_outcome(mini_batch.item_count, outcome) if isinstance(outcome, Failure) else outcome
+        # The spec is the same for all mini-batches of a task, so it is sent once. None stands for the last one.
+        sent, self._sent = self._sent, spec
+        outcome: Outcome | Failure = self._ask(("score", mini_batch, None if spec is sent else spec, scored_at))
+        if isinstance(outcome, Failure):
+            return failed_outcome(mini_batch.item_count, outcome)
+        return with_known(outcome, mini_batch, spec, scored_at)
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
         """Score one mini-batch, and return the names and types of its result columns, or a failure.
@@ -239,9 +245,6 @@ class ChildEngine:
         if self._local is not None:
             self._local.close()
             self._local = None
-
-    def _paths(self) -> list[str]:
-        return import_path() if self._child_spec.is_own_python else []
 
     def _start(self) -> Child:
         spec = self._child_spec

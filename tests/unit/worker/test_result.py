@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sparkscore.outcome import Failure, ItemFailure, Outcome
 from sparkscore.scorers.failed import PartlyScored
 from sparkscore.signature import parse_ddl
 from sparkscore.stage.dictionaries import decode
-from sparkscore.worker.result import LINEAGE_SCHEMA, LineageValues, ResultSpec, make_outcome
+from sparkscore.worker.result import LINEAGE_SCHEMA, LineageValues, ResultSpec, make_outcome, with_known, without_known
 
 AT = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
 LINEAGE = LineageValues("run-1", "churn", "7")
@@ -264,3 +265,43 @@ def test_a_generator_that_raises_is_a_failure_of_the_output() -> None:
 
     with pytest.raises(OutputContractError, match="ValueError"):
         make_outcome(values(), IMAGES, spec(), AT)
+
+
+CARRIED = st.lists(st.sampled_from(["id", "vector", "text"]), unique=True, max_size=3).map(tuple)
+
+
+@given(
+    carried=CARRIED,
+    files=st.sampled_from([(), ("/in/a",), ("/a", "/b", "/c")]),
+    renamed=st.sampled_from([(), (("id", "key"), ("run_id", "job"), ("text", "source"))]),
+    has_failures=st.booleans(),
+)
+def test_a_worker_adds_again_what_its_child_left_out(
+    carried: tuple[str, ...],
+    files: tuple[str, ...],
+    renamed: tuple[tuple[str, str], ...],
+    *,
+    has_failures: bool,
+) -> None:
+    result = spec("prediction bigint, label string", carried, renamed=renamed)
+    mini_batch = MiniBatch("0", files, ROWS)
+    failures = (ItemFailure(1, Failure(ErrorCode.SCRIPT_RUN)),) if has_failures else ()
+    returned: object = [(7, "a"), (8, None)] if has_failures else [(7, "a"), (8, None), (9, "c")]
+    made = outcome(PartlyScored(returned, failures) if has_failures else returned, mini_batch, result)
+
+    sent = without_known(made, result)
+    again = with_known(sent, mini_batch, replace(result), AT)
+
+    assert made.table is not None
+    assert sent.table is not None
+    assert again.table is not None
+    assert sent.table.num_columns == 3
+    assert again.table.schema.equals(made.table.schema, check_metadata=True)
+    assert str(again.table.to_pylist()) == str(made.table.to_pylist())  # NaN is not equal to itself
+    assert replace(again, table=None) == replace(made, table=None)
+
+
+def test_a_failed_outcome_has_nothing_to_add() -> None:
+    failed = Outcome(3, 0, failure=Failure(ErrorCode.SCRIPT_RUN))
+
+    assert with_known(without_known(failed, spec()), MiniBatch("0", (), ROWS), spec(), AT) is failed
