@@ -23,6 +23,7 @@ from sparkscore.errors import ConfigError
 from sparkscore.spark.connect import cancel_operations
 from sparkscore.spark.connect_errors import connect_error_behind
 from sparkscore.spark.errors import SPARK_ERRORS
+from sparkscore.spark.jvm_conf import written_settings
 
 logger = logging.getLogger("sparkscore")
 
@@ -210,6 +211,9 @@ def _settings_of(spark: SparkSession) -> dict[str, str]:
     If the platform allows it, all settings that have been set are read in one call. Otherwise, only the settings that
     this module may change are read, one by one, including defaults.
     """
+    written = written_settings(spark)
+    if written is not None:
+        return written
     try:
         return dict(spark.conf.getAll)
     except SPARK_ERRORS as error:

@@ -10,6 +10,7 @@ import pytest
 from chispa import assert_df_equality
 
 from sparkscore.errors import ConfigError, MissingDependencyError
+from sparkscore.spark.jvm_conf import written_settings
 from sparkscore.spark.session import local_session
 
 if TYPE_CHECKING:
@@ -89,3 +90,27 @@ def test_another_spark_is_refused_with_those_that_work(monkeypatch: pytest.Monke
 
     assert "Spark 4.0 (Databricks Runtime 17.3 LTS)" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.each_spark
+def test_the_jvm_writes_the_settings_of_a_session_in_a_few_calls(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    client = type(spark.sparkContext._gateway._gateway_client)  # type: ignore[union-attr]  # there is one
+    send = client.send_command
+    spark.conf.set("spark.sparkscore.odd", 'a "b", {c}\n=ü\U0001f600')
+
+    def counted(*given: object, **more: object) -> object:
+        sent.append("")
+        return send(*given, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "send_command", counted)
+        found = written_settings(spark)
+
+    assert found is not None
+    assert found == dict(spark.conf.getAll)
+    assert found["spark.sparkscore.odd"] == 'a "b", {c}\n=ü\U0001f600'
+    assert len(sent) < 20
+    spark.conf.unset("spark.sparkscore.odd")
