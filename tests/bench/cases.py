@@ -88,8 +88,9 @@ class Workload:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def quick(self) -> Workload:
-        """Return the same workload in a size that shows only that it runs."""
-        return replace(self, size=min(self.size, 1_000), files=min(self.files, 4), rounds=1)
+        """Return the same workload in a size, and with as many sides, as show only that it runs."""
+        sides = QUICK.get(self.name, self.sides)
+        return replace(self, size=min(self.size, 1_000), files=min(self.files, 4), rounds=1, sides=sides)
 
     def resized(self, size: int) -> Workload:
         """Return the same workload with another number of rows or files."""
@@ -144,4 +145,9 @@ WORKLOADS: Final = (
     Workload("planning", "100,000 files, a script", "tiny", 100_000, "script", "name", ("limit", "ours"), rounds=2,
              is_watched=True, settings={"settings.mini_batch_size": 100}),
 )  # fmt: skip
-QUICK: Final = ("rows-mlp", "rows-boosting-delta", "images", "small-cold", "loads")
+# What a quick benchmark runs: each engine once, and each kind of input and output.
+QUICK: Final[Mapping[str, tuple[str, ...]]] = {
+    "rows-mlp": ("limit", "ours", "spark-udf-onnx", "predict-batch-udf", "map-in-arrow", *_OTHERS),
+    "rows-boosting-delta": ("limit", "ours"),
+    "images": ("limit", "ours"),
+}

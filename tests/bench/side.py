@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Final, Protocol
 
 from tests.bench.cases import Case
 from tests.bench.registry import SIDES
+
+_LONGEST: Final = 200
 
 
 class Side(Protocol):
@@ -38,9 +41,16 @@ def serve(side: Side, commands: IO[str], answers: IO[str]) -> None:
             facts = side.run(command["source"], command["output"])
         except Exception as error:  # noqa: BLE001 - whatever a peer raises is its result
             traceback.print_exc()
-            _answer(answers, {"error": f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"})
+            _answer(answers, {"error": said_by(error)})
         else:
             _answer(answers, {"seconds": time.perf_counter() - start, "facts": facts})
+
+
+def said_by(error: Exception) -> str:
+    """Return one line of an error: the cause that Spark has below a trace of its own, if there is one."""
+    causes = re.findall(r"^(?:\w+\.)*\w+(?:Error|Exception): .+$", str(error), re.MULTILINE)
+    text = causes[-1] if causes else f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    return text[:_LONGEST]
 
 
 def _answer(answers: IO[str], content: dict[str, Any]) -> None:

@@ -81,4 +81,11 @@ def test_each_goal_finds_its_figure_in_a_whole_run() -> None:
 
 def test_each_workload_has_a_limit_and_known_sides() -> None:
     assert [each.name for each in WORKLOADS if "limit" not in each.sides or not set(each.sides) <= set(SIDES)] == []
-    assert set(QUICK) <= {each.name for each in WORKLOADS}
+
+
+def test_a_quick_benchmark_runs_sides_of_its_workloads_and_every_engine() -> None:
+    workloads = {each.name: each for each in WORKLOADS}
+
+    assert [name for name, sides in QUICK.items() if not set(sides) <= set(workloads[name].sides)] == []
+    modules = {SIDES[side].module for sides in QUICK.values() for side in sides}
+    assert modules == {kind.module for kind in SIDES.values()}

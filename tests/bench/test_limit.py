@@ -15,7 +15,7 @@ from sparkscore.config import load_deployment
 from tests.bench.cases import FEATURES, Case
 from tests.bench.inputs import make_input
 from tests.bench.process import SideError, SideProcess
-from tests.bench.side import serve
+from tests.bench.side import said_by, serve
 from tests.bench.sides.ours import write_deployment
 from tests.bench.trees import onnx_of_booster
 from tests.bench.verify import read_result
@@ -96,6 +96,12 @@ def test_an_error_of_a_side_is_an_answer_and_it_goes_on() -> None:
     assert ready == {"ready": True}
     assert failed == {"error": "ValueError: no such thing"}
     assert done["facts"] == {"output": "o"}
+
+
+def test_the_cause_below_a_trace_of_spark_is_what_is_said() -> None:
+    error = RuntimeError("An exception was thrown:\nTraceback\n  raise\nValueError: too wide\n\n  at org.apache")
+
+    assert said_by(error) == "ValueError: too wide"
 
 
 @pytest.mark.parametrize(

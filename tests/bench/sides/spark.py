@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from inspect import Parameter, Signature
 from typing import Any, Final
 
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -16,8 +18,6 @@ from sparkscore.spark.prerequisites import DELTA_EXTENSION, delta_coordinate
 from tests.bench.cases import Case
 from tests.bench.predictor import (
     BATCH,
-    Matrix,
-    Predict,
     load_predict,
     load_script,
     matrix_of_arrays,
@@ -123,12 +123,15 @@ def _predict_batch_udf(rows: DataFrame, case: Case) -> DataFrame:
     return _with_prediction(rows, case, score(*case.features))
 
 
-def _load_for_batches(case: Case) -> Predict:
+def _load_for_batches(case: Case) -> Callable[..., Any]:
     predict = load_predict(case)
 
-    def score(features: Matrix) -> Any:
-        return predict(features.astype("float32"))
+    def score(*columns: npt.NDArray[Any]) -> Any:
+        return predict(matrix_of_arrays(columns))
 
+    # PySpark counts the parameters. One of them with an array of all features would cost Spark another conversion.
+    parameters = [Parameter(name, Parameter.POSITIONAL_ONLY) for name in case.features]
+    score.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     return score
 
 
