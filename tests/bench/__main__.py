@@ -47,7 +47,12 @@ def main(arguments: list[str]) -> int:
 
 def _entry(workload: Workload, sides: dict[str, Any]) -> dict[str, Any]:
     described = {key: getattr(workload, key) for key in ("title", "size", "kind", "rounds", "output_format")}
-    return {**described, "sides": {name: asdict(result) for name, result in sides.items()}}
+    standard = next(each for each in WORKLOADS if each.name == workload.name)
+    return {
+        **described,
+        "is_whole": workload.size == standard.size,
+        "sides": {name: asdict(result) for name, result in sides.items()},
+    }
 
 
 def _chosen(options: argparse.Namespace) -> list[Workload]:

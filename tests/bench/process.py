@@ -101,10 +101,14 @@ class SideProcess:
             raise SideError(answer["error"])
         return answer
 
-    def stop(self) -> None:
-        """End the side and what it started."""
+    def ask_to_end(self) -> None:
+        """Let the side end by itself, without waiting."""
         with suppress(OSError):
             self._stdin.close()
+
+    def stop(self) -> None:
+        """End the side and what it started."""
+        self.ask_to_end()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_STOP_S)
         with suppress(ProcessLookupError):
@@ -149,5 +153,7 @@ def running(names: list[str], case: Case, folder: Path) -> Iterator[tuple[dict[s
                 errors[name] = str(error)
         yield {name: process for name, process in processes.items() if name not in errors}, errors
     finally:
+        for process in processes.values():
+            process.ask_to_end()
         for process in processes.values():
             process.stop()

@@ -111,7 +111,9 @@ class _Warm:
     def run(self, output: Path) -> dict[str, Any]:
         if time.monotonic() - self._last > _AWAKE_S:
             self._naps += 1
-            self._process.run(self._case.small, self._process.folder / "out" / f"small{self._naps}")
+            small = self._process.folder / "out" / f"small{self._naps}"
+            self._process.run(self._case.small, small)
+            shutil.rmtree(small, ignore_errors=True)
         loads = self._process.folder / "loads"
         shutil.rmtree(loads)
         loads.mkdir()

@@ -33,6 +33,7 @@ def results() -> dict[str, Any]:
         "kind": "warm",
         "rounds": 2,
         "output_format": "parquet",
+        "is_whole": True,
         "sides": sides,
     }
     machine = {
@@ -51,7 +52,7 @@ def test_a_side_that_is_wrong_or_failed_is_shown_as_that(results: dict[str, Any]
 
     assert "| Sail, mapInArrow | 0.10 (0.10 to 0.10) |  | **wrong**: 98 rows instead of 100 |  |" in page
     assert "| Ray Data | | | failed: the / process died | |" in page
-    assert "| **sparkscore** | 3.00 (3.00 to 3.00) | 3.00 x | equal to the bit | loads 2.00 |" in page
+    assert "| **sparkscore** | 3.00 (3.00 to 3.00) | 3.00 x | equal to the bit | loads 2 |" in page
 
 
 def test_the_page_says_who_is_faster(results: dict[str, Any]) -> None:
@@ -69,6 +70,17 @@ def test_a_page_without_results_has_the_goals_only(tmp_path: Path) -> None:
 
     assert "so this page has no figures" in (tmp_path / "benchmarks.md").read_text()
     assert not (tmp_path / "benchmarks.svg").exists()
+
+
+def test_a_smaller_workload_says_nothing_about_goals(results: dict[str, Any]) -> None:
+    results["workloads"]["rows-mlp"]["sides"]["ray"] = side(30.0, 30.0)
+    line = "| 2 M rows, MLP: Ray Data over sparkscore | ≥ 8 x | {} |"
+    whole = page_of(results)
+    results["workloads"]["rows-mlp"]["is_whole"] = False
+
+    assert line.format("10.0 x | reached") in whole
+    assert line.format("not measured | ") in page_of(results)
+    assert "Only 100 items" in page_of(results)
 
 
 def test_a_goal_without_a_figure_is_not_measured(results: dict[str, Any]) -> None:

@@ -33,17 +33,19 @@ class Verdict:
 
 def read_result(folder: Path, output_format: str, columns: Sequence[str]) -> pa.Table:
     """Return some columns of a result, sorted by id."""
-    if output_format == "delta":
-        data = DeltaTable(folder).to_pyarrow_dataset()
-    else:
-        files = [str(path) for path in sorted(folder.rglob("*.parquet")) if not _is_hidden(path.relative_to(folder))]
-        data = ds.dataset(files, format="parquet")
-    return data.to_table(columns=list(columns)).sort_by("id")
+    return _open(folder, output_format).to_table(columns=list(columns)).sort_by("id")
 
 
 def count_rows(folder: Path, output_format: str) -> int:
     """Return the number of rows of a result."""
-    return int(read_result(folder, output_format, ["id"]).num_rows)
+    return int(_open(folder, output_format).count_rows())
+
+
+def _open(folder: Path, output_format: str) -> ds.Dataset:
+    if output_format == "delta":
+        return DeltaTable(folder).to_pyarrow_dataset()
+    files = [str(path) for path in sorted(folder.rglob("*.parquet")) if not _is_hidden(path.relative_to(folder))]
+    return ds.dataset(files, format="parquet")
 
 
 def compare(result: pa.Table, limit: pa.Table) -> Verdict:
