@@ -101,18 +101,16 @@ class _Rows:
     def read(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows."""
         left = self._part.row_count
-        skipped, groups = self._find_groups()
-        for batch in self._stored(groups):
-            if skipped >= batch.num_rows:
-                skipped -= batch.num_rows
-                continue
-            rows = batch.slice(skipped, left)
-            skipped, left = 0, left - rows.num_rows
-            yield self._convert(rows)
-            if not left:
-                return
-        if left:
-            raise unreadable_file(self._part.path, f"{left} rows fewer than its footer says")
+        for group, first in self._find_groups():
+            skipped = first
+            for batch in self._group(group):
+                rows = batch.slice(skipped, left)
+                skipped = max(0, skipped - batch.num_rows)
+                if rows.num_rows:
+                    left -= rows.num_rows
+                    yield self._convert(rows)
+                if not left:
+                    return
 
     def _find_converts(self, columns: Sequence[ColumnRead]) -> dict[str, Convert]:
         """Return a function for each column that the file has."""
@@ -122,42 +120,37 @@ class _Rows:
         except UnreadableError as error:
             raise changed_file(self._part.path, str(error), "the columns that it had") from error
 
-    def _find_groups(self) -> tuple[int, list[int]]:
-        """Return the row groups that contain the rows, and the number of rows before them in the first row group."""
+    def _find_groups(self) -> Iterator[tuple[int, int]]:
+        """Yield the row groups that contain the rows, each with the number of its first rows that are left out."""
         part, metadata = self._part, self._file.metadata
-        if part.first_row + part.row_count > metadata.num_rows:
-            raise changed_file(
-                part.path, f"{metadata.num_rows} rows", f"at least {part.first_row + part.row_count} rows"
-            )
-        groups: list[int] = []
-        skipped = start = 0
+        end = part.first_row + part.row_count
+        if end > metadata.num_rows:
+            raise changed_file(part.path, f"{metadata.num_rows} rows", f"at least {end} rows")
+        start = 0
         for group in range(metadata.num_row_groups):
-            end = start + metadata.row_group(group).num_rows
-            if start < part.first_row + part.row_count and end > part.first_row:
-                skipped = skipped if groups else part.first_row - start
-                groups.append(group)
-            start = end
-        return skipped, groups
+            count = metadata.row_group(group).num_rows
+            if count and start < end and start + count > part.first_row:
+                yield group, max(0, part.first_row - start)
+            start += count
 
-    def _stored(self, groups: Sequence[int]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of some row groups, as PyArrow reads them."""
-        if not groups:
-            return
+    def _group(self, group: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a row group, as PyArrow reads them.
+
+        Row groups are read one by one: if PyArrow misses rows of a column, as PyArrow 25 does with some pages that
+        have no values, the rows of the next row group would take their place.
+        """
+        metadata = self._file.metadata.row_group(group)
         if not self._converts:
             # No column is read, but the rows are counted.
-            for group in groups:
-                nothing = pa.nulls(self._file.metadata.row_group(group).num_rows)
-                yield pa.record_batch({"": nothing})
+            yield pa.record_batch({"": pa.nulls(metadata.num_rows)})
             return
-        size = self._batch_size(groups)
-        yield from self._file.iter_batches(size, groups, columns=list(self._converts), use_threads=False)
-
-    def _batch_size(self, groups: Sequence[int]) -> int:
-        """Return the number of rows of a record batch, which is smaller if rows are large."""
-        metadata = self._file.metadata
-        found = [metadata.row_group(group) for group in groups]
-        row_bytes = max(1, *(group.total_byte_size // max(1, group.num_rows) for group in found))
-        return max(1, min(_MOST_ROWS, _BATCH_BYTES // int(row_bytes)))
+        left = metadata.num_rows
+        size = _batch_size(metadata)
+        for batch in self._file.iter_batches(size, [group], columns=list(self._converts), use_threads=False):
+            left -= batch.num_rows
+            yield batch
+        if left:
+            raise unreadable_file(self._part.path, f"{metadata.num_rows - left} of {metadata.num_rows} rows")
 
     def _convert(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Return the rows with the columns and types of the input."""
@@ -175,6 +168,12 @@ class _Rows:
             return self._converts[field.name](rows.column(field.name))
         except InexactError as error:
             raise refused_value(f"column '{field.name}'", str(error), self._part.path) from error
+
+
+def _batch_size(group: pq.RowGroupMetaData) -> int:
+    """Return the number of rows of a record batch, which is smaller if rows are large."""
+    row_bytes: int = group.total_byte_size // group.num_rows
+    return max(1, min(_MOST_ROWS, _BATCH_BYTES // max(1, row_bytes)))
 
 
 def _open(path: str) -> pq.ParquetFile:

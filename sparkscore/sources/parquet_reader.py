@@ -8,6 +8,7 @@ from typing import Final
 import pyarrow as pa
 from pyspark.sql.types import StructType, UserDefinedType
 
+from sparkscore.errors import SourceSchemaError
 from sparkscore.parquet import ColumnRead, FolderKeys, ParquetReader
 from sparkscore.parquet.conversion import find_conversions
 from sparkscore.parquet.stored import UnreadableError
@@ -39,15 +40,17 @@ def choose_reader(
         options: the options for Spark's reader.
     """
     try:
+        _check_schema(schema)
         columns = tuple(ColumnRead(field.name, field.type, field.nullable) for field in to_arrow(schema))
         _check_options(options or {})
-        _check_schema(schema)
         stored = {column.name: column.type for column in columns if keys is None or column.name not in keys.names}
         firsts = {id(footer): (file, footer) for file, footer in reversed(list(zip(files, footers, strict=True)))}
         for file, footer in firsts.values():
             _check_file(file, footer, stored)
     except UnreadableError as error:
         return str(error)
+    except SourceSchemaError as error:
+        return error.sentence
     return ParquetReader(columns, keys)
 
 

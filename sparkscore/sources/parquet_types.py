@@ -95,7 +95,9 @@ def _as_instants(arrow_type: pa.DataType) -> pa.DataType:
         return pa.map_(_as_instants(arrow_type.key_type), _as_instants(arrow_type.item_type))
     if pa.types.is_struct(arrow_type):
         return pa.struct([field.with_type(_as_instants(field.type)) for field in arrow_type])
-    return pa.list_(_as_instants(arrow_type.value_type)) if pa.types.is_list(arrow_type) else arrow_type
+    if pa.types.is_nested(arrow_type):
+        return pa.list_(_as_instants(arrow_type.value_type))
+    return arrow_type
 
 
 def _extension_of(field: pa.Field) -> str:

@@ -239,6 +239,22 @@ def test_what_follows_the_part_is_not_decoded(tmp_path: Path) -> None:
     assert rows_of(columns(x=pa.timestamp("us")), FilePart(str(tmp_path / "a.parquet"), 0, 10)).num_rows == 10
 
 
+@pytest.mark.parametrize("names", [["id", "x"], ["x"]])
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_rows_that_pyarrow_misses_are_an_error(names: list[str], count: int, tmp_path: Path) -> None:
+    table = pa.table({"id": range(4), "x": pa.array([None, [1], [2], [3]], pa.list_(pa.uint8()))})
+    path = tmp_path / "a.parquet"
+    with pq.ParquetWriter(path, table.schema, data_page_size=1) as writer:
+        # PyArrow 25 reads no row of this row group, and would go on with the next one.
+        writer.write_table(table.slice(0, 1))
+        writer.write_table(table.slice(1))
+    assert [batch["x"].to_pylist() for batch in pq.ParquetFile(path).iter_batches(1)] == [[[1]], [[2]], [[3]]]
+    reader = columns(id=pa.int64(), x=pa.list_(pa.field("element", pa.int16()))).only(names)
+
+    with pytest.raises(SourceError, match=r"\[INPUT_UNREADABLE\].*got 0 of 1 rows"):
+        list(reader.read(FilePart(str(path), 0, count)))
+
+
 VALUE = 123_456_789
 
 

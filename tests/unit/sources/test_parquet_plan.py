@@ -272,3 +272,10 @@ def test_a_footer_that_cannot_be_read_is_left_to_spark(tmp_path: Path) -> None:
     files = [InputFile(str(tmp_path / "a.parquet"), 17, 1)]
 
     assert plan_parquet(files, read_footers(files).of_files, None, None) is None
+
+
+@pytest.mark.parametrize("nest", [pa.list_, pa.large_list, lambda inner: pa.list_(inner, 1)])
+def test_old_times_are_instants_in_lists_of_any_layout(nest: Callable[[pa.DataType], pa.DataType], plan: Plan) -> None:
+    times = pa.array([[1_000]], nest(NS))
+
+    assert plan(pa.table({"x": times}), declared="x array<timestamp>", use_deprecated_int96_timestamps=True) is None
