@@ -24,6 +24,7 @@ from sparkscore.scorers.model_files import fetch_model
 from sparkscore.scorers.model_output import named_outputs, plain_output
 from sparkscore.scorers.specs import PICKLES, FrameworkSpec
 from sparkscore.scorers.xgboost_file import file_or_bytes
+from sparkscore.scorers.xgboost_predict import booster_method
 
 # Parameters that methods accept in addition to those in their signatures. LightGBM silently ignores all other names.
 # For an XGBoost Booster, 'missing' is a parameter of its DMatrix.
@@ -44,9 +45,10 @@ class FrameworkScorer:
 
     - Pickles from scikit-learn or any other library: the methods of the unpickled model get a DataFrame. XGBoost
       Boosters get a ``DMatrix`` instead.
-    - XGBoost files: ``Booster.predict`` gets a ``DMatrix``. For a classifier, it usually returns probabilities. If the
-      deployment names a method that a Booster does not have, such as ``predict_proba``, the file is loaded as an
-      ``XGBClassifier`` or ``XGBRegressor``, whose methods get a DataFrame.
+    - XGBoost files: ``Booster.predict`` gets a ``DMatrix``, unless `booster_method` gets the same bits without one. For
+      a classifier, it usually returns probabilities. If the deployment names a method that a Booster does not have,
+      such as ``predict_proba``, the file is loaded as an ``XGBClassifier`` or ``XGBRegressor``, whose methods get a
+      DataFrame.
     - LightGBM files: ``Booster.predict`` gets a DataFrame.
 
     Attributes:
@@ -219,7 +221,7 @@ def _use_one_thread(model: Any) -> None:
 def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker | None) -> Callable[..., Any]:
     """Wrap a model's method so that it can be called with a DataFrame and the deployment's parameters.
 
-    For an XGBoost Booster, the wrapper converts the DataFrame to a ``DMatrix``.
+    For an XGBoost Booster, the wrapper converts the DataFrame to a ``DMatrix`` where needed; see `booster_method`.
 
     Args:
         model: the loaded model.
@@ -231,18 +233,7 @@ def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker |
     if class_name == "lightgbm.Booster":
         return lambda frame, **params: method(frame, **{"num_threads": 1, **params})
     if class_name == "xgboost.Booster":
-        import xgboost
-
-        return lambda frame, missing=float("nan"), **params: method(
-            # XGBoost raises an error for pandas categories if the model was trained without any.
-            xgboost.DMatrix(
-                frame if make is None else make(frame),
-                missing=missing,
-                nthread=1,
-                enable_categorical=make is not None and make.has_categories,
-            ),
-            **params,
-        )
+        return booster_method(model, method, make)
     return method
 
 

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+import xgboost
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparkscore.scorers.xgboost_predict import booster_method
+
+NAMES = list("abcdef")
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "reg:squarederror": {}, "reg:logistic": {}, "binary:logistic": {}, "binary:logitraw": {}, "binary:hinge": {},
+    "count:poisson": {}, "survival:cox": {}, "rank:pairwise": {}, "reg:quantileerror": {"quantile_alpha": [0.1, 0.9]},
+    "multi:softprob": {"num_class": 3}, "multi:softmax": {"num_class": 3},
+    "reg:absoluteerror": {"multi_strategy": "multi_output_tree", "tree_method": "hist"},
+}  # fmt: skip
+
+
+class Counted:
+    """A Booster that counts the calls of `inplace_predict`."""
+
+    def __init__(self, booster: xgboost.Booster) -> None:
+        self.fast = 0
+        self._booster = booster
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._booster, name)
+
+    def inplace_predict(self, *arguments: Any, **options: Any) -> Any:
+        self.fast += 1
+        return self._booster.inplace_predict(*arguments, **options)
+
+
+def values(rows: int, seed: int, missing: float = 0.1) -> npt.NDArray[np.float64]:
+    random = np.random.default_rng(seed)
+    made = random.normal(size=(rows, len(NAMES)))
+    made[random.random(made.shape) < random.choice([0.0, 0.1, 0.95])] = np.nan
+    made[random.random(made.shape) < 0.1] = missing
+    edge = [np.finfo(np.float32).max, -np.finfo(np.float32).max, 1e-45, -0.0, 1e-300, 0.1, np.float32(0.1)]
+    made.flat[: min(len(edge), made.size)] = edge[: made.size]
+    return made
+
+
+def train(objective: str, seed: int, **more: Any) -> xgboost.Booster:
+    x = np.random.default_rng(seed).normal(size=(120, len(NAMES)))
+    label = np.clip(
+        np.abs(x[:, 0] * 2 + x[:, 1]).astype(int), 0, 1 if objective.startswith(("binary", "reg:log")) else 2
+    )
+    params = {"objective": objective, "nthread": 1, "verbosity": 0, **OBJECTIVES[objective], **more}
+    target = np.stack([label, -label], axis=1) if "multi_strategy" in params else label
+    data = xgboost.DMatrix(pd.DataFrame(x, columns=NAMES), target)
+    if objective.startswith("rank"):
+        data.set_group([60, 60])
+    return xgboost.train(params, data, 7)
+
+
+def score(booster: Any, frame: pd.DataFrame, method: str = "predict", **params: Any) -> npt.NDArray[Any]:
+    return np.asarray(booster_method(booster, getattr(booster, method), None)(frame, **params))
+
+
+def bits(scores: npt.NDArray[Any]) -> tuple[Any, ...]:
+    return scores.shape, scores.dtype, scores.tobytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    objective=st.sampled_from(sorted(OBJECTIVES)),
+    more=st.sampled_from([{}, {"base_score": 0.3}, {"num_parallel_tree": 3, "subsample": 0.5}, {"max_depth": 2}]),
+    rows=st.sampled_from([1, 2, 63, 64, 500]),
+    seed=st.integers(0, 1000),
+    dtype=st.sampled_from(["float32", "float64", "mixed"]),
+    params=st.sampled_from(
+        [{}, {"iteration_range": [0, 3]}, {"missing": 0.1}, {"missing": -1, "iteration_range": (1, 4)}]
+    ),
+)
+def test_tree_models_have_the_bits_of_their_own_predict(
+    objective: str, more: dict[str, Any], rows: int, seed: int, dtype: str, params: dict[str, Any]
+) -> None:
+    booster = train(objective, seed, **more)
+    frame = pd.DataFrame(values(rows, seed), columns=NAMES)
+    if dtype != "float64":
+        frame = frame.astype("float32" if dtype == "float32" else {"a": "float32", "d": "float32"})
+    rest = {name: value for name, value in params.items() if name != "missing"}
+    expected = booster.predict(xgboost.DMatrix(frame, missing=params.get("missing", np.nan), nthread=1), **rest)
+    counted = Counted(booster)
+
+    found = score(counted, frame, **params)
+
+    assert counted.fast == 1
+    assert bits(found) == bits(expected)
+
+
+@pytest.mark.parametrize(
+    ("params", "change"),
+    [
+        ({"output_margin": True}, None),
+        ({"pred_leaf": True}, None),
+        ({"missing": None}, None),
+        ({}, lambda frame: frame.astype({"a": "int64"})),
+        ({}, lambda frame: frame.iloc[:0]),
+    ],
+)
+def test_anything_else_goes_through_a_matrix(
+    params: dict[str, Any], change: Callable[[pd.DataFrame], pd.DataFrame] | None
+) -> None:
+    booster = Counted(train("reg:squarederror", 1))
+    frame = pd.DataFrame(np.arange(12.0).reshape(2, 6), columns=NAMES)
+    frame = frame if change is None else change(frame)
+    rest = {name: value for name, value in params.items() if name != "missing"}
+
+    found = score(booster, frame, **params)
+
+    assert booster.fast == 0
+    assert bits(found) == bits(booster.predict(xgboost.DMatrix(frame, nthread=1), **rest))
+
+
+@pytest.mark.parametrize("name", ["dart", "gblinear"])
+def test_boosters_of_other_bits_or_without_the_fast_way_use_their_own(name: str) -> None:
+    booster = Counted(train("reg:squarederror", 1, booster=name))
+    frame = pd.DataFrame(values(500, 1), columns=NAMES)
+
+    found = score(booster, frame)
+
+    assert booster.fast == 0
+    assert bits(found) == bits(booster.predict(xgboost.DMatrix(frame, nthread=1)))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300])
+def test_infinity_is_refused_as_by_a_matrix(value: float) -> None:
+    frame = pd.DataFrame(np.ones((2, 6)), columns=NAMES)
+    frame.iloc[1, 2] = value
+
+    with pytest.raises(xgboost.core.XGBoostError, match="inf"):
+        score(train("reg:squarederror", 1), frame)
+
+
+@pytest.mark.parametrize("found", [list("abcdeg"), list("bacdef"), list("abcde")])
+def test_other_columns_are_refused_as_by_a_matrix(found: list[str]) -> None:
+    with pytest.raises(ValueError, match="feature_names"):
+        score(train("reg:squarederror", 1), pd.DataFrame(np.ones((2, len(found))), columns=found))
