@@ -17,7 +17,7 @@ _writers: WeakKeyDictionary[SparkSession, Any] = WeakKeyDictionary()
 def written_settings(spark: SparkSession) -> dict[str, str] | None:
     """Return the session's settings, written as JSON by the JVM, or None if this session or platform cannot do this.
 
-    `RuntimeConfig.getAll` calls the JVM several times for each setting, some 200 times in all.
+    `RuntimeConfig.getAll` calls the JVM several times for each setting.
     """
     jvm = getattr(spark, "_jvm", None)
     if jvm is None:
