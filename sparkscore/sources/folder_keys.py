@@ -10,19 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StringType, StructField, StructType
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceSchemaError
-from sparkscore.minibatch import HIDDEN_COLUMNS
+from sparkscore.minibatch import HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
+from sparkscore.parquet import FolderKeys, KeyValues
 from sparkscore.parquet.keys import NULL_KEY, keys_in
+from sparkscore.parquet.stored import UnreadableError
 from sparkscore.plan import InputFile
 from sparkscore.sources.csv_values import value_of
 from sparkscore.spark.schema import column
 from sparkscore.survey.declared_texts import find_misfits, is_of_texts
+from sparkscore.worker.intake import settle_types
 
 
 def check_key_values(
@@ -73,6 +77,47 @@ def key_values(path: str, folder: Path, keys: Sequence[str]) -> tuple[str | None
     """Return the values of the partition columns for a file path, in the order of ``keys``. None stands for NULL."""
     parts = keys_in(Path(path).parent, folder)
     return tuple(None if (value := parts[key][0]) == NULL_KEY else value for key in keys)
+
+
+def read_keys(
+    spark: SparkSession, files: Sequence[InputFile], folder: Path, schema: StructType, keys: Sequence[str], zone: str
+) -> FolderKeys:
+    """Return the values of the partition columns, for workers that read the files themselves.
+
+    For partition columns that are not strings, a Spark job converts the distinct texts in the folder names.
+
+    Args:
+        spark: the session.
+        files: the files of the input.
+        folder: the folder that contains the partition folders.
+        schema: the schema of the input, including the types of the partition columns.
+        keys: the names of the partition columns.
+        zone: the time zone for timestamps without a time zone.
+
+    Raises:
+        UnreadableError: Spark would read the name of a folder as another text.
+    """
+    for parent in dict.fromkeys(Path(file.path).parent for file in files):
+        part = str(parent.relative_to(folder))
+        # Spark decodes each escaped byte as a character.
+        if unquote(part) != unquote(part, "latin-1"):
+            raise UnreadableError(f"the name of the folder '{parent}' has escaped bytes of a character beyond ASCII")
+    typed = [
+        _typed_values(spark, tuple(_folders_of(files, folder, name)), schema[name], zone)
+        for name in keys
+        if name in schema.names and not isinstance(schema[name].dataType, StringType)
+    ]
+    return FolderKeys(str(folder), tuple(keys), tuple(typed))
+
+
+def _typed_values(spark: SparkSession, texts: Sequence[str], field: StructField, zone: str) -> KeyValues:
+    """Return the values of a partition column for the texts in the folder names."""
+    found = tuple(None if text == NULL_KEY else text for text in texts)
+    rows = [(number, text, None) for number, text in enumerate(found)]
+    frame = spark.createDataFrame(rows, f"number bigint, text string, {SOURCE_FILE_COLUMN} string")
+    value = value_of(column("text"), field.name, field.dataType, zone).alias("value")
+    batches = frame.select("number", value).toArrow().sort_by("number").combine_chunks().to_batches()
+    return KeyValues(field.name, found, settle_types(batches[0]).column("value"))
 
 
 def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str, str]:
