@@ -29,6 +29,7 @@ class Case:
         carry: the columns that are copied into the result beside the prediction.
         output_format: the format of the result.
         script: the scoring script that sparkscore runs for rows instead of the model alone.
+        partitions: partitions into which Spark must divide the input; 0 leaves it to Spark, which packs small files.
         settings: settings for sparkscore only, by dotted name.
     """
 
@@ -43,7 +44,13 @@ class Case:
     carry: tuple[str, ...] = ("id",)
     output_format: OutputFormat = "parquet"
     script: str = ""
+    partitions: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def conf(self) -> dict[str, str]:
+        """Settings of Spark that the case needs, the same for each side on Spark."""
+        return {"spark.sql.files.minPartitionNum": str(self.partitions)} if self.partitions else {}
 
     def to_json(self) -> str:
         """Return the case as a text for another process."""

@@ -47,18 +47,16 @@ def loads_noted(folder: Path) -> tuple[int, int]:
 
 def matrix_of(batch: Columns, features: Sequence[str]) -> Matrix:
     """Return the features of a batch as rows of floats; NULL becomes NaN."""
-    matrix = np.empty((batch.num_rows, len(features)), dtype=np.float32)
-    for number, name in enumerate(features):
-        matrix[:, number] = batch.column(name).to_numpy(zero_copy_only=False)
-    return matrix
+    return matrix_of_arrays([batch.column(name).to_numpy(zero_copy_only=False) for name in features])
 
 
 def matrix_of_arrays(columns: Sequence[npt.NDArray[Any]]) -> Matrix:
     """Return the same from one array for each feature."""
-    matrix = np.empty((len(columns[0]), len(columns)), dtype=np.float32)
+    # Whole columns first and then one turn: quicker than writing each value to its place in a row.
+    matrix = np.empty((len(columns), len(columns[0])), dtype=np.float32)
     for number, column in enumerate(columns):
-        matrix[:, number] = column
-    return matrix
+        matrix[number] = column
+    return np.ascontiguousarray(matrix.T)
 
 
 def load_predict(case: Case) -> Predict:

@@ -78,7 +78,8 @@ def case_of(workload: Workload, cache: Path) -> Case:
     made = make_model(cache, workload.model)
     return Case(
         workload.name, "rows", str(source), str(small), workload.engine, made.files[workload.engine], made.flavors,
-        carry=carried_by(workload), output_format=workload.output_format, script=script, settings=workload.settings,
+        carry=carried_by(workload), output_format=workload.output_format, script=script,
+        partitions=workload.files, settings=workload.settings,
     )  # fmt: skip
 
 

@@ -94,7 +94,9 @@ def _score_rows(job: tuple[list[Part], str]) -> None:
     case, predict = _loaded["case"], _loaded["predict"]
     writer = None
     for batch in _batches(parts, case, predict):
-        writer = writer or pq.ParquetWriter(output, batch.schema)
+        # Ids and predictions hardly repeat: a dictionary of them costs as much as the model.
+        repeated = [name for name in batch.schema.names if name not in {"id", "prediction"}]
+        writer = writer or pq.ParquetWriter(output, batch.schema, use_dictionary=repeated or False)
         writer.write_batch(batch, row_group_size=None)
     if writer is not None:
         writer.close()

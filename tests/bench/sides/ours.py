@@ -71,7 +71,7 @@ class Ours:
     def __init__(self, case: Case, name: str) -> None:
         self._folder = Path(os.environ["SPARKSCORE_BENCH_FOLDER"])
         self._deployment = write_deployment(case, name, self._folder)
-        self._spark = sparkscore.local_session(log_file=self._folder / f"{case.name}-{name}-spark.log")
+        self._spark = sparkscore.local_session(conf=case.conf, log_file=self._folder / f"{case.name}-{name}-spark.log")
         self._numbers = itertools.count()
 
     def run(self, source: str, output: str) -> dict[str, Any]:

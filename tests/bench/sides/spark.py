@@ -37,6 +37,7 @@ def start_session(case: Case, conf: Mapping[str, str]) -> SparkSession:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.warehouse.dir": f"{os.environ['SPARKSCORE_BENCH_FOLDER']}/warehouse",
         **_LOOPBACK,
+        **case.conf,
         **conf,
     }
     if case.output_format == "delta":
