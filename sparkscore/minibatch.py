@@ -9,12 +9,16 @@ import sys
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringError
+from sparkscore.row_size import size_in_bits
+
+_BITS: Final = 8
 
 #: A column that the driver adds: the file that each row comes from. The user's code never gets this column.
 SOURCE_FILE_COLUMN = "__sparkscore_source_file"
@@ -30,7 +34,8 @@ class MiniBatchLimit:
 
     Attributes:
         items: maximum number of files or rows.
-        size_bytes: maximum size of the rows in Arrow's memory format. A mini-batch with a single row may exceed it.
+        size_bytes: maximum size of the rows in Arrow's memory format, without its validity bitmaps. A mini-batch with a
+            single row may exceed it.
     """
 
     items: int | None = None
@@ -55,6 +60,8 @@ class MiniBatch:
             a mini-batch share its string.
         is_indivisible: whether all rows must be scored in one call, because the model may return different values if it
             gets only some of them.
+        first_row: number of the first row in its file, counted from 0, or None if the rows come from Spark or the items
+            are files. Parts of a mini-batch share its number.
     """
 
     mini_batch_id: str
@@ -62,6 +69,7 @@ class MiniBatch:
     rows: pa.Table | None = None
     input_position: str | None = None
     is_indivisible: bool = False
+    first_row: int | None = None
 
     @property
     def item_count(self) -> int:
@@ -100,8 +108,21 @@ def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchL
     Raises:
         ScoringError: each mini-batch must be a whole file, but Spark split a file.
     """
+    return cut_into_mini_batches(_pieces_of_one_block(batches), limit, unit)
+
+
+def cut_into_mini_batches(
+    pieces: Iterable[tuple[FileBlock | None, pa.RecordBatch]], limit: MiniBatchLimit, unit: int
+) -> Iterator[MiniBatch]:
+    """Divide rows into mini-batches, and yield the mini-batches in order. See `split_into_mini_batches`.
+
+    Args:
+        pieces: record batches, each with the block of a file that all its rows come from, or None if it is not known.
+        limit: maximum size of a mini-batch.
+        unit: number of the work unit.
+    """
     pending = _Pending(limit, unit)
-    for block, piece in _pieces_of_one_block(batches):
+    for block, piece in pieces:
         if block != pending.block:
             yield from pending.flush()
             pending.begin(block)
@@ -113,16 +134,16 @@ class _Pending:
     """The rows of the next mini-batch that have been read so far, and the file block that they come from."""
 
     def __init__(self, limit: MiniBatchLimit, unit: int) -> None:
-        self.block: _Block | None = None
+        self.block: FileBlock | None = None
         self._first_row = 0
         self._limit = limit
-        self._capacity = sys.maxsize if limit.is_file else limit.items or limit.size_bytes or 1
+        self._capacity = sys.maxsize if limit.is_file else limit.items or _BITS * (limit.size_bytes or 1)
         self._unit = unit
         self._pieces: list[pa.RecordBatch] = []
         self._used = 0
         self._position = 0
 
-    def begin(self, block: _Block | None) -> None:
+    def begin(self, block: FileBlock | None) -> None:
         """Begin a new block. The rows of the previous block must have been flushed.
 
         Raises:
@@ -132,7 +153,7 @@ class _Pending:
             what = f"Spark split the file '{block.file}', which the model must get as a whole"
             raise file_split(what, f"a part that begins at byte {block.start}")
         self.block = block
-        self._first_row = 0
+        self._first_row = 0 if block is None else block.first_row or 0
 
     def add(self, piece: pa.RecordBatch) -> Iterator[MiniBatch]:
         """Add rows from the current file block, and yield each mini-batch that becomes full."""
@@ -155,7 +176,8 @@ class _Pending:
         rows = pa.Table.from_batches(self._pieces)
         files = () if self.block is None or self.block.file is None else (self.block.file,)
         position = self._input_position(rows.num_rows)
-        yield MiniBatch(f"{self._unit}-{self._position}", files, rows, position, self._limit.is_file)
+        first = None if self.block is None or self.block.first_row is None else self._first_row
+        yield MiniBatch(f"{self._unit}-{self._position}", files, rows, position, self._limit.is_file, first)
         self._pieces, self._used = [], 0
         self._position += 1
         self._first_row += rows.num_rows
@@ -163,16 +185,19 @@ class _Pending:
     def _input_position(self, count: int) -> str | None:
         """Return a string that identifies where in the input the pending rows are, or None if this is unknown.
 
-        The string contains the file, the block of the file that Spark read the rows from, the position of the first row
-        in the block, and the number of rows. The result is None if Spark does not report the block.
+        The string contains the file, the number of the first row in the file, and the number of rows. If Spark reads
+        the rows, it contains the block of the file that Spark read the rows from, and the position of the first row in
+        the block instead. The result is None if Spark does not report the block.
         """
+        if self.block is not None and self.block.first_row is not None:
+            return f"{self.block.file}:{self._first_row}+{count}"
         if self.block is None or self.block.start is None:
             return None
         return f"{self.block.file}#{self.block.start}+{self.block.length}:{self._first_row}+{count}"
 
     def _cost(self, piece: pa.RecordBatch) -> int:
-        """Return the size of a record batch in the unit of the mini-batch limit: bytes or rows."""
-        return int(piece.nbytes if self._limit.size_bytes else piece.num_rows)
+        """Return the size of a record batch in the unit of the mini-batch limit: bits or rows."""
+        return size_in_bits(piece) if self._limit.size_bytes else int(piece.num_rows)
 
     def _fitting(self, piece: pa.RecordBatch) -> int:
         """Return how many of the record batch's first rows fit into the current mini-batch."""
@@ -183,15 +208,19 @@ class _Pending:
 
 
 @dataclass(frozen=True)
-class _Block:
-    """The block of a file from which rows were read: the file, and the block's start and length in bytes.
+class FileBlock:
+    """The block of a file from which rows were read.
 
-    An attribute is None if Spark does not report it.
+    Attributes:
+        file: the file, or None if Spark does not report it.
+        start, length: the block's start and length in bytes, or None if Spark does not report them.
+        first_row: number of the block's first row in the file, or None if Spark read the rows.
     """
 
     file: str | None
     start: int | None = None
     length: int | None = None
+    first_row: int | None = None
 
 
 def file_split(what: str, got: str) -> ScoringError:
@@ -205,7 +234,7 @@ def file_split(what: str, got: str) -> ScoringError:
     )
 
 
-def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_Block | None, pa.RecordBatch]]:
+def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[FileBlock | None, pa.RecordBatch]]:
     """Split record batches into pieces whose rows come from a single file block, and yield each block with its piece.
 
     The columns that sparkscore adds are removed from the pieces. If a record batch has none of these columns, the block
@@ -220,11 +249,11 @@ def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_B
         rows = batch.drop_columns(hidden)
         columns = [batch.column(name) for name in hidden]
         if batch.num_rows and all(map(_is_constant, columns)):
-            yield _Block(*(column[0].as_py() for column in columns)), rows
+            yield FileBlock(*(column[0].as_py() for column in columns)), rows
             continue
         start = 0
         for end in sorted({end for column in columns for end in pc.run_end_encode(column).run_ends.to_pylist()}):
-            yield _Block(*(column[start].as_py() for column in columns)), rows.slice(start, end - start)
+            yield FileBlock(*(column[start].as_py() for column in columns)), rows.slice(start, end - start)
             start = end
 
 

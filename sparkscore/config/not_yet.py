@@ -29,7 +29,6 @@ REFUSED: Final[tuple[tuple[str, _Test, str], ...]] = (
     ("settings.output_action", _is_one_of("summary_only"), "Use append_row: run() then returns one element per item."),
     ("input.format", _is_one_of("query", "table", "orc", "avro"), "Use files, parquet, csv, json or delta."),
     ("input.location", _names_a_table, "Set the path of the table, and input.format: delta."),
-    ("input.reader", _is_one_of("worker"), "Remove the line: Spark reads the input."),
     ("output.location", _names_a_table, "Set a path."),
     ("output.writer", _is_one_of("worker"), "Remove the line: Spark publishes the result."),
 )

@@ -232,7 +232,11 @@ class Input(Section):
         default="none",
         description="A missing text or boolean in that DataFrame: None, or NaN as from pandas.read_csv.",
     )
-    reader: Literal["auto", "spark", "worker"] = Field(default="auto", description="Reader of the input.")
+    reader: Literal["auto", "spark", "worker"] = Field(
+        default="auto",
+        description="Who reads the rows. worker: the workers read the files themselves, which is faster, or the run is "
+        "refused. spark: Spark's reader. auto: the workers if they read the input exactly as Spark does, else Spark.",
+    )
 
 
 class Output(Section):

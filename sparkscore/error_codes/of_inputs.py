@@ -136,6 +136,10 @@ SECTIONS: Final = (
                 "A column has several types, or a type that cannot be kept exactly.",
                 "Declare it in `input.schema`, exclude it with `input.columns`, or cast it before scoring.",
             ),
+            ErrorCode.INPUT_READER: Explanation(
+                "The workers cannot read this input themselves exactly as Spark does.",
+                "Set `input.reader: auto`, so that Spark reads it.",
+            ),
             ErrorCode.INPUT_UNREADABLE: Explanation(
                 "The input cannot be read: a damaged file, a row with too many or too few values, or missing "
                 "permissions.",

@@ -75,6 +75,14 @@ class RecordedInput(Part):
     columns: dict[str, str] | None = Field(
         default=None, description="columns of an input of rows, with their types; null for files"
     )
+    reader: str | None = Field(
+        default=None,
+        description="`worker` if the workers read the rows from the files themselves, `spark` if Spark did; null for "
+        "files",
+    )
+    reader_reason: str | None = Field(
+        default=None, description="why Spark read the rows; null if the workers read them themselves"
+    )
     nulls: dict[str, bool] | None = Field(
         default=None,
         description="for each integer and boolean column that the scorer gets in a DataFrame: whether it has a NULL, "
@@ -334,7 +342,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         deployment=deployment,
         config=dict(config),
         identity=None,
-        input=blank(RecordedInput),
+        input=blank(RecordedInput, "reader", "reader_reason"),
         output=blank(RecordedOutput, "moved_to", "publishing_began"),
         quarantine=blank(RecordedQuarantine),
         stage=None,

@@ -40,6 +40,8 @@ _DELTA_LOG: Final = "_delta_log"
 _STATE: Final = "Nothing was scored."
 _OF_FILES: Final = frozenset({"FileNotFoundError", "PermissionError"})
 # The message of an OSError. Python shows the path like a literal.
+# Errors of workers that may come from a changed file.
+_OF_READING: Final = frozenset({ErrorCode.INPUT_NOT_SEEN, ErrorCode.INPUT_UNREADABLE})
 _UNSEEN: Final = re.compile(r"\[Errno \d+\] (?P<reason>[^:]+): (?P<path>'[^'\n]+'|\"[^\"\n]+\")")
 # What was proved, by application: the folders of the stage and of the input.
 _proved: set[tuple[str, ...]] = set()
@@ -149,16 +151,16 @@ def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tu
 def telling_changes(source: Source) -> Iterator[None]:
     """Raise a different error if the ``with`` block fails on a worker because the input was changed meanwhile.
 
-    When a worker reports that it has no access to the input, the driver checks whether the input was changed. If not,
-    the worker's error is raised.
+    When a worker reports that it cannot read the input, the driver checks whether the input was changed. If not, the
+    worker's error is raised.
 
     Raises:
-        SourceError: the input was changed, or a worker has no access to it.
+        SourceError: the input was changed, or a worker cannot read it.
     """
     try:
         yield
     except SourceError as error:
-        if error.code == ErrorCode.INPUT_NOT_SEEN:
+        if error.code in _OF_READING:
             source.check_unchanged()
         raise
 

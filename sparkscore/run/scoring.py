@@ -7,24 +7,19 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
+from pyspark.sql import DataFrame
 
 from sparkscore.config import Deployment
-from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
-from sparkscore.plan import Plan
-from sparkscore.redaction import redact
+from sparkscore.row_units import plan_row_units
 from sparkscore.run.columns import ResultColumns, check_input_types, choose_carried, decide_columns
 from sparkscore.run.delivery import Delivery, deliver_content, deliver_model, delivery_for
 from sparkscore.run.engine import engine_spec
-from sparkscore.run.hosts import refuse_unseen
 from sparkscore.run.no_code import (
     arrow_columns,
     match_model,
@@ -36,11 +31,12 @@ from sparkscore.run.no_code import (
     transformed_rows,
 )
 from sparkscore.run.nulls import declared_not_null
+from sparkscore.run.opened import Request
 from sparkscore.run.per_file import mini_batch_limit, refuse_other_endings
 from sparkscore.run.prepare import PreparedRun
-from sparkscore.run.verdict import failure_error, nothing_to_score
+from sparkscore.run.probing import kept_probe, probe_columns
+from sparkscore.run.reading import columns_to_read, samples_of
 from sparkscore.scorers import ScorerSpec, ScriptSpec
-from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.specs import OnnxSpec, RowsSpec
 from sparkscore.scripts.packing import PackedScript
 from sparkscore.signature import parse_ddl
@@ -48,59 +44,16 @@ from sparkscore.signature.matching import columns_without_null, refuse_known_nul
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Sink
 from sparkscore.sources import Source
-from sparkscore.spark.jobs import first_mini_batches, run_probe
+from sparkscore.spark.jobs import first_mini_batches, task_slots
 from sparkscore.spark.schema import column
 from sparkscore.stage import Decision, MiniBatchReport, RunStage, TaskStage
 from sparkscore.stage.chunks import ChunkLimit
 from sparkscore.tolerance import Tolerance
-from sparkscore.worker import EngineSpec, FailureRules, LineageValues, ProbeReport, ProbeSpec, ResultSpec, WorkerSpec
-from sparkscore.worker.child.messages import write_stream
-from sparkscore.worker.host import HostCheck
-from sparkscore.worker.probe import pack_items, packed_report, unpacked_report
+from sparkscore.worker import FailureRules, LineageValues, ProbeReport, ResultSpec, WorkerSpec
+from sparkscore.worker.probe import RowsSample, packed_report
+from sparkscore.worker.row_reader import RowReader
 
 logger = logging.getLogger("sparkscore")
-
-
-@dataclass(frozen=True)
-class InputRows:
-    """The rows of an input whose items are rows.
-
-    Attributes:
-        columns: the columns of the rows.
-        frame: returns the rows as a DataFrame. Spark may have to look at the files for it.
-    """
-
-    columns: StructType
-    frame: Callable[[], DataFrame | None]
-
-
-@dataclass(frozen=True)
-class Request:
-    """A checked request together with its opened input.
-
-    Attributes:
-        spark: the session.
-        prepared: the checked request.
-        plan: the plan of the run.
-        rows: the input rows, or None if the items are files.
-        feeds: the model's inputs, each with its columns, or None if there is a script or no signature.
-        dtypes: the rule by which workers choose the dtypes of the pandas DataFrames that the scorer gets.
-        host: the conditions that each worker process must meet, checked in its first task. None if the workers are on
-            this host.
-    """
-
-    spark: SparkSession
-    prepared: PreparedRun
-    plan: Plan
-    rows: InputRows | None
-    feeds: tuple[Feed, ...] | None
-    dtypes: Dtypes = field(default_factory=Dtypes)
-    host: HostCheck | None = None
-
-    @property
-    def columns(self) -> StructType | None:
-        """The input's schema, or None if the items are files."""
-        return None if self.rows is None else self.rows.columns
 
 
 @dataclass(frozen=True)
@@ -169,21 +122,22 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     Raises:
         SparkscoreError: for example, the probe failed, or two columns of the result have the same name.
     """
-    prepared, plan, for_tasks = request.prepared, request.plan, _for_tasks(sink, stage)
+    prepared, for_tasks = request.prepared, _for_tasks(sink, stage)
     delivery = delivery_for(request.spark, stage)
     rows, scorer = _scorer(request, stage, delivery)
     # Worker processes cache scorers by this key. The run id is not enough: it may be used again with another script.
     key = f"{prepared.run_id}/{uuid.uuid4().hex}"
     engine = engine_spec(prepared, key, scorer, delivery, declared_not_null(prepared))
-    limit = mini_batch_limit(prepared.deployment, plan.snapshot)
-    planned = None if plan.mini_batches is None else stage.keep_plan(plan.mini_batches)
+    limit = mini_batch_limit(prepared.deployment, request.plan.snapshot)
+    planned = _planned_units(request, limit, stage)
     predictions = _known_predictions(prepared, rows, scorer)
     probe = None
-    if predictions is None or (prepared.script and rows is not None and prepared.deployment.output.carry is None):
-        first = partial(first_mini_batches, plan, for_tasks, rows, limit)
-        probe = _kept_probe(stage)
+    has_rows = request.rows is not None
+    if predictions is None or (prepared.script and has_rows and prepared.deployment.output.carry is None):
+        first = partial(_first_mini_batches, request, for_tasks, rows, limit)
+        probe = kept_probe(stage)
         if probe is None:
-            probe = _probe(request, engine, first(), predictions, delivery)
+            probe = probe_columns(request, engine, first(), predictions, delivery)
             stage.keep(Decision.PROBE, packed_report(probe))
         predictions = predictions or probe.predictions
     # A model without a script returns one row for each input row, even if it returns a DataFrame.
@@ -191,18 +145,69 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     carried = choose_carried(prepared.deployment, request.columns, is_frame=is_frame)
     lineage = LineageValues(prepared.run_id, *prepared.lineage_model)
     result = decide_columns(prepared.deployment, predictions or pa.schema([]), carried, request.columns, lineage)
-    rules = _result_spec(request, result.spec, probe)
+    done = _done_units(stage, planned)
+    spec = WorkerSpec(
+        engine,
+        limit,
+        is_planned=request.plan.mini_batches is not None,
+        result=_result_spec(request, result.spec, probe),
+        stage=for_tasks,
+        rules=_failure_rules(prepared.deployment, limit),
+        units=None if planned is None else tuple(unit for unit in sorted(planned) if unit not in done),
+        chunk=ChunkLimit(items=prepared.deployment.chunk_size),
+        host=request.host,
+        reader=_row_reader(request, carried, limit),
+    )
+    return Work(spec, rows, result, probe, tuple(report for unit in sorted(done) for report in done[unit]))
+
+
+def _first_mini_batches(
+    request: Request, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit
+) -> Sequence[MiniBatch | RowsSample]:
+    """Return some mini-batches from the start of the input for the probe, or where workers read them."""
+    if request.planned is not None:
+        return samples_of(request.planned, limit)
+    return first_mini_batches(request.plan, stage, rows, limit)
+
+
+def _row_reader(request: Request, carried: Sequence[str], limit: MiniBatchLimit) -> RowReader | None:
+    """Return what the workers read the rows with, or None if Spark reads them or the items are files."""
+    if request.planned is None:
+        return None
+    not_null = declared_not_null(request.prepared)
+    return RowReader(request.planned.reader, columns_to_read(request.prepared, request.feeds, carried, not_null, limit))
+
+
+def _done_units(stage: RunStage, planned: Mapping[int, int] | None) -> dict[int, list[MiniBatchReport]]:
+    """Return the reports of the work units that an earlier execution of the run finished, keyed by unit number.
+
+    The progress of all other work units is removed.
+
+    Args:
+        stage: the run's stage.
+        planned: number of items of each work unit, or None if Spark's partitions are the work units.
+    """
     done = {} if planned is None else stage.done_units(planned)
     if planned is not None and done:
         logger.info("%d of %d work units were scored before the run stopped", len(done), len(planned))
     elif chunks := stage.count_chunks():
         logger.info("%d chunks were scored before the run stopped; they are not scored again", chunks)
     stage.forget_progress(done)
-    units = None if planned is None else tuple(unit for unit in sorted(planned) if unit not in done)
-    chunk = ChunkLimit(items=prepared.deployment.chunk_size)
-    failures = _failure_rules(prepared.deployment, limit)
-    spec = WorkerSpec(engine, limit, planned is not None, rules, for_tasks, failures, units, chunk, request.host)
-    return Work(spec, rows, result, probe, tuple(report for unit in sorted(done) for report in done[unit]))
+    return done
+
+
+def _planned_units(request: Request, limit: MiniBatchLimit, stage: RunStage) -> dict[int, int] | None:
+    """Store the work units in the stage, and return the number of items of each work unit, keyed by unit number.
+
+    Work units that an earlier execution of the run stored are kept. Return None if Spark's partitions are the work
+    units.
+    """
+    if request.plan.mini_batches is not None:
+        return stage.keep_plan(request.plan.mini_batches)
+    if request.planned is None:
+        return None
+    parts = plan_row_units(request.planned.files, limit, task_slots(request.spark))
+    return stage.keep_parts(parts, request.planned.rows_of_files)
 
 
 def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) -> ResultSpec:
@@ -244,7 +249,9 @@ def _scorer(request: Request, stage: RunStage, delivery: Delivery) -> tuple[Data
     The rows are None if the tasks read the input files themselves. For a ``pyspark.ml`` model, the rows already include
     the predictions, because Spark itself computes them.
     """
-    prepared, rows = request.prepared, None if request.rows is None else request.rows.frame()
+    prepared, rows = request.prepared, None
+    if request.rows is not None and request.planned is None:
+        rows = request.rows.frame()
     if prepared.script is not None:
         return rows, _script_spec(request, prepared.script, stage, delivery)
     section, description = section_of(prepared.deployment), prepared.description
@@ -301,82 +308,6 @@ def _known_predictions(prepared: PreparedRun, rows: DataFrame | None, scorer: Sc
 def _declared_names(deployment: Deployment) -> tuple[str, ...]:
     declared = deployment.output.schema_ddl
     return tuple(parse_ddl(declared).names) if declared else ()
-
-
-def _kept_probe(stage: RunStage) -> ProbeReport | None:
-    """Return the stored report of the probe, or None if no earlier execution of the run has stored one in the stage.
-
-    The probe is a test call before scoring. A resumed run uses the stored report, so that its result has the same
-    columns as the rows that are already staged.
-    """
-    kept = stage.kept(Decision.PROBE)
-    return None if kept is None else unpacked_report(kept)
-
-
-def _probe(
-    request: Request, engine: EngineSpec, first: Sequence[MiniBatch], declared: pa.Schema | None, delivery: Delivery
-) -> ProbeReport:
-    """Run the probe: score one mini-batch on a worker, and return a report with the names and types of the columns.
-
-    If failed items are tolerated, a script may return nothing for a mini-batch. In that case, the next mini-batch in
-    `first` is scored.
-
-    Args:
-        request: the checked request with its input.
-        engine: the specification from which workers start the scorer.
-        first: some mini-batches from the start of the input.
-        declared: the prediction columns if they are declared, or None.
-        delivery: how to send the mini-batch to the worker if it is too large to be part of the Spark job.
-
-    Raises:
-        SparkscoreError: the input is empty, the scorer failed, or the scorer returned nothing.
-    """
-    if not first:
-        raise nothing_to_score()
-    prepared = request.prepared
-    is_tolerant = prepared.deployment.settings.error_threshold != 0
-    tried = first if is_tolerant else first[:1]
-    for mini_batch in tried:
-        report = run_probe(request.spark, _probe_spec(request, engine, mini_batch, declared, delivery))
-        if report.failure is not None:
-            for warning in report.warnings:  # A warning, such as a version mismatch, may explain the failure.
-                logger.warning("%s", redact(warning))
-            refuse_unseen(request.spark, request.plan.snapshot, [(report.failure, report.worker)])
-            raise failure_error(report.failure, prepared.scorer_name, "the first mini-batch", "Nothing was written.")
-        if report.predictions:
-            return report
-    raise OutputContractError(
-        code=ErrorCode.OUTPUT_UNKNOWN,
-        what=f"{prepared.scorer_name} returned nothing for the first {len(tried)} mini-batches, so the columns of the "
-        "result are not known",
-        got=f"0 elements for {sum(each.item_count for each in tried)} items",
-        next_step="Declare 'output.schema', for example 'prediction double'"
-        + ("." if is_tolerant else ", or return an element for each item; fewer count as failed items."),
-    )
-
-
-def _probe_spec(
-    request: Request, engine: EngineSpec, first: MiniBatch, declared: pa.Schema | None, delivery: Delivery
-) -> ProbeSpec:
-    prepared = request.prepared
-    output, settings = prepared.deployment.output, prepared.deployment.settings
-    # A model without a script returns one row for each input row, even if it returns a DataFrame.
-    is_joined = bool(output.carry) if output.carry is not None else None if prepared.script else True
-    rows = None if first.rows is None else bytes(write_stream(first.rows))
-    sent = deliver_content(delivery, pack_items(first.files, rows), first.mini_batch_id, "the first mini-batch")
-    return ProbeSpec(
-        engine,
-        first.mini_batch_id,
-        () if sent else first.files,
-        None if sent else rows,
-        declared,
-        is_tolerant=settings.error_threshold != 0,
-        is_joined=is_joined,
-        columns=len(request.columns or ()),
-        tries=settings.retry_settings.max_retries + 1,
-        host=request.host,
-        sent=sent,
-    )
 
 
 def _for_tasks(sink: Sink, stage: RunStage) -> TaskStage:

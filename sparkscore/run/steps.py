@@ -30,14 +30,16 @@ from sparkscore.run.hosts import check_hosts
 from sparkscore.run.identity import identity_of_run
 from sparkscore.run.known_rows import check_known_rows
 from sparkscore.run.nulls import decide_nulls, dtypes_of
+from sparkscore.run.opened import InputRows, Request
 from sparkscore.run.per_file import counted_items, mini_batch_limit, refuse_count_of_files
 from sparkscore.run.prepare import PreparedRun, log_choices
 from sparkscore.run.publishing import describe_output, manifest_of, publish_manifest, staged_result
 from sparkscore.run.quarantine import check_quarantine, open_quarantine
+from sparkscore.run.reading import SPARK, WORKER, decide_reader, refuse_reader
 from sparkscore.run.recording import Recording, recorded
 from sparkscore.run.result import Run
 from sparkscore.run.scored_again import note_publishing, only_failed_entry
-from sparkscore.run.scoring import InputRows, Request, Work, match_input, prepare_work
+from sparkscore.run.scoring import Work, match_input, prepare_work
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.run.state import RunState
 from sparkscore.scorers.dtypes import Dtypes
@@ -186,6 +188,7 @@ def check_input(active: ActiveRun, source: Source, plan: Plan, outputs: Outputs)
             incorrectly.
     """
     _note_plan(active, source, plan, outputs.predictions)
+    refuse_reader(active.prepared, source)
     feeds = match_input(active.prepared, source)
     source.check_contents()
     return feeds
@@ -230,8 +233,7 @@ def decide_work(
     sinks = [sink, outputs.quarantine] if active.deployment.settings.error_threshold else [sink]
     host = check_hosts(active.spark, stage, sinks, plan.snapshot)
     dtypes = _decide_dtypes(active, source, feeds, stage)
-    columns = source.columns()
-    rows = None if columns is None else InputRows(columns, source.frame)
+    rows = _decide_reader(active, source, stage)
     work = prepare_work(Request(active.spark, prepared, plan, rows, feeds, dtypes, host), sink, stage)
     sink.check_schema(work.result.schema, work.result.origins)
     refuse_missing_not_null(sink.columns_without_null(), work.result)
@@ -336,6 +338,17 @@ def nothing_to_do(spark: SparkSession, prepared: PreparedRun, state: RunState) -
         logger.info("nothing to do: later runs have scored all items that failed in run '%s'", failed and failed.run_id)
     read = partial(spark.createDataFrame, [], StructType([]))
     return Run(recording.content, read, spark, folder)
+
+
+def _decide_reader(active: ActiveRun, source: Source, stage: Stage) -> InputRows | None:
+    """Decide who reads the rows, and note it in the run record. Return None if the items are files."""
+    columns, recording = source.columns(), active.recording
+    if columns is None:
+        return None
+    planned, reason = decide_reader(active.prepared, source, stage)
+    found = {"reader": SPARK if planned is None else WORKER, "reader_reason": reason or None}
+    recording.note(input=recording.content.input.model_copy(update=found))
+    return InputRows(columns, source.frame, planned)
 
 
 def _decide_dtypes(active: ActiveRun, source: Source, feeds: tuple[Feed, ...] | None, stage: Stage) -> Dtypes:

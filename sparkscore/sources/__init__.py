@@ -22,9 +22,10 @@ from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.formats import detect_format
 from sparkscore.sources.json_source import JsonSource
 from sparkscore.sources.parquet_source import ParquetSource
+from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.sources.reader_options import check_options
 
-__all__ = ["FailedItems", "Source", "items_of", "open_failed", "open_source"]
+__all__ = ["FailedItems", "PlannedRows", "Source", "items_of", "open_failed", "open_source"]
 
 
 class Source(Protocol):
@@ -47,6 +48,9 @@ class Source(Protocol):
         reads the files, the block of the file that contains the row. Files and table versions added after the input was
         opened are not read.
         """
+
+    def planned_rows(self) -> PlannedRows | str:
+        """Return the rows for workers that read the files themselves, or the reason why Spark must read them."""
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the known NULL counts of the given columns.

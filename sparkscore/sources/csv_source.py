@@ -31,6 +31,7 @@ from sparkscore.sources.csv_format import CsvFormat, csv_format
 from sparkscore.sources.csv_survey import check_and_survey, other_separator, refuse_uneven_row, survey_columns
 from sparkscore.sources.csv_values import value_of
 from sparkscore.sources.declaration import declared_schema, not_null_columns
+from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.sources.rows import input_schema, pinned_reads, select_columns, with_source_file
 from sparkscore.sources.samples import check_files_unchanged
 from sparkscore.sources.spark_files import doubt_of_keys, list_readable_files, open_files, snapshot_of_files
@@ -97,6 +98,10 @@ class CsvSource:
     def frame(self) -> DataFrame | None:
         """Return the rows, with each row's source file in a hidden column, or None if the input has no files."""
         return self._frame
+
+    def planned_rows(self) -> PlannedRows | str:
+        """Return the reason why workers do not read the rows themselves."""
+        return "the input has the format csv"
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the NULL counts of the given columns.

@@ -15,6 +15,7 @@ from sparkscore.plan import Snapshot
 from sparkscore.sources.agreement import check_column_names
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.partition_times import refuse_times_of_a_session
+from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.sources.rows import input_schema, pinned_reads, select_columns, with_source_file
 from sparkscore.spark.delta_statements import check_delta, describe
 from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
@@ -63,6 +64,10 @@ class DeltaSource:
     def frame(self) -> DataFrame | None:
         """Return the rows, with each row's data file in a hidden column."""
         return self._frame
+
+    def planned_rows(self) -> PlannedRows | str:
+        """Return the reason why workers do not read the rows themselves."""
+        return "the input is a Delta table"
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the NULL counts of the given columns, from the footers of the table's data files.

@@ -23,6 +23,7 @@ from sparkscore.plan import Snapshot
 from sparkscore.record.run_record import RunRecord
 from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.listing import files_named
+from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.sources.rows import input_schema, pinned_reads
 from sparkscore.spark.schema import schema_of, to_arrow
 from sparkscore.spark.settings import read_from
@@ -222,6 +223,10 @@ class FailedRowsSource:
     def frame(self) -> DataFrame | None:
         """Return the failed rows, with each row's source file in a hidden column."""
         return self._frame
+
+    def planned_rows(self) -> PlannedRows | str:
+        """Return the reason why workers do not read the rows themselves."""
+        return "the rows come from a quarantine"
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the NULL counts of the given columns."""

@@ -10,6 +10,7 @@ from pyspark.sql.types import StructType
 from sparkscore.config import Input
 from sparkscore.plan import Snapshot, digest_of_files
 from sparkscore.sources.listing import Listing, list_files
+from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.sources.samples import check_files_unchanged, with_samples
 
 
@@ -56,6 +57,10 @@ class FileListSource:
     def frame(self) -> DataFrame | None:
         """Return None, since the items are files, not rows."""
         return None
+
+    def planned_rows(self) -> PlannedRows | str:
+        """Return the reason why workers do not read the rows themselves."""
+        return "run() gets the paths of files"
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002 - the same for every source
         """Return an empty dictionary, since the items are files, which have no columns."""

@@ -14,6 +14,7 @@ from sparkscore.sources.column_order import order_of_json
 from sparkscore.sources.declaration import declared_schema, not_null_columns
 from sparkscore.sources.json_integers import read_integers
 from sparkscore.sources.json_survey import JsonFiles, json_options, read_json
+from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.sources.rows import input_schema, pinned_reads, with_source_file
 from sparkscore.sources.samples import check_files_unchanged
 from sparkscore.sources.spark_files import list_readable_files, open_files, snapshot_of_files
@@ -49,6 +50,10 @@ class JsonSource:
     def frame(self) -> DataFrame | None:
         """Return the rows, with each row's source file in a hidden column, or None if the input has no files."""
         return self._frame
+
+    def planned_rows(self) -> PlannedRows | str:
+        """Return the reason why workers do not read the rows themselves."""
+        return "the input has the format json"
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the NULL counts of the given columns, determined when the input was opened.

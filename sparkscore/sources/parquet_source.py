@@ -7,19 +7,23 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StringType, StructType
 
 from sparkscore.config import Input
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
 from sparkscore.minibatch import HIDDEN_COLUMNS
+from sparkscore.parquet import FolderKeys
 from sparkscore.plan import InputFile, Snapshot
+from sparkscore.row_units import FileRows
 from sparkscore.sources.column_order import doubt_of_parquet
 from sparkscore.sources.declaration import declared_schema, not_null_columns
 from sparkscore.sources.footers import Footer, names_of, read_footers
 from sparkscore.sources.parquet_plan import ParquetPlan, plan_parquet
+from sparkscore.sources.parquet_reader import choose_reader
 from sparkscore.sources.parquet_rows import read_plan
 from sparkscore.sources.parquet_schema import all_nullable, schema_of_footers
+from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.sources.rows import pinned_reads, select_columns, with_source_file
 from sparkscore.sources.samples import check_files_unchanged
 from sparkscore.sources.spark_files import list_readable_files, open_files, snapshot_of_files
@@ -69,6 +73,23 @@ class ParquetSource:
             with pinned_reads(self._files.spark, "parquet"):
                 self._frame = self._read(self._columns.names)
         return self._frame
+
+    def planned_rows(self) -> PlannedRows | str:
+        """Return the rows for workers that read the files themselves, or the reason why Spark must read them."""
+        files, groups = self._files, [each for each in self._footers.row_groups if each is not None]
+        if self._columns is None or len(groups) < len(files.files):
+            return "the footer of a file cannot be read"
+        if not all(_is_text(file.path) for file in files.files):
+            return "the path of a file is not text"
+        typed = [name for name in files.keys if not isinstance(self._schema[name].dataType, StringType)]
+        if typed:
+            return f"'{typed[0]}', the key of folders, is declared as another type than string"
+        keys = None if files.folder is None else FolderKeys(str(files.folder), files.keys)
+        found = choose_reader(files.files, self._footers.of_files, self._columns, keys, files.options)
+        if isinstance(found, str):
+            return found
+        pairs = zip(files.files, groups, strict=True)
+        return PlannedRows(found, tuple(FileRows(file.path, each.rows, each.sizes) for file, each in pairs))
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the NULL counts of the given columns, from the footers of the files.
@@ -149,6 +170,14 @@ class ParquetSource:
         frame = self.frame()
         with pinned_reads(self._files.spark, "parquet"):
             return 0 if frame is None else frame.count()
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # bytes that are not UTF-8
+        return False
+    return True
 
 
 def _refuse_truncated_times(

@@ -155,11 +155,12 @@ def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int,
 
     Args:
         stage_folder: path of the run's stage.
-        planned: number of planned mini-batches per work unit, keyed by unit number.
+        planned: number of planned items per work unit, keyed by unit number.
     """
     begun = {int(numbers[1]) for numbers in _names(open_store(stage_folder)).values()}
     units = {unit: _from_its_start(stage_folder, unit) for unit in sorted(begun & set(planned))}
-    return {unit: reports for unit, reports in units.items() if len(reports) == planned[unit]}
+    items = {unit: sum(report.items for report in reports) for unit, reports in units.items()}
+    return {unit: reports for unit, reports in units.items() if items[unit] == planned[unit]}
 
 
 def _from_its_start(stage_folder: Path, unit: int) -> list[MiniBatchReport]:

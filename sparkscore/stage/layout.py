@@ -32,6 +32,9 @@ HELD: Final = "held"
 #: Name prefix of the file that says that the run creates a new table.
 FIRST_COMMIT: Final = "first-commit-"
 PLAN: Final = "plan.parquet"
+PARTS: Final = "parts.parquet"
+#: File that says whether Spark or the workers themselves read the rows of the input.
+READER: Final = "reader"
 PROBE: Final = "probe"
 #: File that says which columns contain a NULL.
 NULLS: Final = "nulls"
@@ -94,6 +97,8 @@ STAGE: Final = (
     Named(HELD, HELD, "the run is held; written by earlier versions only", "driver"),
     Named(f"{FIRST_COMMIT}PART", rf"{FIRST_COMMIT}[a-z]+", "the run creates a table that did not exist", "driver"),
     Named(PLAN, re.escape(PLAN), "the planned files, a row group for each work unit", "driver"),
+    Named(PARTS, re.escape(PARTS), "the rows of each work unit that the workers read themselves", "driver"),
+    Named(READER, READER, "whether Spark or the workers read the rows, and why", "driver"),
     Named(PROBE, PROBE, "the result's columns, as the first mini-batch showed them", "driver"),
     Named(NULLS, NULLS, "which columns have a NULL", "driver"),
     Named(STOP, STOP, "asks the tasks to make no more calls", "driver"),

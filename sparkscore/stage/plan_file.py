@@ -80,11 +80,11 @@ def _by_mini_batch(plan: pa.Table) -> list[tuple[str, list[str]]]:
     return sorted((mini_batch, [row["path"] for row in rows]) for (_, mini_batch), rows in groups)
 
 
-def count_mini_batches(plan_file: str) -> dict[int, int]:
-    """Return the number of mini-batches in each work unit of a plan file, keyed by unit number. Runs on the driver."""
-    rows = pq.read_table(plan_file, columns=["unit", "mini_batch"])
-    counts = rows.group_by("unit").aggregate([("mini_batch", "count_distinct")]).to_pylist()
-    return {row["unit"]: row["mini_batch_count_distinct"] for row in counts}
+def count_files(plan_file: str) -> dict[int, int]:
+    """Return the number of files in each work unit of a plan file, keyed by unit number. Runs on the driver."""
+    rows = pq.read_table(plan_file, columns=["unit", "path"])
+    counts = rows.group_by("unit").aggregate([("path", "count")]).to_pylist()
+    return {row["unit"]: row["path_count"] for row in counts}
 
 
 def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[MiniBatch]:

@@ -18,7 +18,8 @@ from typing import Protocol
 import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch
-from sparkscore.stage.layout import NULLS, PROBE
+from sparkscore.stage.layout import NULLS, PROBE, READER
+from sparkscore.stage.parts_file import RowsPart
 from sparkscore.stage.progress import ItemsDone
 from sparkscore.stage.report import MiniBatchReport, StagedFile
 
@@ -29,10 +30,12 @@ class Decision(StrEnum):
     Attributes:
         PROBE: the result columns, as found by scoring one mini-batch before the run.
         NULLS: whether each integer and boolean input column contains a NULL.
+        READER: whether Spark or the workers themselves read the rows of the input, and why.
     """
 
     PROBE = PROBE
     NULLS = NULLS
+    READER = READER
 
 
 class ChunkWriter(Protocol):
@@ -83,6 +86,9 @@ class TaskStage(Protocol):
 
     def planned(self, units: Iterable[int]) -> Iterator[MiniBatch]:
         """Return an iterator over the planned mini-batches of the given work units, one work unit after another."""
+
+    def planned_parts(self, units: Iterable[int]) -> Iterator[RowsPart]:
+        """Return an iterator over the parts of files in the given work units, one work unit after another."""
 
     def done_chunk(self, unit: int, first: int) -> list[MiniBatchReport]:
         """Return the reports of the chunk that begins with the given mini-batch, or an empty list if there is none.
@@ -212,12 +218,30 @@ class RunStage(Protocol):
         After a crash or an `OSError`, the plan is stored completely or not at all.
 
         Returns:
-            the number of planned mini-batches per work unit, keyed by unit number. A previously stored plan keeps its
-            work units.
+            the number of planned files per work unit, keyed by unit number. A previously stored plan keeps its work
+            units.
 
         Raises:
             SinkError: the stored plan was modified, or has different mini-batches.
             LineageError: another version of sparkscore stored the plan in a different format.
+        """
+
+    def keep_parts(self, parts: pa.Table, rows_of_files: Mapping[str, int]) -> dict[int, int]:
+        """Store the planned parts of files or, if parts are already stored, check that they have the same rows.
+
+        After a crash or an `OSError`, the parts are stored completely or not at all.
+
+        Args:
+            parts: the parts of each work unit, from `sparkscore.row_units.plan_row_units`.
+            rows_of_files: the number of rows of each file of the input.
+
+        Returns:
+            the number of planned rows per work unit, keyed by unit number. Parts that were stored before keep their
+            work units.
+
+        Raises:
+            SinkError: the stored parts were modified, or have different rows.
+            LineageError: another version of sparkscore stored the parts in a different format.
         """
 
     def kept(self, decision: Decision) -> bytes | None:
@@ -262,7 +286,7 @@ class RunStage(Protocol):
         chunks are not checked. Modified reports are logged as a warning.
 
         Args:
-            planned: number of planned mini-batches per work unit, keyed by unit number.
+            planned: number of planned items per work unit, keyed by unit number.
         """
 
     def count_chunks(self) -> int:

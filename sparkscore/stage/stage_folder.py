@@ -17,7 +17,8 @@ from sparkscore.minibatch import MiniBatch
 from sparkscore.stage import chunks, layout
 from sparkscore.stage.checksums import changed_note, find_changed, read_sealed, sealed
 from sparkscore.stage.copies import copy_once
-from sparkscore.stage.plan_file import count_mini_batches, is_plan_of, read_planned_mini_batches, write_plan
+from sparkscore.stage.parts_file import RowsPart, read_parts, read_planned_parts, write_parts
+from sparkscore.stage.plan_file import count_files, is_plan_of, read_planned_mini_batches, write_plan
 from sparkscore.stage.progress import ItemsDone, ProgressFile, ask_to_stop, forget_progress, read_progress
 from sparkscore.stage.report import MiniBatchReport, StagedFile
 from sparkscore.stage.run_stage import Decision
@@ -69,7 +70,7 @@ class StageFolder:
         return content
 
     def keep_plan(self, mini_batches: pa.Table) -> dict[int, int]:
-        """Write the plan file if there is none, and return the number of mini-batches per work unit.
+        """Write the plan file if there is none, and return the number of files per work unit.
 
         Raises:
             SinkError: there is a plan file, but it was modified or contains different mini-batches.
@@ -80,7 +81,22 @@ class StageFolder:
             write_plan(file, mini_batches)
         elif not is_plan_of(file, mini_batches):
             raise changed_note(file)
-        return count_mini_batches(file)
+        return count_files(file)
+
+    def keep_parts(self, parts: pa.Table, rows_of_files: Mapping[str, int]) -> dict[int, int]:
+        """Write the parts file if there is none, and return the number of rows per work unit.
+
+        Raises:
+            SinkError: there is a parts file, but it was modified or does not have the rows of the input.
+            LineageError: another version of sparkscore wrote the parts file in a different format.
+        """
+        file = str(self.path / layout.PARTS)
+        if open_store(self.path).find(layout.PARTS) is None:
+            write_parts(file, parts)
+        rows = read_parts(file, rows_of_files)
+        if rows is None:
+            raise changed_note(file)
+        return rows
 
     def kept(self, decision: Decision) -> bytes | None:
         """Return a stored finding, for example the result columns, or None if `keep` has not stored it.
@@ -121,7 +137,7 @@ class StageFolder:
         size. The chunk file is then removed, and the work unit is omitted.
 
         Args:
-            planned: number of planned mini-batches per work unit, keyed by unit number.
+            planned: number of planned items per work unit, keyed by unit number.
         """
         return chunks.read_done_units(self.path, planned)
 
@@ -174,6 +190,10 @@ class TaskFolder:
     def planned(self, units: Iterable[int]) -> Iterator[MiniBatch]:
         """Return an iterator over the plan file's mini-batches for the given work units."""
         return read_planned_mini_batches(str(Path(self.folder) / layout.PLAN), units)
+
+    def planned_parts(self, units: Iterable[int]) -> Iterator[RowsPart]:
+        """Return an iterator over the parts of files in the parts file for the given work units."""
+        return read_planned_parts(str(Path(self.folder) / layout.PARTS), units)
 
     def done_chunk(self, unit: int, first: int) -> list[MiniBatchReport]:
         """Return the reports in a chunk file, or an empty list if the file does not exist.

@@ -177,6 +177,28 @@ def _find_hidden_input(sample: InputSample) -> Problem | None:
     return Problem(ErrorCode.INPUT_NOT_SEEN, sample.path, f"another file, of {size} bytes")
 
 
+def refuse_hidden_file(path: str, check: HostCheck | None) -> None:
+    """Raise an error if this worker has no access to an input file that it must read.
+
+    Args:
+        path: path of the file.
+        check: the conditions that the worker must meet. Nothing is checked if it is None, because the worker is on the
+            driver's host.
+
+    Raises:
+        SourceError: the worker cannot open the file. The driver finds out whether the file was removed.
+    """
+    if check is None:
+        return
+    try:
+        with Path(path).open("rb"):
+            return
+    except OSError as error:
+        is_refused = error.errno in _NOT_ALLOWED
+        problem = Problem(ErrorCode.INPUT_NOT_SEEN, path, _reason_of(error), is_refused=is_refused)
+        raise error_of(problem, str(this_host()), check.version, "Nothing was published.") from error
+
+
 def _reason_of(error: OSError) -> str:
     return error.strerror or type(error).__name__
 

@@ -25,6 +25,7 @@ from sparkscore.worker.host import HostCheck, prove_once
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 from sparkscore.worker.quarantine import quarantined_rows
 from sparkscore.worker.result import ResultSpec
+from sparkscore.worker.row_reader import RowReader
 from sparkscore.worker.rules import FailureRules
 
 
@@ -35,8 +36,7 @@ class WorkerSpec:
     Attributes:
         engine: which scorer to load, and in which process.
         limit: maximum size of a mini-batch of rows.
-        is_planned: whether the mini-batches come from the plan, because the items are files. Otherwise, Spark reads
-            rows, which are split into mini-batches on the worker.
+        is_planned: whether the mini-batches come from the plan, because the items are files.
         result: how to build the result rows.
         stage: where to read the plan and write the result rows.
         rules: how to handle failed items.
@@ -44,6 +44,8 @@ class WorkerSpec:
         chunk: number of items and seconds after which a chunk ends.
         host: the conditions that each worker process must meet, checked in its first task. None if the workers are on
             the driver's host.
+        reader: reads the rows of the planned parts of files. If it is None and the items are rows, Spark reads the
+            rows, which are split into mini-batches on the worker.
     """
 
     engine: EngineSpec
@@ -55,6 +57,7 @@ class WorkerSpec:
     units: tuple[int, ...] | None = None
     chunk: ChunkLimit = field(default_factory=ChunkLimit)
     host: HostCheck | None = None
+    reader: RowReader | None = None
 
     def find_files(self, folder: Callable[[], str]) -> WorkerSpec:
         """Return a copy of this specification in which the files sent by Spark have their paths on this host.
@@ -75,8 +78,8 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
     no longer succeed, for example because more items failed than the run tolerates.
 
     Args:
-        batches: input of the task, which is iterated once. It contains the rows to score or, if the items are files, a
-            single row whose values are ignored. If it is empty, the scorer is not loaded.
+        batches: input of the task, which is iterated once. It contains the rows to score or, if the task itself reads
+            files, a single row whose values are ignored. If it is empty, the scorer is not loaded.
         spec: everything that the task needs.
         unit: number of the task.
 
@@ -86,6 +89,7 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
 
     Raises:
         SparkscoreError: this process cannot work on the run. See `prove_once`.
+        SourceError: the task itself reads the rows, but a file cannot be read or was changed.
         ScoringError: the rows are in a different order than when a stored chunk was scored, or Spark split a file that
             must be one mini-batch.
         OSError: a staged file cannot be read or written.
@@ -104,9 +108,12 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
 
 
 def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[MiniBatch]:
-    """Return the task's mini-batches, either from the plan (if the items are files) or by splitting the task's rows."""
+    """Return the task's mini-batches, from planned files, from planned parts of files, or from the task's rows."""
     if spec.is_planned:
         return spec.stage.planned([unit] * sum(batch.num_rows for batch in batches))
+    if spec.reader is not None:
+        parts = spec.stage.planned_parts([unit] * sum(batch.num_rows for batch in batches))
+        return spec.reader.read(parts, spec.limit, unit, spec.host)
     return split_into_mini_batches(batches, spec.limit, unit)
 
 
@@ -194,7 +201,11 @@ class _Task:
         if outcome.table is not None:
             chunk.write(outcome.table)
         lineage = self._spec.result.lineage
-        rows = quarantined_rows(mini_batch, outcome, lineage, scored.tries, scored.scored_at)
+        # The quarantine keeps the rows as they were, with the columns that the scorer does not need.
+        whole = mini_batch
+        if outcome.failures and self._spec.reader is not None:
+            whole = self._spec.reader.with_all_columns(mini_batch)
+        rows = quarantined_rows(whole, outcome, lineage, scored.tries, scored.scored_at)
         if rows is not None:
             chunk.quarantine(rows)
         report = make_report(self._unit, mini_batch, scored, loaded.describe())

@@ -9,21 +9,25 @@ import pickle
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 import pyarrow as pa
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.minibatch import MiniBatch
+from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.outcome import Failure
 from sparkscore.scorers.model_files import ModelFiles, read_file
+from sparkscore.stage.parts_file import RowsPart
 from sparkscore.stage.report import FAILURE_TYPE, failure_row, read_failure
 from sparkscore.worker.engine import EngineSpec, Probed
 from sparkscore.worker.host import HostCheck, prove_once
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
+from sparkscore.worker.row_reader import RowReader
 
 # After this number of failed calls, no further part of the mini-batch is tried.
 _MOST_CALLS: Final = 20
+_TO_CHOOSE_FROM: Final = 10
 
 PROBE_SCHEMA = pa.schema(
     [
@@ -37,6 +41,37 @@ PROBE_SCHEMA = pa.schema(
         ("is_proven", pa.bool_()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class RowsSample:
+    """A mini-batch of rows that the worker reads itself.
+
+    Attributes:
+        reader: reads the rows.
+        part: the rows from which the mini-batch is taken.
+        limit: maximum size of a mini-batch.
+        number: which mini-batch of the part is taken, counted from 0.
+    """
+
+    reader: RowReader
+    part: RowsPart
+    limit: MiniBatchLimit
+    number: int = 0
+
+    @property
+    def item_count(self) -> int:
+        """The number of rows that are looked at, or 0 if they are the same as those of the first mini-batch."""
+        return 0 if self.number else self.part.row_count
+
+    def read(self, host: HostCheck | None) -> MiniBatch | None:
+        """Return the mini-batch, or None if the part has fewer mini-batches. Runs on a worker.
+
+        Mini-batches with a single row come last.
+        """
+        found = list(islice(self.reader.read([self.part], self.limit, 0, host), _TO_CHOOSE_FROM))
+        in_order = sorted(found, key=lambda each: each.item_count == 1)
+        return in_order[self.number] if self.number < len(in_order) else None
 
 
 @dataclass(frozen=True)
@@ -59,6 +94,7 @@ class ProbeSpec:
             None if the workers are on the driver's host.
         sent: the file that contains `files` and `rows`, written by `pack_items`, if they are too large to be part of
             this specification. Otherwise, None.
+        sample: where the worker reads the rows, or None if they are in this specification or the items are files.
     """
 
     engine: EngineSpec
@@ -72,6 +108,7 @@ class ProbeSpec:
     tries: int = 1
     host: HostCheck | None = None
     sent: ModelFiles | None = None
+    sample: RowsSample | None = None
 
     def find_files(self, folder: Callable[[], str]) -> ProbeSpec:
         """Return a copy of this specification in which the files sent by Spark have their paths on this host.
@@ -82,12 +119,15 @@ class ProbeSpec:
         sent = None if self.sent is None else self.sent.found_in(folder)
         return replace(self, engine=self.engine.find_files(folder), sent=sent)
 
-    def read_mini_batch(self) -> MiniBatch:
-        """Return the mini-batch to score. Runs on a worker.
+    def read_mini_batch(self) -> MiniBatch | None:
+        """Return the mini-batch to score, or None if there is none. Runs on a worker.
 
         Raises:
             ModelError: the file that contains the items cannot be read, or was changed.
+            SourceError: the input file with the rows cannot be read, or was changed.
         """
+        if self.sample is not None:
+            return self.sample.read(self.host)
         files, rows = (self.files, self.rows) if self.sent is None else pickle.loads(read_file(self.sent))  # noqa: S301
         return MiniBatch(self.mini_batch_id, files, None if rows is None else pa.ipc.open_stream(rows).read_all())
 
@@ -207,7 +247,7 @@ def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
         the result of the successful call, and the part that was scored. If no call succeeded, the failure of the whole
         mini-batch, and None.
     """
-    parts = deque([spec.read_mini_batch()])
+    parts = deque(filter(None, [spec.read_mini_batch()]))
     first: Probed | None = None
     while parts and calls.count < (_MOST_CALLS if spec.is_tolerant else 1) and calls.loaded.failure is None:
         part = parts.popleft()

@@ -261,11 +261,11 @@ def test_a_task_that_does_not_see_the_stage_makes_none(task: TaskStage, tmp_path
     assert not (tmp_path / "stage").exists()
 
 
-def test_a_unit_is_done_when_all_its_mini_batches_are_in_chunks(task: TaskStage, stage: RunStage) -> None:
+def test_a_unit_is_done_when_all_its_items_are_in_chunks(task: TaskStage, stage: RunStage) -> None:
     score(task, 0, 0, count=2)
     score(task, 1, 0)
 
-    assert {unit: len(reports) for unit, reports in stage.done_units({0: 2, 1: 2, 2: 1}).items()} == {0: 2}
+    assert {unit: len(reports) for unit, reports in stage.done_units({0: 4, 1: 4, 2: 2}).items()} == {0: 2}
 
 
 def test_the_chunks_of_a_file_that_changed_are_scored_again(task: TaskStage, stage: RunStage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,6 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from sparkscore.record.runs_folder import RunFolder
-from sparkscore.stage.plan_file import count_mini_batches
 
 RUN_ID: Final = "storm"
 ROWS_OF_A_CALL: Final = 25
@@ -122,8 +122,11 @@ class Rig:
     def _chunks(self) -> int:
         """Return the number of chunks of the run, as the plan says it."""
         plan = self.stage / "plan.parquet"
-        units = count_mini_batches(str(plan)).values() if plan.exists() else (self.mini_batches,)
-        return sum(-(-unit // MINI_BATCHES_OF_A_CHUNK) for unit in units)
+        if not plan.exists():
+            return -(-self.mini_batches // MINI_BATCHES_OF_A_CHUNK)
+        rows = pq.read_table(plan, columns=["unit", "mini_batch"]).to_pylist()
+        units = Counter(unit for unit, _ in {(row["unit"], row["mini_batch"]) for row in rows})
+        return sum(-(-count // MINI_BATCHES_OF_A_CHUNK) for count in units.values())
 
     def items_given(self) -> int:
         """Return the number of items in all calls of the script."""

@@ -80,15 +80,19 @@ def test_all_but_the_last_mini_batch_of_a_file_have_the_configured_size_however_
 
 
 @given(FILES, CUTS, st.integers(1, 120))
-def test_only_a_single_row_exceeds_the_limit_in_bytes(
+def test_only_a_single_row_exceeds_the_limit_in_bytes_however_spark_cuts(
     files: list[tuple[str | None, list[str | None]]], lengths: list[int], size_bytes: int
 ) -> None:
     found = split(rows_of(files), MiniBatchLimit(size_bytes=size_bytes), lengths)
 
-    assert all(
-        mini_batch.rows is not None and (mini_batch.rows.nbytes <= size_bytes or mini_batch.item_count == 1)
+    sizes = [
+        [8 + 4 + len(row["text"] or "") for row in mini_batch.rows.to_pylist()]
         for mini_batch in found
-    )
+        if mini_batch.rows is not None
+    ]
+    assert all(sum(of_rows) <= size_bytes or len(of_rows) == 1 for of_rows in sizes)
+    whole = split(rows_of(files), MiniBatchLimit(size_bytes=size_bytes), [])
+    assert [mini_batch.rows for mini_batch in found] == [mini_batch.rows for mini_batch in whole]
 
 
 def test_rows_of_very_different_size_do_not_exceed_the_limit_in_bytes() -> None:

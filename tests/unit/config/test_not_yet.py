@@ -16,7 +16,6 @@ _CASES: list[tuple[str, object]] = [
     ("input.format", "avro"),
     ("input.location", "table:main.default.patients"),
     ("input.location", ["/a", "table:patients"]),
-    ("input.reader", "worker"),
     ("output.location", "table:scores"),
     ("output.writer", "worker"),
 ]
@@ -56,6 +55,7 @@ def test_a_refusal_shows_no_secret() -> None:
         ("input.format", "delta"),
         ("input.location", "/table:x"),
         ("input.reader", "spark"),
+        ("input.reader", "worker"),
         ("output.writer", "auto"),
         ("mini_batch_size", "1MB"),
     ],

@@ -15,10 +15,11 @@ from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.models.model_description import ModelDescription
 from sparkscore.outcome import Failure
 from sparkscore.plan import Plan, Snapshot
-from sparkscore.run import PreparedRun
+from sparkscore.run import PreparedRun, probing
 from sparkscore.run import scoring as subject
+from sparkscore.run.opened import Request
 from sparkscore.run.per_file import mini_batch_limit
-from sparkscore.run.scoring import Request, match_input, tolerance_of
+from sparkscore.run.scoring import match_input, tolerance_of
 from sparkscore.scorers import ScriptSpec
 from sparkscore.signature.model_signature import ModelSignature
 from sparkscore.worker import EngineSpec, ProbeReport, ProbeSpec
@@ -86,7 +87,7 @@ def test_columns_that_a_model_promises_are_known(ask: Ask) -> None:
 
 def test_an_input_that_turns_out_to_be_empty_has_nothing_to_probe(ask: Ask) -> None:
     with pytest.raises(SourceNotFoundError, match=r"\[INPUT_EMPTY\]"):
-        subject._probe(request_of(ask()), ENGINE, [], None, NO_DELIVERY)
+        probing.probe_columns(request_of(ask()), ENGINE, [], None, NO_DELIVERY)
 
 
 def test_a_probe_that_fails_says_what_failed_and_what_was_warned_of(
@@ -94,10 +95,10 @@ def test_a_probe_that_fails_says_what_failed_and_what_was_warned_of(
 ) -> None:
     failure = Failure(ErrorCode.SCRIPT_RUN, "ValueError", "a bad file")
     report = ProbeReport(None, False, "w", 1, 1, ("another version of numpy",), failure)
-    monkeypatch.setattr(subject, "run_probe", lambda *_: report)
+    monkeypatch.setattr(probing, "run_probe", lambda *_: report)
 
     with pytest.raises(ScoringScriptError, match=r"\[SCRIPT_RUN\].*first mini-batch.*Nothing was written"):
-        subject._probe(request_of(ask()), ENGINE, [MiniBatch("0", ("/in/a",))], None, NO_DELIVERY)
+        probing.probe_columns(request_of(ask()), ENGINE, [MiniBatch("0", ("/in/a",))], None, NO_DELIVERY)
 
     assert "another version of numpy" in caplog.text
 
@@ -112,11 +113,11 @@ def test_a_probe_is_told_how_the_result_is_joined_with_its_rows(
         asked.append(spec)
         return ProbeReport(pa.schema([("p", pa.int64())]), False, "w", 1, 1, (), None)
 
-    monkeypatch.setattr(subject, "run_probe", probe)
+    monkeypatch.setattr(probing, "run_probe", probe)
     prepared = ask(settings__error_threshold=-1, settings__retry_settings__max_retries=2)
     prepared = without_schema(prepared, carry=carry)
 
-    subject._probe(request_of(prepared), ENGINE, [MiniBatch("0", (), pa.table({"x": [1]}))], None, NO_DELIVERY)
+    probing.probe_columns(request_of(prepared), ENGINE, [MiniBatch("0", (), pa.table({"x": [1]}))], None, NO_DELIVERY)
 
     (spec,) = asked
     assert (spec.is_joined, spec.is_tolerant, spec.tries) == (is_joined, True, 3)

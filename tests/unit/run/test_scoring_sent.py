@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.plan import Plan, Snapshot
-from sparkscore.run import prepare, scoring
+from sparkscore.run import prepare, probing, scoring
 from sparkscore.run.delivery import ByStage
-from sparkscore.run.scoring import Request
+from sparkscore.run.opened import Request
 from sparkscore.scorers.script import ScriptScorer
 from sparkscore.stage import StageFolder
 from sparkscore.worker import EngineSpec
@@ -45,7 +45,7 @@ def test_large_code_and_a_large_first_mini_batch_are_files(
 
     script = scoring._script_spec(request, request.prepared.script, stage, ByStage(stage))
     engine = EngineSpec("k", script)
-    probe = scoring._probe_spec(request, engine, MiniBatch("0", ("/in/a",), rows), None, ByStage(stage))
+    probe = probing.probe_spec(request, engine, MiniBatch("0", ("/in/a",), rows), None, ByStage(stage))
 
     assert len(pickle.dumps(engine)) < LIMIT
     assert len(pickle.dumps(probe)) < LIMIT
@@ -65,7 +65,7 @@ def test_a_mini_batch_of_a_million_files_is_a_file(make_deployment: Callable[...
     engine: Any = EngineSpec("k", None)  # type: ignore[arg-type]
     files = tuple(f"/in/{number}" for number in range(1_000_000))
 
-    probe = scoring._probe_spec(request, engine, MiniBatch("0", files), None, ByStage(stage))
+    probe = probing.probe_spec(request, engine, MiniBatch("0", files), None, ByStage(stage))
 
     assert len(pickle.dumps(probe)) < LIMIT
     assert probe.read_mini_batch() == MiniBatch("0", files)

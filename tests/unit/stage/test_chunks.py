@@ -56,12 +56,12 @@ def test_a_chunk_whose_files_are_not_whole_is_not_done(tmp_path: Path, file: Sta
     assert count_chunks(tmp_path) == 0
 
 
-def test_a_unit_is_done_when_its_chunks_cover_all_its_mini_batches(tmp_path: Path) -> None:
+def test_a_unit_is_done_when_its_chunks_cover_all_its_items(tmp_path: Path) -> None:
     stage(tmp_path)
     for unit, first, count in [(3, 0, 2), (3, 2, 1), (4, 0, 2), (5, 1, 2), (6, 0, 1)]:
         write_chunk(str(tmp_path), unit, first, [replace(REPORT, unit=unit)] * count)
 
-    done = read_done_units(tmp_path, {3: 3, 4: 3, 5: 2, 7: 1})
+    done = read_done_units(tmp_path, {3: 6, 4: 6, 5: 4, 7: 2})
 
     assert {unit: len(reports) for unit, reports in done.items()} == {3: 3}
 

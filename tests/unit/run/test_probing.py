@@ -12,8 +12,8 @@ import pytest
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.plan import Plan, Snapshot
-from sparkscore.run import prepare, scoring
-from sparkscore.run.scoring import Request
+from sparkscore.run import prepare, probing
+from sparkscore.run.opened import Request
 from sparkscore.scorers import ScriptSpec
 from sparkscore.worker import EngineSpec, ProbeReport, ProbeSpec
 
@@ -32,7 +32,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found = pa.schema([("prediction", pa.int64())] if spec.files == ("/in/2",) else [])
         return ProbeReport(found, False, "w", 1, 1, (), None)
 
-    monkeypatch.setattr(scoring, "run_probe", probe)
+    monkeypatch.setattr(probing, "run_probe", probe)
     return asked
 
 
@@ -46,7 +46,7 @@ def test_where_failed_items_are_tolerated_later_mini_batches_are_asked(
 ) -> None:
     request = request_of(make_deployment("def run(b): ...", settings={"error_threshold": -1}))
 
-    report = scoring._probe(request, ENGINE, FILES, None, NO_DELIVERY)
+    report = probing.probe_columns(request, ENGINE, FILES, None, NO_DELIVERY)
 
     assert report.predictions is not None
     assert report.predictions.names == ["prediction"]
@@ -60,7 +60,7 @@ def test_a_script_that_returns_nothing_needs_declared_columns(
     request = request_of(make_deployment("def run(b): ...", settings={"error_threshold": tolerated}))
 
     with pytest.raises(OutputContractError, match=rf"first {count} mini-batches.*Declare 'output.schema'") as caught:
-        scoring._probe(request, ENGINE, FILES[:2], None, NO_DELIVERY)
+        probing.probe_columns(request, ENGINE, FILES[:2], None, NO_DELIVERY)
 
     assert caught.value.code == "OUTPUT_UNKNOWN"
     assert len(asked) == count

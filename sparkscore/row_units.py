@@ -1,0 +1,213 @@
+"""Plan the work units of rows that workers read from files themselves. Runs on the driver.
+
+A work unit consists of parts of files, each with consecutive rows. The largest work units come first, so that Spark
+starts them first, and the small ones at the end level out the time for which the task slots are busy.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Final
+
+import pyarrow as pa
+
+from sparkscore.minibatch import MiniBatchLimit
+from sparkscore.stage.parts_file import PARTS_SCHEMA
+
+# Spark needs about 50 ms per task, and each work unit has a file of the result.
+_LARGEST_UNIT: Final = 128 * 1024 * 1024
+_SMALLEST_UNIT: Final = 16 * 1024 * 1024
+_UNITS_PER_SLOT: Final = 4
+_MOST_UNITS: Final = 2000
+# With a limit in bytes, only files larger than this are cut, as by Spark.
+_LEAST_CUT: Final = 128 * 1024 * 1024
+# Row groups are cut only if this makes the run shorter by more than a tenth. Each cut costs: the rows before it are
+# decoded again, which takes about a fifth of the time of scoring them.
+_GOOD: Final = 1.1
+_MOST_CUTS: Final = 16
+_LEAST_ROWS: Final = 1000
+_DECODING: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """The rows of a file.
+
+    Attributes:
+        path: path of the file.
+        rows: the number of rows of each row group.
+        sizes: the size of each row group in bytes, before compression.
+    """
+
+    path: str
+    rows: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """Consecutive rows of a file that stay together.
+
+    Attributes:
+        file: number of the file.
+        first_row: number of the first row in the file.
+        row_count: number of rows.
+        weight: the estimated work, in bytes.
+    """
+
+    file: int
+    first_row: int
+    row_count: int
+    weight: float
+
+
+def plan_row_units(files: Sequence[FileRows], limit: MiniBatchLimit, task_slots: int) -> pa.Table:
+    """Divide the rows of files into work units.
+
+    The mini-batches depend only on the files and the limit, because a work unit begins where a mini-batch begins:
+
+    - With a number of rows, it begins at a multiple of this number of rows of the file.
+    - With a number of bytes, it begins at the start of a file or, in files larger than 128 MB, of a row group.
+    - If each mini-batch is a whole file, it begins at the start of a file.
+
+    Args:
+        files: the files, in the order of the input.
+        limit: the maximum size of a mini-batch.
+        task_slots: number of tasks that can run at the same time.
+
+    Returns:
+        a table with the columns of `PARTS_SCHEMA`, ordered by work unit. Files without rows are left out.
+    """
+    whole = _segments(files, limit, task_slots, cuts=1)
+    best = _deal_out(whole, task_slots)
+    ideal = sum(segment.weight for segment in whole) / task_slots
+    cuts = 2
+    while limit.items is not None and cuts <= _MOST_CUTS and _duration(best, task_slots) > _GOOD * ideal:
+        found = _deal_out(_segments(files, limit, task_slots, cuts=cuts), task_slots)
+        if _duration(found, task_slots) * _GOOD < _duration(best, task_slots):
+            best = found
+        cuts *= 2
+    rows = [
+        {"unit": unit, "path": files[part.file].path, "first_row": part.first_row, "row_count": part.row_count}
+        for unit, parts in enumerate(best)
+        for part in _joined(parts)
+    ]
+    return pa.Table.from_pylist(rows, schema=PARTS_SCHEMA)
+
+
+def _segments(files: Sequence[FileRows], limit: MiniBatchLimit, task_slots: int, cuts: int) -> list[_Segment]:
+    """Divide the files into segments of about the size that a work unit should have.
+
+    Args:
+        files: the files.
+        limit: the maximum size of a mini-batch.
+        task_slots: number of tasks that can run at the same time.
+        cuts: number of parts into which a row group may be divided.
+    """
+    total = sum(sum(file.sizes) for file in files)
+    target = _target(total, task_slots) / cuts
+    segments: list[_Segment] = []
+    for number, file in enumerate(files):
+        bounds = _bounds(file, limit, cuts)
+        weights = _weights(file, bounds)
+        first, weight = 0, 0.0
+        for (start, end), more in zip(pairwise(bounds), weights, strict=True):
+            if weight and weight + more > target:
+                segments.append(_Segment(number, first, start - first, weight))
+                first, weight = start, 0.0
+            weight += more
+            if end == bounds[-1]:
+                segments.append(_Segment(number, first, end - first, weight))
+    return segments
+
+
+def _target(total: int, task_slots: int) -> float:
+    """Return the size of a work unit in bytes, given the size of the input."""
+    wanted = max(task_slots, min(_UNITS_PER_SLOT * task_slots, -(-total // _SMALLEST_UNIT)), -(-total // _LARGEST_UNIT))
+    return total / min(wanted, max(_MOST_UNITS, task_slots))
+
+
+def _bounds(file: FileRows, limit: MiniBatchLimit, cuts: int) -> list[int]:
+    """Return the numbers of the rows at which a work unit may begin or end, from 0 to the number of rows.
+
+    The list has a single element if the file has no rows.
+    """
+    ends = list(accumulate(file.rows))
+    total = ends[-1] if ends else 0
+    if not total:
+        return [0]
+    if limit.is_file or (limit.size_bytes and sum(file.sizes) <= _LEAST_CUT):
+        return [0, total]
+    if limit.size_bytes:
+        return sorted({0, *ends})
+    step = limit.items or 1
+    wished = [
+        end - rows * part // parts
+        for end, rows in zip(ends, file.rows, strict=True)
+        for parts in [max(1, min(cuts, rows // _LEAST_ROWS))]
+        for part in range(parts)
+    ]
+    return sorted({0, total, *(bound for wish in wished if (bound := -(-wish // step) * step) < total)})
+
+
+def _weights(file: FileRows, bounds: Sequence[int]) -> Iterator[float]:
+    """Yield the estimated work for the rows between each two neighboring bounds.
+
+    It includes the rows of a row group that must be decoded again because a bound lies inside the row group.
+    """
+    ends = list(accumulate(file.rows))
+    per_row = [size / rows if rows else 0.0 for size, rows in zip(file.sizes, file.rows, strict=True)]
+    for start, end in pairwise(bounds):
+        group = bisect_left(ends, start + 1)
+        begin = ends[group] - file.rows[group]
+        weight, at = _DECODING * (start - begin) * per_row[group], start
+        while at < end:
+            till = min(end, ends[group])
+            weight += (till - at) * per_row[group]
+            at, group = till, group + 1
+        yield weight + 1  # so that rows without any bytes are dealt out evenly
+
+
+def _deal_out(segments: Sequence[_Segment], task_slots: int) -> list[list[_Segment]]:
+    """Distribute segments over work units of similar size, and return the work units, the largest first."""
+    total = sum(segment.weight for segment in segments)
+    wanted = max(task_slots, min(_UNITS_PER_SLOT * task_slots, -(-int(total) // _SMALLEST_UNIT)))
+    count = min(len(segments), max(-(-wanted // task_slots) * task_slots, -(-int(total) // _LARGEST_UNIT)), _MOST_UNITS)
+    units: list[list[_Segment]] = [[] for _ in range(count)]
+    lightest = [(0.0, unit) for unit in range(count)]
+    for segment in sorted(segments, key=lambda segment: (-segment.weight, segment.file, segment.first_row)):
+        weight, unit = heapq.heappop(lightest)
+        units[unit].append(segment)
+        heapq.heappush(lightest, (weight + segment.weight, unit))
+    in_order = [sorted(unit, key=lambda segment: (segment.file, segment.first_row)) for unit in units]
+    return sorted(in_order, key=lambda unit: (-_weight(unit), unit[0].file, unit[0].first_row))
+
+
+def _weight(unit: Sequence[_Segment]) -> float:
+    return sum(segment.weight for segment in unit)
+
+
+def _duration(units: Sequence[Sequence[_Segment]], task_slots: int) -> float:
+    """Return how long the work units take if each free task slot takes the next one, as Spark does."""
+    slots = [0.0] * task_slots
+    for unit in units:
+        heapq.heappush(slots, heapq.heappop(slots) + _weight(unit))
+    return max(slots)
+
+
+def _joined(parts: Sequence[_Segment]) -> Iterator[_Segment]:
+    """Join segments that follow each other in a file."""
+    held: _Segment | None = None
+    for part in parts:
+        if held is not None and (held.file, held.first_row + held.row_count) == (part.file, part.first_row):
+            held = _Segment(held.file, held.first_row, held.row_count + part.row_count, held.weight + part.weight)
+            continue
+        if held is not None:
+            yield held
+        held = part
+    if held is not None:
+        yield held

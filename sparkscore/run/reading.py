@@ -1,0 +1,152 @@
+"""Decide before scoring whether Spark or the workers themselves read the rows of the input. Runs on the driver."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ConfigError
+from sparkscore.minibatch import MiniBatchLimit
+from sparkscore.row_units import FileRows
+from sparkscore.run.prepare import PreparedRun
+from sparkscore.signature.model_signature import Feed
+from sparkscore.sources import PlannedRows, Source
+from sparkscore.stage import Decision, RunStage
+from sparkscore.stage.parts_file import RowsPart
+from sparkscore.worker.probe import RowsSample
+from sparkscore.worker.row_reader import RowReader
+
+logger = logging.getLogger("sparkscore")
+
+WORKER: Final = "worker"
+SPARK: Final = "spark"
+# Mini-batches among which those of the probe are chosen, and rows of a mini-batch whose size is not a number of rows.
+_TO_CHOOSE_FROM: Final = 100
+_TO_PROBE: Final = 10
+_SAMPLE_ROWS: Final = 10_000
+
+
+def refuse_reader(prepared: PreparedRun, source: Source) -> None:
+    """Raise an error if the deployment asks for a reader that cannot read this input exactly.
+
+    Raises:
+        ConfigError: ``input.reader`` is ``worker``, but Spark must read the input.
+    """
+    if prepared.deployment.input.reader != WORKER:
+        return
+    found = "run() gets the paths of files" if source.columns() is None else _find(prepared, source)
+    if isinstance(found, str):
+        raise ConfigError(
+            code=ErrorCode.INPUT_READER,
+            what="'input.reader: worker', with which the workers read the input themselves",
+            got=f"an input that they cannot read: {found}",
+            expected="Parquet files with types that they read exactly as Spark does",
+            next_step="Set 'input.reader: auto'; Spark then reads this input.",
+        )
+
+
+def decide_reader(prepared: PreparedRun, source: Source, stage: RunStage) -> tuple[PlannedRows | None, str]:
+    """Decide who reads the rows, and store the decision in the stage, so that a resumed run reads them alike.
+
+    Args:
+        prepared: the checked request.
+        source: an input whose items are rows.
+        stage: the run's stage.
+
+    Returns:
+        the rows that the workers read, and an empty string; or None and the reason why Spark reads them.
+
+    Raises:
+        ConfigError: the run was begun with the workers as readers, which can no longer read the input.
+        SinkError: the decision in the stage was modified.
+    """
+    kept = stage.kept(Decision.READER)
+    if kept is not None:
+        reader, reason = json.loads(kept)
+        found = _find(prepared, source) if reader == WORKER else str(reason)
+        if reader == WORKER and isinstance(found, str):
+            raise _no_longer(found)
+    elif stage.count_chunks():
+        # Earlier versions had no other reader, and noted nothing.
+        found = "the run was begun with Spark's reader"
+    else:
+        found = _find(prepared, source)
+    reason = found if isinstance(found, str) else ""
+    stage.keep(Decision.READER, json.dumps([SPARK if reason else WORKER, reason]).encode())
+    logger.info("%s", f"Spark reads the input: {reason}" if reason else "the workers read the input themselves")
+    return (None if isinstance(found, str) else found), reason
+
+
+def columns_to_read(
+    prepared: PreparedRun,
+    feeds: tuple[Feed, ...] | None,
+    carried: Collection[str],
+    not_null: Collection[str],
+    limit: MiniBatchLimit,
+) -> tuple[str, ...] | None:
+    """Return the names of the columns that the scorer and the result need, or None if they need all.
+
+    A scoring script gets all columns. So does a model whose columns are not known, and the size of a mini-batch in
+    bytes counts all of them.
+
+    Args:
+        prepared: the checked request.
+        feeds: the model's inputs, each with its columns, or None if there is a script or no signature.
+        carried: the columns that are copied into the result.
+        not_null: the columns that are declared NOT NULL, whose values are checked.
+        limit: the maximum size of a mini-batch.
+    """
+    if prepared.script is not None or not feeds or limit.size_bytes is not None:
+        return None
+    needed = {*(name for feed in feeds for name in feed.columns), *carried, *not_null}
+    return tuple(sorted(needed)) or None
+
+
+def samples_of(rows: PlannedRows, limit: MiniBatchLimit) -> list[RowsSample]:
+    """Return where workers read the mini-batches for the probe, until the result columns are known.
+
+    Mini-batches with a single row come last, because their result does not show whether the script returns one element
+    for each row.
+
+    Args:
+        rows: the rows of the input.
+        limit: the maximum size of a mini-batch.
+    """
+    reader = RowReader(rows.reader)
+    parts = sorted(islice(_parts_of(rows.files, limit), _TO_CHOOSE_FROM), key=lambda part: part.row_count == 1)
+    if limit.size_bytes is not None and parts:
+        return [RowsSample(reader, parts[0], limit, number) for number in range(_TO_PROBE)]
+    whole = MiniBatchLimit(items=_SAMPLE_ROWS) if limit.is_file else limit
+    return [RowsSample(reader, part, whole) for part in parts[:_TO_PROBE]]
+
+
+def _parts_of(files: Sequence[FileRows], limit: MiniBatchLimit) -> Iterator[RowsPart]:
+    """Yield the first mini-batch of each file or, with a limit in rows, all mini-batches."""
+    for file in files:
+        count = sum(file.rows)
+        step = limit.items or _SAMPLE_ROWS
+        for first in range(0, count if limit.items else min(count, 1), step):
+            yield RowsPart(file.path, first, min(step, count - first))
+
+
+def _find(prepared: PreparedRun, source: Source) -> PlannedRows | str:
+    """Return the rows that workers can read themselves, or the reason why Spark must read them."""
+    if prepared.deployment.input.reader == SPARK:
+        return "'input.reader' is spark"
+    if prepared.description is not None and prepared.description.model_format == "spark":
+        return "Spark itself scores with this model"
+    return source.planned_rows()
+
+
+def _no_longer(reason: str) -> ConfigError:
+    return ConfigError(
+        code=ErrorCode.INPUT_READER,
+        what="the run was begun with workers that read the input themselves",
+        got=f"an input that they can no longer read: {reason}",
+        state="Nothing was published.",
+        next_step="Score again under another --run-id.",
+    )

@@ -1,0 +1,116 @@
+"""Write and read the parts file, which lists the rows of each work unit if the workers read the rows themselves.
+
+Runs on the driver and the workers.
+
+The parts file is a Parquet file in the stage. It has one row group per work unit, so a task reads only its own rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sparkscore.stage.format import FORMAT, refuse_other_format
+from sparkscore.stage.store import writing
+from sparkscore.stage.surroundings import open_store
+
+_FORMAT_KEY: Final = b"sparkscore.format"
+PARTS_SCHEMA: Final = pa.schema(
+    [("unit", pa.int64()), ("path", pa.string()), ("first_row", pa.int64()), ("row_count", pa.int64())],
+    metadata={_FORMAT_KEY: str(FORMAT)},
+)
+
+
+@dataclass(frozen=True)
+class RowsPart:
+    """Consecutive rows of a file.
+
+    Attributes:
+        path: path of the file.
+        first_row: number of the first row in the file, counted from 0.
+        row_count: number of rows.
+    """
+
+    path: str
+    first_row: int
+    row_count: int
+
+
+def write_parts(path: str, rows: pa.Table) -> None:
+    """Write the parts file, with one row group per work unit. Runs on the driver.
+
+    Args:
+        path: path of the parts file.
+        rows: one row per part, with the columns of `PARTS_SCHEMA`, ordered by work unit.
+    """
+    parts_file = Path(path)
+    numbers = rows.column("unit").to_pylist()
+    with (
+        writing(open_store(parts_file.parent), parts_file.name) as file,
+        pq.ParquetWriter(file, PARTS_SCHEMA, write_page_checksum=True) as writer,
+    ):
+        first = 0
+        while first < len(numbers):
+            end = next((at for at in range(first, len(numbers)) if numbers[at] != numbers[first]), len(numbers))
+            writer.write_table(rows.slice(first, end - first), row_group_size=end - first)
+            first = end
+
+
+def read_parts(parts_file: str, rows_of_files: Mapping[str, int]) -> dict[int, int] | None:
+    """Return the number of rows of each work unit in a parts file, keyed by unit number. Runs on the driver.
+
+    Return None if the parts file cannot be read, if its work units are not in the order 0, 1, 2 and so on with a row
+    group each, or if its parts do not contain each row of the input exactly once.
+
+    Args:
+        parts_file: path of the parts file.
+        rows_of_files: the number of rows of each file of the input. Files without rows may be missing.
+
+    Raises:
+        LineageError: another version of sparkscore wrote the parts file in a different format.
+    """
+    try:
+        plan = pq.ParquetFile(parts_file, page_checksum_verification=True)
+        _refuse_other_format(plan, Path(parts_file))
+        if not plan.schema_arrow.equals(PARTS_SCHEMA):
+            return None
+        units = [plan.read_row_group(group).to_pylist() for group in range(plan.num_row_groups)]
+    except (OSError, pa.ArrowException):
+        return None
+    is_in_order = all({row["unit"] for row in rows} == {unit} for unit, rows in enumerate(units))
+    if not is_in_order or not _are_complete([row for rows in units for row in rows], rows_of_files):
+        return None
+    return {unit: sum(row["row_count"] for row in rows) for unit, rows in enumerate(units)}
+
+
+def _refuse_other_format(plan: pq.ParquetFile, path: Path) -> None:
+    found = (plan.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"")
+    refuse_other_format(found.decode(errors="replace"), "plan", path, path.parent.name)
+
+
+def _are_complete(parts: Iterable[Mapping[str, object]], rows_of_files: Mapping[str, int]) -> bool:
+    ends: dict[object, object] = {}
+    for part in sorted(parts, key=lambda part: (str(part["path"]), int(str(part["first_row"])))):
+        if part["first_row"] != ends.get(part["path"], 0) or int(str(part["row_count"])) < 1:
+            return False
+        ends[part["path"]] = int(str(part["first_row"])) + int(str(part["row_count"]))
+    return ends == {path: rows for path, rows in rows_of_files.items() if rows}
+
+
+def read_planned_parts(parts_file: str, units: Iterable[int]) -> Iterator[RowsPart]:
+    """Yield the parts of the given work units, one work unit after another. Runs on the workers.
+
+    Args:
+        parts_file: path of the parts file. It is not opened if there are no work units.
+        units: numbers of the work units, in reading order.
+    """
+    plan: pq.ParquetFile | None = None
+    for unit in units:
+        plan = plan or pq.ParquetFile(parts_file, page_checksum_verification=True)
+        for row in plan.read_row_group(unit).to_pylist():
+            yield RowsPart(row["path"], row["first_row"], row["row_count"])

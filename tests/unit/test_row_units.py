@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import heapq
+from itertools import accumulate, groupby
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparkscore.minibatch import MiniBatchLimit
+from sparkscore.row_units import FileRows, plan_row_units
+
+MB = 1024 * 1024
+GROUPS = st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 64 * MB)), max_size=4)
+FILES = st.lists(GROUPS, max_size=6).map(
+    lambda files: [
+        FileRows(f"/in/{number}", tuple(rows for rows, _ in groups), tuple(size for _, size in groups))
+        for number, groups in enumerate(files)
+    ]
+)
+LIMITS = st.one_of(
+    st.integers(1, 9000).map(lambda count: MiniBatchLimit(items=count)),
+    st.integers(1, 10**6).map(lambda size: MiniBatchLimit(size_bytes=size)),
+    st.just(MiniBatchLimit()),
+)
+
+
+def parts_of(units: pa.Table) -> list[tuple[int, str, int, int]]:
+    return [(row["unit"], row["path"], row["first_row"], row["row_count"]) for row in units.to_pylist()]
+
+
+def seconds(files: list[FileRows], units: pa.Table, task_slots: int) -> float:
+    """Return the time that Spark needs at a megabyte a second, where each free slot takes the next work unit."""
+    per_row = {file.path: sum(file.sizes) / max(1, sum(file.rows)) / MB for file in files}
+    slots = [0.0] * task_slots
+    for _, parts in groupby(parts_of(units), key=lambda part: part[0]):
+        work = sum(count * per_row[path] for _, path, _, count in parts)
+        heapq.heappush(slots, heapq.heappop(slots) + work)
+    return max(slots)
+
+
+@given(FILES, LIMITS, st.integers(1, 40))
+def test_every_row_is_in_one_unit_and_a_unit_begins_where_a_mini_batch_begins(
+    files: list[FileRows], limit: MiniBatchLimit, task_slots: int
+) -> None:
+    parts = parts_of(plan_row_units(files, limit, task_slots))
+
+    for file in files:
+        bounds = sorted((first, first + count) for _, path, first, count in parts if path == file.path)
+        ends = [0, *(end for _, end in bounds)]
+        assert ends[-1] == sum(file.rows)
+        assert [first for first, _ in bounds] == ends[:-1]
+        if limit.items:
+            assert all(first % limit.items == 0 for first, _ in bounds)
+        elif limit.is_file or sum(file.sizes) <= 128 * MB:
+            assert len(bounds) <= 1
+        else:
+            assert {first for first, _ in bounds} <= {0, *accumulate(file.rows)}
+    units = [unit for unit, _, _, _ in parts]
+    assert units == sorted(units)
+    assert set(units) == set(range(len(set(units))))
+    assert all(count > 0 for _, _, _, count in parts)
+
+
+@given(FILES, LIMITS, st.integers(1, 40))
+def test_the_units_are_the_same_for_the_same_input(
+    files: list[FileRows], limit: MiniBatchLimit, task_slots: int
+) -> None:
+    assert plan_row_units(files, limit, task_slots).equals(plan_row_units(files, limit, task_slots))
+
+
+@pytest.mark.parametrize("task_slots", [1, 2, 3, 4, 8])
+def test_one_large_file_among_many_small_ones_ends_with_the_others(task_slots: int) -> None:
+    large = FileRows("/in/large", (160_000,) * 4, (16 * MB,) * 4)
+    small = [FileRows(f"/in/{number}", (1000,), (100 * 1024,)) for number in range(99)]
+
+    units = plan_row_units([*small[:50], large, *small[50:]], MiniBatchLimit(items=10_000), task_slots)
+
+    ideal = (64 + 99 * 100 / 1024) / task_slots
+    assert seconds([large, *small], units, task_slots) <= 1.1 * ideal
+
+
+@pytest.mark.parametrize("limit", [MiniBatchLimit(items=10_000), MiniBatchLimit(size_bytes=MB), MiniBatchLimit()])
+def test_the_largest_units_come_first(limit: MiniBatchLimit) -> None:
+    sizes = [1, 30, 2, 50, 4, 8]
+    files = [FileRows(f"/in/{size}", (10_000 * size,), (size * MB,)) for size in sizes]
+
+    parts = parts_of(plan_row_units(files, limit, 2))
+
+    rows = [sum(count for *_, count in own) for _, own in groupby(parts, key=lambda part: part[0])]
+    assert rows == sorted(rows, reverse=True)
+
+
+def test_a_large_row_group_is_cut_only_where_slots_would_wait() -> None:
+    one = FileRows("/in/one", (1_000_000,), (100 * MB,))
+    limit = MiniBatchLimit(items=10_000)
+
+    assert len({unit for unit, *_ in parts_of(plan_row_units([one], limit, 1))}) == 1
+    assert seconds([one], plan_row_units([one], limit, 2), 2) == pytest.approx(50, rel=0.25)
+    many = [FileRows(f"/in/{number}", (100_000,), (20 * MB,)) for number in range(40)]
+    assert all(first == 0 for _, _, first, _ in parts_of(plan_row_units(many, limit, 4)))
+
+
+def test_a_few_rows_are_not_spread_over_many_processes() -> None:
+    units = plan_row_units([FileRows("/in/a", (20,), (200,))], MiniBatchLimit(items=1), 32)
+
+    assert parts_of(units) == [(0, "/in/a", 0, 20)]
+
+
+def test_a_large_input_has_units_of_at_most_128_mb() -> None:
+    files = [FileRows(f"/in/{number}", (1_000_000,) * 8, (64 * MB,) * 8) for number in range(20)]
+
+    units = plan_row_units(files, MiniBatchLimit(items=10_000), 2)
+
+    rows = [sum(count for *_, count in own) for _, own in groupby(parts_of(units), key=lambda part: part[0])]
+    assert max(rows) <= 2_010_000  # two row groups
+    assert len(rows) <= 85
