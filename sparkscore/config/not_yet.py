@@ -30,7 +30,6 @@ REFUSED: Final[tuple[tuple[str, _Test, str], ...]] = (
     ("input.format", _is_one_of("query", "table", "orc", "avro"), "Use files, parquet, csv, json or delta."),
     ("input.location", _names_a_table, "Set the path of the table, and input.format: delta."),
     ("output.location", _names_a_table, "Set a path."),
-    ("output.writer", _is_one_of("worker"), "Remove the line: Spark publishes the result."),
 )
 
 # Each setting with the values that cause no warning.

@@ -267,7 +267,11 @@ class Output(Section):
     stage: Text | None = Field(
         default=None, description="Folder for rows that are not published yet; inside the output when absent."
     )
-    writer: Literal["auto", "spark", "worker"] = Field(default="auto", description="Writer of the table.")
+    writer: Literal["auto", "spark", "worker"] = Field(
+        default="auto",
+        description="Writer of a Delta table's files. worker: the files that the workers wrote become the table's. "
+        "spark: Spark writes their rows again. auto: worker where that is exact, otherwise spark; the record says why.",
+    )
 
 
 class Python(Section):

@@ -96,6 +96,10 @@ SECTIONS: Final = (
                 "A driver died while it replaced the output's rows, and the old rows cannot be restored.",
                 "Correct the cause and run `sparkscore clean`.",
             ),
+            ErrorCode.OUTPUT_WRITER: Explanation(
+                "`output.writer` is `worker`, but the staged files cannot become files of the table.",
+                "Set `output.writer: auto`: Spark then writes the rows.",
+            ),
             ErrorCode.PUBLISH_FAILED: Explanation(
                 "The rows were scored, but could not be published.",
                 "Correct the cause and run the same run id again, or `sparkscore publish RUN_ID`.",

@@ -93,7 +93,7 @@ def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
     with (
         recorded(folder, state.lock, record, held.deployment.settings.logging_level) as recording,
         staged_in(
-            sink.target, stage_setting, held.identity, is_moved=sink.lays_out_partitions, run_folder=folder.path
+            sink.target, stage_setting, held.identity, is_moved=sink.moves_files, run_folder=folder.path
         ) as stage,
         recording.timed("publish"),
     ):

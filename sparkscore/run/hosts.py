@@ -73,7 +73,7 @@ def check_hosts(
         return None
     check = check_of(stage, [] if snapshot is None else samples_of(snapshot))
     # The files of a Parquet output are moved there by the driver; those of a Delta table are written by the workers.
-    tables = [sink.target for sink in sinks if not sink.lays_out_partitions]
+    tables = [sink.target for sink in sinks if not sink.moves_files]
     key = _key_of(spark, check, tables)
     if key is None or key not in _proved:
         with _places_in(tables, stage) as places:

@@ -102,6 +102,12 @@ def describe_output(sink: Sink, published: Published | None, *, publishing_began
         planned = planned.model_copy(update={"publishing_began": publishing_began})
     if published is None:
         return planned
-    found = {"version": published.version, "rows": published.rows, "columns": columns_of(published.schema)}
+    found = {
+        "version": published.version,
+        "rows": published.rows,
+        "columns": columns_of(published.schema),
+        "writer": published.writer,
+        "writer_reason": published.writer_reason,
+    }
     moved = {} if published.moved_to is None else {"moved_to": published.moved_to}
     return planned.model_copy(update=found | moved)

@@ -122,7 +122,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     Raises:
         SparkscoreError: for example, the probe failed, or two columns of the result have the same name.
     """
-    prepared, for_tasks = request.prepared, _for_tasks(sink, stage)
+    prepared = request.prepared
     delivery = delivery_for(request.spark, stage)
     rows, scorer = _scorer(request, stage, delivery)
     # Worker processes cache scorers by this key. The run id is not enough: it may be used again with another script.
@@ -134,7 +134,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     probe = None
     has_rows = request.rows is not None
     if predictions is None or (prepared.script and has_rows and prepared.deployment.output.carry is None):
-        first = partial(_first_mini_batches, request, for_tasks, rows, limit)
+        first = partial(_first_mini_batches, request, stage.for_tasks(), rows, limit)
         probe = kept_probe(stage)
         if probe is None:
             probe = probe_columns(request, engine, first(), predictions, delivery)
@@ -151,7 +151,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
         limit,
         is_planned=request.plan.mini_batches is not None,
         result=_result_spec(request, result.spec, probe),
-        stage=for_tasks,
+        stage=stage.for_tasks(*sink.lay_out(result.schema, stage)),
         rules=_failure_rules(prepared.deployment, limit),
         units=None if planned is None else tuple(unit for unit in sorted(planned) if unit not in done),
         chunk=ChunkLimit(items=prepared.deployment.chunk_size),
@@ -308,9 +308,3 @@ def _known_predictions(prepared: PreparedRun, rows: DataFrame | None, scorer: Sc
 def _declared_names(deployment: Deployment) -> tuple[str, ...]:
     declared = deployment.output.schema_ddl
     return tuple(parse_ddl(declared).names) if declared else ()
-
-
-def _for_tasks(sink: Sink, stage: RunStage) -> TaskStage:
-    if not sink.lays_out_partitions:
-        return stage.for_tasks()
-    return stage.for_tasks(sink.target.partition_by, (sink.target.run_id_column,))

@@ -210,7 +210,7 @@ def stage_for(active: ActiveRun, outputs: Outputs) -> Iterator[Stage]:
     """
     prepared, sink = active.prepared, outputs.predictions
     stage_setting, identity = active.deployment.output.stage, str(active.recording.content.identity)
-    moved = sink.lays_out_partitions
+    moved = sink.moves_files
     with staged_in(sink.target, stage_setting, identity, is_moved=moved, run_folder=prepared.folder.path) as stage:
         stage.is_kept = active.state.keeps_rows
         if prepared.script is not None:

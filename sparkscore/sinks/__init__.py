@@ -28,11 +28,12 @@ from sparkscore.sinks.stage import (
     stage_of,
     staged_in,
 )
-from sparkscore.sinks.target import Published, StagedResult, Target
+from sparkscore.sinks.target import Layout, Published, StagedResult, Target
 from sparkscore.spark.delta_statements import check_delta
-from sparkscore.stage import StagedFile
+from sparkscore.stage import RunStage, StagedFile
 
 __all__ = [
+    "Layout",
     "Published",
     "Sink",
     "Stage",
@@ -56,8 +57,8 @@ class Sink(Protocol):
     format: str
     """The name of the format in a deployment: ``delta`` or ``parquet``."""
 
-    lays_out_partitions: bool
-    """Whether workers must stage the rows in a folder for each partition."""
+    moves_files: bool
+    """Whether publishing moves the staged files, so that they must be on the output's file system."""
 
     @property
     def target(self) -> Target:
@@ -90,6 +91,18 @@ class Sink(Protocol):
             SinkSchemaError: the output cannot store a column, or has different columns, types or partition columns.
             SinkError: the output does not allow this write for another reason.
             ConfigError: a Spark session setting could change the result, and sparkscore cannot override it.
+        """
+
+    def lay_out(self, schema: StructType, stage: RunStage) -> Layout:
+        """Decide before scoring how the tasks store the rows. A resumed run stores them as before.
+
+        Args:
+            schema: the result columns.
+            stage: the run's stage.
+
+        Raises:
+            ConfigError: the deployment asks for a writer of the table that cannot write it.
+            SinkError: the decision of an earlier execution of the run was modified.
         """
 
     def columns_without_null(self) -> list[str]:
@@ -201,4 +214,5 @@ def target_of(config: Output, run_id: str, run_id_column: str, part: str = "pred
         run_id_column,
         part,
         replaces_foreign=config.replace == "foreign",
+        writer=config.writer,
     )

@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pyspark.sql import DataFrame, DataFrameWriter, Row, SparkSession
-from pyspark.sql.types import ArrayType, DataType, MapType, StructType
+from pyspark.sql.types import StructType
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
+from sparkscore.errors import SinkError
 from sparkscore.location import spark_path
+from sparkscore.sinks.delta_commit import (
+    LOG,
+    VERSION,
+    CannotCommitError,
+    Commit,
+    app_id_of,
+    has_commits,
+    unlink_uncommitted,
+    user_metadata_of,
+    why_not_commit,
+)
+from sparkscore.sinks.delta_errors import cannot_write, not_a_table, note_failed, publish_failed, unreadable
+from sparkscore.sinks.delta_names import refuse_names
 from sparkscore.sinks.delta_rules import TableRules
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.stage import first_commit_began, note_first_commit
 from sparkscore.sinks.target import (
+    Layout,
     Published,
     StagedResult,
     Target,
     check_same_columns,
     check_writable,
-    how_to_publish,
     nothing_published,
     output_exists,
     refuse_binary_partitions,
     run_exists,
 )
 from sparkscore.spark.delta_statements import describe
-from sparkscore.spark.errors import SPARK_ERRORS, condition_of, file_behind, reason_of
+from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 from sparkscore.spark.schema import column, columns_of
-from sparkscore.spark.settings import pinned_settings, read_from, write_to_delta
+from sparkscore.spark.settings import has_defaults_for_tables, pinned_settings, read_from, write_to_delta
 from sparkscore.stage import RunStage, StagedFile
 
-_LOG = "_delta_log"
+logger = logging.getLogger("sparkscore")
+
 _MODES = {"append": "append", "overwrite": "overwrite", "error": "error"}
 # Conflict errors that a retry can resolve. Source: https://docs.delta.io/latest/concurrency-control.html.
 _CURED_BY_A_RETRY = re.compile(
@@ -44,8 +60,6 @@ _CURED_BY_A_RETRY = re.compile(
 )
 _TRIES = 5
 _PAUSE_S = 0.5
-# Source: Delta without column mapping does not allow these in column names.
-_FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
 
 
 class DeltaSink:
@@ -56,7 +70,7 @@ class DeltaSink:
     """
 
     format = "delta"
-    lays_out_partitions = False
+    moves_files = False
 
     def __init__(self, spark: SparkSession, target: Target) -> None:
         self._spark = spark
@@ -76,7 +90,7 @@ class DeltaSink:
         foreign = [] if is_retried else self._target.entries()
         if self._refuse_what_is_there("a Delta table", foreign) and self._commits():
             raise run_exists(self._target)
-        check_writable(self._target, self._target.path / _LOG)
+        check_writable(self._target, self._target.path / LOG)
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
         """Check that Delta can store the result columns, and that an existing table has the same columns.
@@ -84,7 +98,7 @@ class DeltaSink:
         Partition columns must not be binary. If the table exists, its partitioning, table features and constraints are
         also checked, as far as this is possible without reading rows.
         """
-        _refuse_names(schema, origins)
+        refuse_names(schema, origins)
         refuse_binary_partitions(self._target, schema)
         # Settings are pinned for a new table as well, to report a setting that cannot be changed before scoring.
         with pinned_settings(self._spark, for_writing=True):
@@ -106,6 +120,13 @@ class DeltaSink:
     def _rules(self) -> TableRules:
         detail = describe(self._spark, "DETAIL", str(self._target.path)).first()
         return TableRules(self._spark, self._target, detail or Row())
+
+    def lay_out(self, schema: StructType, stage: RunStage) -> Layout:
+        """Return a layout for Spark, and refuse the run if the workers were to write the files and cannot."""
+        del stage
+        if self._target.writer == "worker" and (reason := self._why_spark(schema)):
+            raise cannot_write(self._target, reason)
+        return Layout()
 
     def columns_without_null(self) -> list[str]:
         """Return the names of the table's NOT NULL columns, or an empty list if there is no table yet."""
@@ -135,7 +156,7 @@ class DeltaSink:
                 raise output_exists(self._target, what)
             return True
         if foreign:
-            raise self._not_a_table()
+            raise not_a_table(self._target)
         return False
 
     def _foreign(self) -> list[str]:
@@ -145,14 +166,53 @@ class DeltaSink:
         """
         # If there is a log folder without commits, another run may just be making the first commit.
         entries = self._target.entries()
-        return [name for name in entries if not _is_of_delta(name)] if _LOG in entries else entries
+        return [name for name in entries if not _is_of_delta(name)] if LOG in entries else entries
 
     def publish(self, staged: StagedResult) -> Published:
         """Append the staged rows to the table, or create or overwrite the table with them, in one commit.
 
-        If the table's history contains a row count for the commit, it must equal the number of staged rows. After a
-        conflict with another process's commit, publishing may be retried up to four times.
+        If a plain table needs nothing else, the staged files become files of the table. Otherwise, Spark writes their
+        rows again. The commit must have as many rows as were staged. After a conflict with another process's commit,
+        publishing may be retried up to four times.
         """
+        refused = self._why_spark(staged.schema) if staged.row_count else "the result has no rows"
+        if refused is None:
+            try:
+                return replace(self._commit_files(staged), writer="worker")
+            except CannotCommitError as error:
+                refused = error.reason
+        logger.info("Spark writes the table '%s': %s", self._target.path, refused)
+        return replace(self._publish_by_spark(staged), writer="spark", writer_reason=refused)
+
+    def _why_spark(self, schema: StructType) -> str | None:
+        """Return why Spark must write the table's files, or None if the staged files can become files of the table."""
+        if reason := why_not_commit(self._target, schema):
+            return reason
+        is_changed = not self._exists() and has_defaults_for_tables(self._spark)
+        return "the session has properties for new tables" if is_changed else None
+
+    def _commit_files(self, staged: StagedResult) -> Published:
+        """Commit the staged files as files of the table.
+
+        Raises:
+            CannotCommitError: Spark must write the rows instead. Nothing was committed.
+            SinkError: the run may no longer publish to the table.
+        """
+        for tries_left in reversed(range(_TRIES)):
+            self.check_again(staged.schema)
+            self._check_first_commit(staged.stage)
+            try:
+                version = Commit(self._target, staged).make()
+            except CannotCommitError as error:
+                if not (error.is_conflict and tries_left):
+                    unlink_uncommitted(staged.folder)
+                    raise
+                _pause()
+                continue
+            return self._proof(staged) if version is None else Published(version, staged.row_count, staged.schema)
+        raise RuntimeError("the last try returns or raises")
+
+    def _publish_by_spark(self, staged: StagedResult) -> Published:
         for tries_left in reversed(range(_TRIES)):
             # This comes before the checks: if there is no table now, the commit must create one, and must not write to
             # one that another process creates in the meantime.
@@ -169,8 +229,8 @@ class DeltaSink:
                 if self.landed(staged.schema) is not None:
                     break
                 if not tries_left or not self._is_cured_by_a_retry(error, is_first=is_first):
-                    raise self._publish_failed(error) from error
-                time.sleep(_PAUSE_S * random.random())  # noqa: S311 - not cryptographic: it avoids the next conflict
+                    raise publish_failed(self._target, error) from error
+                _pause()
         return self._proof(staged)
 
     def _is_cured_by_a_retry(self, error: Exception, *, is_first: bool) -> bool:
@@ -185,16 +245,6 @@ class DeltaSink:
         """
         is_conflict = _CURED_BY_A_RETRY.search(f"{condition_of(error)} {type(error).__name__} {error}") is not None
         return is_conflict and (is_first or self._target.mode != "overwrite")
-
-    def _publish_failed(self, error: Exception) -> SinkError:
-        unread = file_behind(error)
-        return SinkError(
-            code=ErrorCode.PUBLISH_FAILED,
-            what=f"publishing to the Delta table '{self._target.path}'",
-            got=f"{condition_of(error)} for '{unread}'" if unread else reason_of(error),
-            state="The table is as it was before the run.",
-            next_step=f"Spark's whole message is in the log. {how_to_publish(self._target)}",
-        )
 
     def read(self, published: Published) -> DataFrame:
         """Return this run's rows as a DataFrame, from the table version that the run committed."""
@@ -217,9 +267,9 @@ class DeltaSink:
     def _writer(self, staged: StagedResult, *, is_first: bool) -> DataFrameWriter:
         mode = "error" if is_first else _MODES[self._target.mode]
         options = {
-            "txnAppId": f"sparkscore:{self._target.run_id}:{self._target.part}",
-            "txnVersion": "1",
-            "userMetadata": json.dumps({"run_id": self._target.run_id, **staged.commit_info}),
+            "txnAppId": app_id_of(self._target),
+            "txnVersion": str(VERSION),
+            "userMetadata": user_metadata_of(self._target, staged.commit_info),
         }
         writer = write_to_delta(self.read_staged(staged), options).mode(mode)
         return writer.partitionBy(*self._target.partition_by)
@@ -235,7 +285,7 @@ class DeltaSink:
             return None
         metrics = commits[0]["operationMetrics"] or {}
         rows = metrics.get("numOutputRows", sum(file.rows for file in files))
-        return Published(int(commits[0]["version"]), int(rows), schema)
+        return Published(int(commits[0]["version"]), int(rows), schema, writer=_writer_of(commits[0]))
 
     def shows_rows(self) -> bool:
         """Return whether the table's current version contains rows of this run."""
@@ -246,7 +296,7 @@ class DeltaSink:
                 table = read_from(self._spark, "delta").load(str(self._target.path))
                 return not table.where(column(self._target.run_id_column) == self._target.run_id).isEmpty()
         except SPARK_ERRORS as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self._target, error) from error
 
     def holds(self, published: Published) -> bool:
         """Return whether the table's history still contains this run's commit."""
@@ -257,19 +307,10 @@ class DeltaSink:
         try:
             with pinned_settings(self._spark):
                 history = describe(self._spark, "HISTORY", str(self._target.path))
-                rows = history.select("version", "userMetadata", "operationMetrics").collect()
+                rows = history.select("version", "userMetadata", "operationMetrics", "engineInfo").collect()
         except SPARK_ERRORS as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self._target, error) from error
         return [row for row in rows if _run_of(row["userMetadata"]) == self._target.run_id]
-
-    def _unreadable(self, error: Exception) -> SinkError:
-        return SinkError(
-            code=ErrorCode.TABLE_UNREADABLE,
-            what=f"the history of the Delta table '{self._target.path}'",
-            got=reason_of(error),
-            state="It is not known whether it holds rows of this run.",
-            next_step="Spark's whole message is in the log; correct the cause and run the same run id again.",
-        )
 
     def _proof(self, staged: StagedResult) -> Published:
         """Check the row count of this run's commit and return the commit's version and row count.
@@ -294,11 +335,8 @@ class DeltaSink:
         return Published(int(ours[0]["version"]), rows, staged.schema)
 
     def _exists(self) -> bool:
-        """Return whether the output has a Delta log with commits.
-
-        A failed first commit may leave a log folder without commits.
-        """
-        return any((self._target.path / _LOG).glob("[0-9]*"))
+        """Return whether the output has a Delta log with commits."""
+        return has_commits(self._target.path)
 
     def _check_first_commit(self, stage: RunStage) -> None:
         """Check that the run may create the table, and note in the stage that it is about to do so.
@@ -314,60 +352,23 @@ class DeltaSink:
         if self._exists() or first_commit_began(stage, self._target):
             return
         if self._foreign():
-            raise self._not_a_table()
+            raise not_a_table(self._target)
         try:
             note_first_commit(stage, self._target)
         except OSError as error:
-            raise SinkError(
-                code=ErrorCode.PUBLISH_FAILED,
-                what=f"publishing to the Delta table '{self._target.path}'",
-                got=error.strerror or type(error).__name__,
-                state="The table is as it was before the run.",
-                next_step=how_to_publish(self._target),
-            ) from error
-
-    def _not_a_table(self) -> SinkConflictError:
-        return SinkConflictError(
-            code=ErrorCode.OUTPUT_NOT_A_TABLE,
-            what=f"output '{self._target.path}'",
-            got=f"{names(self._target.entries())}, and no Delta table",
-            expected="a Delta table, or nothing",
-            next_step="Name another --output, or move those files away.",
-        )
+            raise note_failed(self._target, error) from error
 
 
 def _is_of_delta(name: str) -> bool:
-    return name == _LOG or "=" in name or name.startswith("part-") or name.endswith(".crc")
+    return name == LOG or "=" in name or name.startswith("part-") or name.endswith(".crc")
 
 
-def _refuse_names(schema: StructType, origins: Origins) -> None:
-    forbidden = [name for name in _all_names(schema) if set(name) & _FORBIDDEN_IN_NAMES]
-    if not forbidden:
-        return
-    columns = [name for name in schema.names if name in forbidden]
-    others = ["write Parquet", "leave columns out with 'output.carry'"]
-    if columns:
-        others.insert(0, f"set '{origins.renaming(columns, schema.names)}'")
-    advice = ", or ".join(others)
-    raise SinkSchemaError(
-        code=ErrorCode.OUTPUT_COLUMN_NAMES,
-        what=f"columns {names(forbidden)} of the result",
-        got="a space or one of ,;{}()= in the name",
-        expected="names that a Delta table can store",
-        next_step=f"{advice[0].upper()}{advice[1:]}.",
-    )
+def _writer_of(commit: Row) -> str:
+    return "worker" if str(commit["engineInfo"]).startswith("delta-rs") else "spark"
 
 
-def _all_names(spark_type: DataType) -> Iterator[str]:
-    if isinstance(spark_type, StructType):
-        for field in spark_type:
-            yield field.name
-            yield from _all_names(field.dataType)
-    elif isinstance(spark_type, ArrayType):
-        yield from _all_names(spark_type.elementType)
-    elif isinstance(spark_type, MapType):
-        yield from _all_names(spark_type.keyType)
-        yield from _all_names(spark_type.valueType)
+def _pause() -> None:
+    time.sleep(_PAUSE_S * random.random())  # noqa: S311 - not cryptographic: it avoids the next conflict
 
 
 def _run_of(user_metadata: str | None) -> object:

@@ -28,6 +28,7 @@ from sparkscore.sinks.replacing import (
     state_after_error,
 )
 from sparkscore.sinks.target import (
+    Layout,
     Published,
     StagedResult,
     Target,
@@ -42,7 +43,7 @@ from sparkscore.sinks.target import (
 from sparkscore.sinks.turns import forget_dead_turn, turn_at
 from sparkscore.spark.schema import column, columns_of, from_arrow, to_arrow
 from sparkscore.spark.settings import read_from
-from sparkscore.stage import StagedFile
+from sparkscore.stage import RunStage, StagedFile
 from sparkscore.stage.clearing import clear
 from sparkscore.stage.layout import (
     EMPTY_PART,
@@ -69,7 +70,7 @@ class ParquetSink:
     """
 
     format = "parquet"
-    lays_out_partitions = True
+    moves_files = True
 
     def __init__(self, spark: SparkSession, target: Target) -> None:
         self._spark = spark
@@ -99,6 +100,11 @@ class ParquetSink:
             raise run_exists(self._target)
         self._refuse_what_is_there("files or folders")
         check_writable(self._target)
+
+    def lay_out(self, schema: StructType, stage: RunStage) -> Layout:
+        """Return a folder for each partition, and files without the run id, which is in the run's folder's name."""
+        del schema, stage
+        return Layout(self._target.partition_by, (self._target.run_id_column,))
 
     def columns_without_null(self) -> list[str]:
         """Return an empty list, because columns of Parquet files are never declared NOT NULL."""
@@ -186,7 +192,7 @@ class ParquetSink:
                 next_step=f"Move that folder away. {how_to_publish(self._target)}",
             )
         forget_dead_turn(self._target)
-        return Published(self._run_folder.name, self._rows(), schema)
+        return Published(self._run_folder.name, self._rows(), schema, writer="worker")
 
     def shows_rows(self) -> bool:
         """Return whether this run's folder exists and contains files that sparkscore published."""
@@ -355,9 +361,8 @@ class ParquetSink:
                 state="The folder holds this run's rows as counted.",
                 next_step="Remove the folder and run again.",
             )
-        return Published(
-            self._run_folder.name, rows, staged.schema, None if self._replaced is None else str(self._replaced)
-        )
+        moved_to = None if self._replaced is None else str(self._replaced)
+        return Published(self._run_folder.name, rows, staged.schema, moved_to, "worker")
 
     def _rows(self) -> int:
         try:

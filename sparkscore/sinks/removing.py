@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sparkscore.errors import names
+from sparkscore.sinks.delta_commit import unlink_uncommitted
 from sparkscore.stage.clearing import Removal, clear
 from sparkscore.stage.format import is_other_format
 from sparkscore.stage.layout import MARKER, STAGE_FOLDER, finished, known_in
@@ -67,6 +68,8 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     if is_other_format(format_of(stage)):
         return Removal()
     try:
+        if not is_dry:
+            unlink_uncommitted(stage)
         removal = _remove(stage, is_dry=is_dry)
     except OSError as error:
         # The run has already ended, so this is not an error. Any remaining files are left for 'clean'.

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pyspark.sql.types import BinaryType, StructType
 
@@ -37,6 +38,7 @@ class Target:
         part: which part of the run's result is written, ``predictions`` or ``quarantine``.
         replaces_foreign: whether ``overwrite`` may replace files that sparkscore did not write, if the output is a
             folder of Parquet files. Such files are moved to another folder.
+        writer: who may write the files of a Delta table: ``worker``, ``spark``, or ``auto`` for whoever can.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class Target:
     run_id_column: str
     part: str = "predictions"
     replaces_foreign: bool = False
+    writer: str = "auto"
 
     def entries(self) -> list[str]:
         """Return the names of the files and folders in the output, except the folders for stages and replaced files.
@@ -56,6 +59,18 @@ class Target:
             return [self.path.name] if self.path.exists() else []
         found = (entry.name for entry in self.path.iterdir())
         return sorted(name for name in found if name != STAGE_FOLDER and not name.startswith(ASIDE))
+
+
+class Layout(NamedTuple):
+    """How tasks store the rows of the result.
+
+    Attributes:
+        partition_by: columns whose values are written to folder names instead of the files.
+        left_out: further columns that are not in the files.
+    """
+
+    partition_by: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,12 +110,16 @@ class Published:
         schema: the columns.
         moved_to: folder with old files that this run moved away but did not remove, for example because sparkscore did
             not write them. None if there is no such folder, or if it is unknown.
+        writer: who wrote the files that readers see, ``worker`` or ``spark``. None if publishing is not complete.
+        writer_reason: why Spark wrote them. None if it is not known, or if the workers wrote them.
     """
 
     version: int | str | None
     rows: int | None
     schema: StructType
     moved_to: str | None = None
+    writer: str | None = None
+    writer_reason: str | None = None
 
 
 @contextmanager

@@ -108,6 +108,8 @@ PINNED_FOR_WRITING: Final[Mapping[str, str | None]] = MappingProxyType(
         "spark.sql.session.timeZone": "UTC",
     }
 )
+# Source: https://docs.delta.io/latest/table-properties.html.
+_DEFAULTS_FOR_TABLES: Final = "spark.databricks.delta.properties.defaults."
 #: Settings that matter only if tasks read whole files: no file is split, and files are distributed evenly by number.
 PINNED_FOR_WHOLE_FILES: Final[Mapping[str, str | None]] = MappingProxyType(
     {
@@ -220,6 +222,18 @@ def _settings_of(spark: SparkSession) -> dict[str, str]:
         _refuse_lost_server(error)
         found = {key: setting_of(spark, key) for key in (*PINNED, *PINNED_FOR_WRITING, *PINNED_FOR_WHOLE_FILES)}
         return {key: value for key, value in found.items() if value is not None}
+
+
+def has_defaults_for_tables(spark: SparkSession) -> bool:
+    """Return whether the session sets properties for new Delta tables, which only Spark knows how to apply.
+
+    Also return True if the session's settings cannot be read.
+    """
+    try:
+        return any(key.startswith(_DEFAULTS_FOR_TABLES) for key in spark.conf.getAll)
+    except SPARK_ERRORS as error:
+        _refuse_lost_server(error)
+        return True
 
 
 def setting_of(spark: SparkSession, key: str) -> str | None:

@@ -31,6 +31,8 @@ RUN: Final = "run"
 HELD: Final = "held"
 #: Name prefix of the file that says that the run creates a new table.
 FIRST_COMMIT: Final = "first-commit-"
+#: Name prefix of the file that names the Delta table into which the run links its files before it commits them.
+LINKED: Final = "linked-"
 PLAN: Final = "plan.parquet"
 PARTS: Final = "parts.parquet"
 #: File that says whether Spark or the workers themselves read the rows of the input.
@@ -96,6 +98,9 @@ STAGE: Final = (
     Named(RUN, RUN, "path of the run's folder, whose record says whether the run is held", "driver"),
     Named(HELD, HELD, "the run is held; written by earlier versions only", "driver"),
     Named(f"{FIRST_COMMIT}PART", rf"{FIRST_COMMIT}[a-z]+", "the run creates a table that did not exist", "driver"),
+    Named(
+        f"{LINKED}PART", rf"{LINKED}[a-z]+", "the Delta table into which files are linked before the commit", "driver"
+    ),
     Named(PLAN, re.escape(PLAN), "the planned files, a row group for each work unit", "driver"),
     Named(PARTS, re.escape(PARTS), "the rows of each work unit that the workers read themselves", "driver"),
     Named(READER, READER, "whether Spark or the workers read the rows, and why", "driver"),

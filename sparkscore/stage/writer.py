@@ -5,9 +5,10 @@ Runs on the workers.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Self
 
@@ -32,6 +33,8 @@ _BUFFER_ROWS = 128 * 1024
 _BUFFER_BYTES = 64 * 1024 * 1024
 _OPEN_FILES = 64
 _LONGEST_NAME = 255
+# Key in a file's footer with the columns of floats that have no NaN. Parquet's own statistics do not tell.
+_WITHOUT_NAN = "sparkscore.without_nan"
 
 
 class StageWriter:
@@ -129,6 +132,7 @@ class _OpenFile:
     def __init__(self, store: Store, path: str, first: pa.Table) -> None:
         self._path = path
         self._rows = 0
+        self._without_nan = {field.name for field in schema if pa.types.is_floating(field.type)}
         self._file = HashingFile(store.writer(path))
         self.writer = pq.ParquetWriter(
             self._file,
@@ -141,9 +145,11 @@ class _OpenFile:
     def write(self, rows: pa.Table) -> None:
         self.writer.write_table(rows)
         self._rows += rows.num_rows
+        self._without_nan -= {name for name in self._without_nan if pc.any(pc.is_nan(rows.column(name))).as_py()}
 
     def close(self) -> StagedFile:
         try:
+            self.writer.add_key_value_metadata({_WITHOUT_NAN: json.dumps(sorted(self._without_nan))})
             self.writer.close()
             self._file.close()
         finally:
@@ -155,6 +161,17 @@ class _OpenFile:
             self.writer.close()
         finally:
             self._file.abandon()
+
+
+def columns_without_nan(metadata: Mapping[bytes, bytes] | None) -> frozenset[str]:
+    """Return the columns of floats that have no NaN, from the metadata of a file that `StageWriter` wrote.
+
+    Columns are missing if it is not known, for example because an earlier version of sparkscore wrote the file.
+    """
+    try:
+        return frozenset(json.loads((metadata or {})[_WITHOUT_NAN.encode()]))
+    except (KeyError, ValueError, TypeError):
+        return frozenset()
 
 
 def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
 
 import deltalake
 import pyarrow as pa
@@ -59,11 +58,10 @@ def publish(spark: SparkSession, tmp_path: Path, kind: str) -> Publish:
         rows = rows.append_column("run_id", pa.repeat(pa.scalar(run_id), rows.num_rows))
         schema = nullable(from_arrow(rows.schema))
         sink.check_target()
-        with staged_in(sink.target, None, "identity", is_moved=sink.lays_out_partitions) as opened:
+        with staged_in(sink.target, None, "identity", is_moved=sink.moves_files) as opened:
             stage = opened.path
             sink.check_schema(schema)
-            laid_out: dict[str, Any] = {"partition_by": sink.target.partition_by, "left_out": ("run_id",)}
-            layout = laid_out if sink.lays_out_partitions else {}
+            layout = sink.lay_out(schema, opened)._asdict()
             lost, winner = (StageWriter(str(stage), 0, **layout) for _ in range(2))
             lost.write(rows)
             lost.finish()

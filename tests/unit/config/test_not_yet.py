@@ -17,7 +17,6 @@ _CASES: list[tuple[str, object]] = [
     ("input.location", "table:main.default.patients"),
     ("input.location", ["/a", "table:patients"]),
     ("output.location", "table:scores"),
-    ("output.writer", "worker"),
 ]
 
 
@@ -57,6 +56,7 @@ def test_a_refusal_shows_no_secret() -> None:
         ("input.reader", "spark"),
         ("input.reader", "worker"),
         ("output.writer", "auto"),
+        ("output.writer", "worker"),
         ("mini_batch_size", "1MB"),
     ],
 )

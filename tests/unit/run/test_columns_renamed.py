@@ -13,7 +13,7 @@ from pyspark.sql.types import LongType, StringType, StructField, StructType
 from sparkscore.config import Deployment
 from sparkscore.errors import ConfigError, SinkSchemaError
 from sparkscore.run.columns import ResultColumns, decide_columns
-from sparkscore.sinks.delta import _refuse_names
+from sparkscore.sinks.delta_names import refuse_names
 from sparkscore.sinks.origins import Origins
 from sparkscore.sinks.target import Target, check_same_columns
 from sparkscore.worker import LineageValues
@@ -113,17 +113,17 @@ def test_names_that_delta_does_not_store_are_refused_with_a_line_that_helps(
     result = decide(renamed, *inputs)
 
     with pytest.raises(SinkSchemaError, match="OUTPUT_COLUMN_NAMES") as caught:
-        _refuse_names(result.schema, result.origins)
+        refuse_names(result.schema, result.origins)
 
     mended = decide(line_of(caught.value.next_step), *inputs)
-    _refuse_names(mended.schema, mended.origins)
+    refuse_names(mended.schema, mended.origins)
 
 
 def test_a_name_inside_a_struct_cannot_be_renamed() -> None:
     inner = StructType([StructField("a b", LongType())])
 
     with pytest.raises(SinkSchemaError, match=r"'a b'.*Write Parquet, or leave columns out") as caught:
-        _refuse_names(StructType([StructField("s", inner)]), Origins())
+        refuse_names(StructType([StructField("s", inner)]), Origins())
     assert "columns:" not in caught.value.next_step
 
 

@@ -65,7 +65,7 @@ def snapshot_of(paths: Sequence[Path], size: int = 1) -> Snapshot:
 
 
 def sink_of(path: Path, *, is_moved: bool = False) -> Sink:
-    sink: Any = SimpleNamespace(lays_out_partitions=is_moved, target=Target(path, "append", (), "night", "run_id"))
+    sink: Any = SimpleNamespace(moves_files=is_moved, target=Target(path, "append", (), "night", "run_id"))
     return sink  # type: ignore[no-any-return]
 
 

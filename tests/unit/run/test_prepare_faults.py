@@ -45,7 +45,7 @@ def test_a_wrong_deployment_tells_of_the_files_that_it_names(make_deployment: Ma
     [
         {"model": {"path": "azureml:heart:3"}},
         {"model": {"path": "${{inputs.model}}"}},
-        {"input": {"location": "table:a"}, "output": {"writer": "worker"}},
+        {"input": {"location": "table:a"}, "output": {"location": "table:b"}},
     ],
 )
 def test_what_cannot_be_looked_for_is_said_once(make_deployment: MakeDeployment, sections: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ def test_what_cannot_be_looked_for_is_said_once(make_deployment: MakeDeployment,
 
     assert error.code in {"MODEL_REFERENCE", "AZURE_EXPRESSION", "NOT_SUPPORTED_YET"}
     assert "NOT_FOUND" not in str(error)
-    assert ("output.writer" in error.next_step) is (error.code == "NOT_SUPPORTED_YET")
+    assert ("output.location" in error.next_step) is (error.code == "NOT_SUPPORTED_YET")
 
 
 def test_one_fault_reads_as_before(make_deployment: MakeDeployment) -> None:

@@ -1,0 +1,349 @@
+"""Commit staged files to a Delta table with delta-rs, so that no row is written again. Runs on the driver."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql.types import StructType
+
+from sparkscore.errors import names
+from sparkscore.sinks.delta_links import forget_links, link_files, note_links, noted_links, unlink_files
+from sparkscore.sinks.delta_plain import why_not_plain, why_not_plain_columns
+from sparkscore.sinks.delta_stats import stats_of
+from sparkscore.sinks.target import StagedResult, Target
+from sparkscore.spark.schema import to_arrow
+from sparkscore.stage import StagedFile
+from sparkscore.stage.layout import within_task_attempt
+from sparkscore.stage.store import Entry
+from sparkscore.stage.surroundings import open_store
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable, Schema
+    from deltalake.transaction import AddAction
+
+logger = logging.getLogger("sparkscore")
+
+LOG: Final = "_delta_log"
+#: Number of the transaction of a run. A run makes only one.
+VERSION: Final = 1
+_PLAIN_WRITER_VERSION: Final = 2
+# Delta's default for `delta.checkpointInterval`.
+_COMMITS_PER_CHECKPOINT: Final = 10
+# delta-rs takes a path for a URL, and then loses these.
+_LOST_IN_PATHS: Final = frozenset("%\\")
+
+
+class CannotCommitError(Exception):
+    """The files cannot be committed with delta-rs; nothing was committed.
+
+    Attributes:
+        reason: why, for the run record.
+        is_conflict: whether another commit came in between, so that a new try may succeed.
+    """
+
+    def __init__(self, reason: str, *, is_conflict: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.is_conflict = is_conflict
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A run's commit to be made: the files, and what the table's log says about them.
+
+    Attributes:
+        target: the output.
+        staged: the staged rows.
+    """
+
+    target: Target
+    staged: StagedResult
+
+    @property
+    def app_id(self) -> str:
+        """The application id of the run's transaction, the same as in a commit by Spark."""
+        return app_id_of(self.target)
+
+    @property
+    def files(self) -> tuple[StagedFile, ...]:
+        """The files with rows."""
+        return tuple(file for file in self.staged.files if file.rows)
+
+    def make(self) -> int | None:
+        """Link the files into the table's folder and commit them, and return the version of the table.
+
+        A table that does not exist is created. After a crash, the table has the whole commit or none of it, and the
+        call can be repeated.
+
+        Returns:
+            the version, or None if the table's log already has a transaction of this run.
+
+        Raises:
+            CannotCommitError: the table is not plain, another commit came in between, or a file is not as its writer
+                reported it.
+        """
+        table = open_table(self.target.path)
+        if table is not None and table.transaction_version(self.app_id) is not None:
+            return None
+        self._check(table)
+        version = 0 if table is None else table.version() + 1
+        try:
+            note_links(self.staged.folder, self.target.part, self.target.path, self.app_id)
+            linked = link_files(self.staged.folder, self.target.path, self.files)
+        except OSError as error:
+            raise CannotCommitError(f"a staged file cannot be linked into the table: {_text(error)}") from error
+        self._commit(table, list(self._adds(linked)), version)
+        with suppress(OSError):  # the links are the table's files now
+            forget_links(self.staged.folder, self.target.part)
+        _write_due_checkpoint(self.target.path, version)
+        return version
+
+    def _check(self, table: DeltaTable | None) -> None:
+        reason = why_not_columns(self.staged.schema) or (table and why_not_table(self.target, table))
+        if reason:
+            raise CannotCommitError(reason)
+
+    def _adds(self, linked: Sequence[Entry]) -> Iterator[AddAction]:
+        """Yield the log's entries for the files, with the statistics from their footers."""
+        from deltalake.transaction import AddAction  # noqa: PLC0415 - optional, and slow to import
+
+        expected = to_arrow(self.staged.schema)
+        for file, entry in zip(self.files, linked, strict=True):
+            path = within_task_attempt(file.path)
+            try:
+                with open_store(self.target.path).open(path) as opened:
+                    footer = pq.read_metadata(opened)
+            except (OSError, pa.ArrowException) as error:
+                raise CannotCommitError(f"a staged file cannot be read: {_text(error)}") from error
+            _check_columns(footer, expected)
+            milliseconds = int(entry.written_at * 1000)
+            yield AddAction(path, entry.size_bytes, {}, milliseconds, data_change=True, stats=stats_of(footer))
+
+    def _commit(self, table: DeltaTable | None, adds: list[AddAction], version: int) -> None:
+        from deltalake.exceptions import DeltaError  # noqa: PLC0415 - optional, and slow to import
+
+        try:
+            self._write(table, adds)
+        except (DeltaError, OSError, ValueError) as error:
+            # The commit may have landed although an error was raised.
+            if is_in_commit(self.target.path, version, self.app_id, len(adds)):
+                return
+            is_conflict = _commit_file(self.target.path, version).exists()
+            raise CannotCommitError(f"delta-rs: {_text(error)}", is_conflict=is_conflict) from error
+        if not is_in_commit(self.target.path, version, self.app_id, len(adds)):
+            raise CannotCommitError("delta-rs made another commit than it was asked for", is_conflict=True)
+
+    def _write(self, table: DeltaTable | None, adds: list[AddAction]) -> None:
+        from deltalake import CommitProperties, PostCommitHookProperties, Transaction  # noqa: PLC0415 - as above
+        from deltalake.transaction import create_table_with_add_actions  # noqa: PLC0415 - as above
+
+        # Without retries, nothing can come between the version that was checked and the commit.
+        properties = CommitProperties(self._info(), 0, [Transaction(self.app_id, VERSION)])
+        hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+        if table is not None:
+            table.create_write_transaction(
+                list(adds), "append", table.schema(), commit_properties=properties, post_commithook_properties=hooks
+            )
+            return
+        create_table_with_add_actions(
+            _uri(self.target.path),
+            _delta_schema(self.staged.schema),
+            adds,
+            commit_properties=properties,
+            post_commithook_properties=hooks,
+        )
+
+    def _info(self) -> dict[str, Any]:
+        """Return the entries of the commit that `DESCRIBE HISTORY` shows, as Spark writes them."""
+        numbers = {
+            "numFiles": len(self.files),
+            "numOutputRows": self.staged.row_count,
+            "numOutputBytes": sum(file.size_bytes for file in self.files),
+        }
+        return {
+            "userMetadata": user_metadata_of(self.target, self.staged.commit_info),
+            "operationMetrics": {name: str(number) for name, number in numbers.items()},
+            "isBlindAppend": True,
+        }
+
+
+def app_id_of(target: Target) -> str:
+    """Return the application id of a run's transaction in a Delta table."""
+    return f"sparkscore:{target.run_id}:{target.part}"
+
+
+def user_metadata_of(target: Target, commit_info: Mapping[str, object]) -> str:
+    """Return the ``userMetadata`` of a run's commit: JSON with the run id and the model."""
+    return json.dumps({"run_id": target.run_id, **commit_info})
+
+
+def unlink_uncommitted(stage: Path) -> None:
+    """Remove the links of a stage's files from the folder of a Delta table, unless the run's commit may name them.
+
+    No error is raised. If it is not known whether the run has committed, the links are kept. Readers ignore links that
+    no commit names, and VACUUM removes them.
+    """
+    try:
+        for part, table, app_id in list(noted_links(stage)):
+            if _has_no_commit_of(table, app_id):
+                unlink_files(stage, part, table)
+                forget_links(stage, part)
+    except (OSError, ValueError, KeyError, TypeError, CannotCommitError) as error:
+        logger.warning("files of the stage '%s' are still linked into a Delta table (%s)", stage, _text(error))
+
+
+def _has_no_commit_of(table: Path, app_id: str) -> bool:
+    if not has_commits(table):
+        return True
+    opened = None if why_no_delta_rs(table) else open_table(table)
+    return opened is not None and opened.transaction_version(app_id) is None
+
+
+def why_no_delta_rs(path: Path) -> str | None:
+    """Return why delta-rs cannot open any Delta table at a path, or None if it can."""
+    if importlib.util.find_spec("deltalake") is None:
+        return "the package deltalake is not installed"
+    uri = _uri(path)
+    if set(uri) & _LOST_IN_PATHS or not uri.isprintable():
+        return "delta-rs cannot open the table's path"
+    return None
+
+
+def open_table(path: Path) -> DeltaTable | None:
+    """Open a Delta table with delta-rs, or return None if there is no table yet.
+
+    Raises:
+        CannotCommitError: delta-rs cannot open the table.
+    """
+    from deltalake import DeltaTable  # noqa: PLC0415 - optional, and slow to import
+    from deltalake.exceptions import DeltaError  # noqa: PLC0415 - as above
+
+    if not has_commits(path):
+        return None
+    try:
+        return DeltaTable(_uri(path))
+    except (DeltaError, OSError, ValueError) as error:
+        raise CannotCommitError(f"delta-rs cannot open the table: {_text(error)}") from error
+
+
+def has_commits(table: Path) -> bool:
+    """Return whether a folder has a Delta log with commits. A failed first commit may leave a log without any."""
+    return any((table / LOG).glob("[0-9]*"))
+
+
+def why_not_commit(target: Target, schema: StructType) -> str | None:
+    """Return why the staged files of a run cannot become files of its Delta table, or None if they can.
+
+    Args:
+        target: the output.
+        schema: the columns of the result.
+    """
+    if target.writer == "spark":
+        return "output.writer is spark"
+    if target.partition_by:
+        return "the table has partitions"
+    if reason := why_no_delta_rs(target.path):
+        return reason
+    try:
+        table = open_table(target.path)
+    except CannotCommitError as error:
+        return error.reason
+    return why_not_columns(schema) or (None if table is None else why_not_table(target, table))
+
+
+def why_not_table(target: Target, table: DeltaTable) -> str | None:
+    """Return why files may not be committed to an existing table, or None if they may be."""
+    if target.mode != "append":
+        return f"mode {target.mode} replaces rows"
+    return why_not_plain(table)
+
+
+def why_not_columns(schema: StructType) -> str | None:
+    """Return why delta-rs may not create a table with these columns, or None if it may."""
+    return why_not_plain_columns(_nullable(schema.jsonValue()))
+
+
+def is_in_commit(table: Path, version: int, app_id: str, files: int) -> bool:
+    """Return whether a version of a table has a transaction and this number of added files.
+
+    Args:
+        table: the table's folder.
+        version: number of the version.
+        app_id: application id of the transaction.
+        files: number of files.
+    """
+    try:
+        lines = _commit_file(table, version).read_text(encoding="utf-8").splitlines()
+        actions = [json.loads(line) for line in lines if line]
+    except (OSError, ValueError):
+        return False
+    transactions = [action["txn"]["appId"] for action in actions if "txn" in action]
+    return transactions == [app_id] and sum("add" in action for action in actions) == files
+
+
+def _write_due_checkpoint(path: Path, version: int) -> None:
+    """Write a checkpoint of a table if one is due, as Spark does, so that readers need not read each commit.
+
+    No error is raised: the rows are published, and any later writer may write the checkpoint. Tables with features have
+    none written here.
+    """
+    from deltalake.exceptions import DeltaError  # noqa: PLC0415 - optional, and slow to import
+
+    try:
+        table = open_table(path)
+        if table is None or table.version() != version or table.protocol().min_writer_version > _PLAIN_WRITER_VERSION:
+            return
+        interval = int(table.metadata().configuration.get("delta.checkpointInterval") or _COMMITS_PER_CHECKPOINT)
+        if version > 0 and version % max(interval, 1) == 0:
+            table.create_checkpoint()
+    except (CannotCommitError, DeltaError, OSError, ValueError) as error:
+        logger.warning("no checkpoint of the Delta table '%s' was written: %s", path, _text(error))
+
+
+def _commit_file(table: Path, version: int) -> Path:
+    return table / LOG / f"{version:020}.json"
+
+
+def _check_columns(footer: pq.FileMetaData, expected: pa.Schema) -> None:
+    found = footer.schema.to_arrow_schema()
+    others = [
+        field.name for field in expected if field.name not in found.names or found.field(field.name).type != field.type
+    ]
+    others += [name for name in found.names if name not in expected.names]
+    if others:
+        raise CannotCommitError(f"a staged file has other types than the table in columns {names(others)}")
+
+
+def _delta_schema(schema: StructType) -> Schema:
+    """Return the schema of a new table, in which each column may have NULLs, as when Spark creates it."""
+    from deltalake import Schema  # noqa: PLC0415 - optional, and slow to import
+
+    return Schema.from_json(json.dumps(_nullable(schema.jsonValue())))
+
+
+def _nullable(tree: Any) -> Any:
+    if isinstance(tree, list):
+        return [_nullable(each) for each in tree]
+    if not isinstance(tree, dict):
+        return tree
+    flags = {"nullable", "containsNull", "valueContainsNull"}
+    return {key: True if key in flags else _nullable(value) for key, value in tree.items()}
+
+
+def _uri(path: Path) -> str:
+    return str(path.absolute())
+
+
+def _text(error: Exception) -> str:
+    # The texts of delta-rs have further lines with colors.
+    text = getattr(error, "strerror", None) or str(error)
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,109 @@
+"""Link staged files into a Delta table's folder, where they can become files of the table. Runs on the driver.
+
+A link has the name that the file has in its task attempt's folder, which contains 32 random digits. So a run that is
+repeated makes the same links, and no other run makes them. Before the commit, a link is a file that no version of the
+table names: readers ignore it, and VACUUM removes it when it is old.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from sparkscore.stage import StagedFile
+from sparkscore.stage.layout import ATTEMPTS, LINKED, QUARANTINE, within_task_attempt
+from sparkscore.stage.store import FOLDERS, Entry, EntryType, Store
+from sparkscore.stage.surroundings import open_common, open_store
+
+
+def link_files(stage: Path, table: Path, files: Sequence[StagedFile]) -> list[Entry]:
+    """Link staged files into a table's folder, unless that was done before, and return what is there, in order.
+
+    The files get a new modification time, so that VACUUM does not remove a link before the commit names it.
+
+    Args:
+        stage: the stage's folder.
+        table: the table's folder. It is created if it does not exist.
+        files: the staged files.
+
+    Raises:
+        OSError: a link cannot be made, for example because the two folders are on different file systems; its name is
+            taken by another file; or a file has another size than its writer reported.
+    """
+    store, (staged, linked) = open_common(stage, table)
+    store.make(linked)
+    return [_link(store, f"{staged}/{file.path}", f"{linked}/{within_task_attempt(file.path)}", file) for file in files]
+
+
+def _link(store: Store, name: str, other: str, file: StagedFile) -> Entry:
+    if not _is_linked(store, name, other):
+        store.link(name, other)
+    store.touch(other)
+    found = store.find(other)
+    if found is None or found.type is not EntryType.FILE or found.size_bytes != file.size_bytes:
+        raise OSError(f"the linked file has not {file.size_bytes} bytes")
+    return found
+
+
+def note_links(stage: Path, part: str, table: Path, app_id: str) -> None:
+    """Note in a stage that its files are about to be linked into a table's folder.
+
+    With this note, the links of a run that never commits are found when its stage is removed.
+
+    Args:
+        stage: the stage's folder.
+        part: which part of the result is published, ``predictions`` or ``quarantine``.
+        table: the table's folder.
+        app_id: application id of the run's transaction.
+
+    Raises:
+        OSError: the note cannot be written.
+    """
+    content = json.dumps({"table": str(table.absolute()), "app_id": app_id})
+    open_store(stage).put(f"{LINKED}{part}", content.encode())
+
+
+def noted_links(stage: Path) -> Iterator[tuple[str, Path, str]]:
+    """Yield what `note_links` has noted in a stage: the part, the table's folder and the application id."""
+    store = open_store(stage)
+    for entry in store.entries():
+        if entry.name.startswith(LINKED):
+            content = json.loads(store.read(entry.name))
+            yield entry.name.removeprefix(LINKED), Path(content["table"]), content["app_id"]
+
+
+def forget_links(stage: Path, part: str) -> None:
+    """Remove the note that `note_links` has written, because the links are the table's files or are removed."""
+    open_store(stage).delete(f"{LINKED}{part}")
+
+
+def unlink_files(stage: Path, part: str, table: Path) -> None:
+    """Remove the links of a part's staged files from a table's folder, and the folders that are then empty.
+
+    The table must not name them. A file is removed only if it is the same file as a staged one.
+
+    Raises:
+        OSError: a link cannot be found or removed.
+    """
+    store, (staged, linked) = open_common(stage, table)
+    for name in _files_below(store, f"{staged}/{QUARANTINE if part == QUARANTINE else ATTEMPTS}"):
+        place = PurePosixPath(within_task_attempt(name[len(staged) + 1 :]))
+        if _is_linked(store, name, f"{linked}/{place}"):
+            store.delete(f"{linked}/{place}")
+            for folder in place.parents[:-1]:
+                store.drop(f"{linked}/{folder}")
+
+
+def _files_below(store: Store, folder: str) -> Iterator[str]:
+    for entry in store.entries(folder):
+        if entry.type in FOLDERS:
+            yield from _files_below(store, entry.name)
+        elif entry.name.endswith(".parquet"):
+            yield entry.name
+
+
+def _is_linked(store: Store, name: str, other: str) -> bool:
+    """Return whether two names belong to one file."""
+    found, there = store.find(name), store.find(other)
+    return found is not None and there is not None and found.version == there.version

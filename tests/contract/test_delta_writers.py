@@ -1,0 +1,325 @@
+"""A Delta table whose files the workers wrote is the one that Spark would have written."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections.abc import Callable, Iterator
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import deltalake
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import lit
+
+from sparkscore.config import Output
+from sparkscore.errors import ConfigError
+from sparkscore.sinks import Published, StagedResult, open_sink, staged_in
+from sparkscore.sinks.delta_commit import CannotCommitError, Commit, why_not_commit
+from sparkscore.sinks.target import Target
+from sparkscore.spark.schema import from_arrow
+from sparkscore.spark.settings import pinned_settings, read_from
+from sparkscore.stage.writer import StageWriter
+from tests.support.all_types import comparable, write_all_types
+
+ROWS = pa.table({"id": pa.array([1, 2, 3]), "label": pa.array(["a", None, "a"]), "score": pa.array([0.5, None, -0.0])})
+
+Publish = Callable[..., Published]
+
+
+@pytest.fixture
+def publish(spark: SparkSession) -> Publish:
+    """Do what a run does with the sink of a Delta table."""
+
+    def run(table: Path, run_id: str, rows: pa.Table = ROWS, writer: str = "auto", **options: Any) -> Published:
+        output = Output(location=str(table), writer=writer, mode=options.get("mode", "append"))  # type: ignore[arg-type]
+        sink = open_sink(spark, output, run_id, "run_id")
+        rows = rows.append_column("run_id", pa.repeat(pa.scalar(run_id), rows.num_rows))
+        schema = from_arrow(pa.schema([field.with_nullable(True) for field in rows.schema]))
+        sink.check_target()
+        with staged_in(sink.target, options.get("stage"), "identity", is_moved=False) as stage:
+            sink.check_schema(schema)
+            layout = sink.lay_out(schema, stage)
+            with StageWriter(str(stage.path), 0, **layout._asdict()) as writer_of_stage:
+                writer_of_stage.write(rows)
+                staged = StagedResult(stage, writer_of_stage.finish(), schema, {"model_name": "m"})
+            options.get("before_publish", lambda: None)()
+            return sink.publish(staged)
+
+    return run
+
+
+def rows_of_all_types(folder: Path) -> pa.Table:
+    write_all_types(folder)
+    table = pq.ParquetFile(next(folder.rglob("*.parquet"))).read()
+    extra = {
+        "texts": pa.array(["a" * 40, "z" * 33, None, "é" * 40]),
+        "finite": pa.array([1.5, -2.0, None, 0.0]),
+        "at2": pa.array(
+            [dt.datetime(2026, 11, 1, 5, 30, 0, 123456, dt.UTC), None, None, None], pa.timestamp("us", "UTC")
+        ),
+        "nothing": pa.nulls(4, pa.int64()),
+    }
+    # Delta has a feature for times without a zone, so that Spark writes tables with them.
+    table = table.drop_columns("local")
+    for name, column in extra.items():
+        table = table.append_column(name, column)
+    return table
+
+
+def cells(frame: DataFrame) -> list[dict[str, Any]]:
+    return sorted((comparable(row.asDict(recursive=True)) for row in frame.collect()), key=lambda row: str(row["id"]))
+
+
+def log_of(table: Path, version: int) -> dict[str, Any]:
+    lines = (table / "_delta_log" / f"{version:020}.json").read_text(encoding="utf-8").splitlines()
+    return {name: action for line in lines for name, action in json.loads(line).items()}
+
+
+def load(spark: SparkSession, table: Path, **options: str) -> DataFrame:
+    return read_from(spark, "delta", options).load(str(table))
+
+
+def leaves(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*above, name))
+        else:
+            yield (*above, name), value
+
+
+@pytest.mark.each_spark
+def test_the_table_has_the_cells_schema_and_statistics_of_sparks(
+    spark: SparkSession, publish: Publish, tmp_path: Path
+) -> None:
+    rows, ours, sparks = rows_of_all_types(tmp_path / "in"), tmp_path / "ours", tmp_path / "sparks"
+
+    by_worker, by_spark = publish(ours, "one", rows), publish(sparks, "one", rows, writer="spark")
+
+    assert (by_worker.writer, by_worker.writer_reason, by_worker.version, by_worker.rows) == ("worker", None, 0, 4)
+    assert (by_spark.writer, by_spark.writer_reason) == ("spark", "output.writer is spark")
+    with pinned_settings(spark):
+        assert cells(load(spark, ours)) == cells(load(spark, sparks))
+    again = deltalake.DeltaTable(str(ours)).to_pyarrow_table().sort_by("id").select(rows.schema.names)
+    assert list(map(comparable, again.to_pylist())) == list(map(comparable, rows.sort_by("id").to_pylist()))
+    log, expected = log_of(ours, 0), log_of(sparks, 0)
+    assert log["metaData"]["schemaString"] == expected["metaData"]["schemaString"]
+    assert log["metaData"]["configuration"] == expected["metaData"]["configuration"]
+    assert log["protocol"] == expected["protocol"]
+    check_bounds(json.loads(log["add"]["stats"]), json.loads(expected["add"]["stats"]))
+
+
+def check_bounds(ours: dict[str, Any], sparks: dict[str, Any]) -> None:
+    assert ours["numRecords"] == sparks["numRecords"]
+    nulls = dict(leaves(ours["nullCount"]))
+    assert nulls.items() <= dict(leaves(sparks["nullCount"])).items()
+    assert dict(leaves(sparks["nullCount"])).keys() - nulls.keys() == {("many",), ("pairs",)}
+    lowest, highest = dict(leaves(ours["minValues"])), dict(leaves(ours["maxValues"]))
+    of_spark, above = dict(leaves(sparks["minValues"])), dict(leaves(sparks["maxValues"]))
+    assert {name: value for name, value in of_spark.items() if lowest.get(name) != value} == {("single",): "-Infinity"}
+    # Times are rounded up here. Spark rounds them down, and its readers add a millisecond.
+    assert {name: value for name, value in above.items() if highest.get(name) != value} == {
+        ("single",): "NaN",
+        ("at",): "9999-12-30T23:59:59.999Z",
+        ("at2",): "2026-11-01T05:30:00.123Z",
+    }
+    assert (highest["at",], highest["at2",]) == ("9999-12-31T00:00:00.000Z", "2026-11-01T05:30:00.124Z")
+
+
+def test_spark_changes_such_a_table_like_its_own(spark: SparkSession, publish: Publish, tmp_path: Path) -> None:
+    table = tmp_path / "a table"
+    name = f"delta.`{table}`"
+    publish(table, "one")
+    publish(table, "two", writer="spark")
+    spark.sql(f"UPDATE {name} SET label = 'c' WHERE id = 1 AND run_id = 'one'")  # noqa: S608 - a path of the test's
+    spark.sql(f"MERGE INTO {name} t USING (SELECT 2L AS id) s ON t.id = s.id WHEN MATCHED THEN DELETE")
+    spark.sql(f"OPTIMIZE {name}")
+    published = publish(table, "three")
+    # Without the second setting, VACUUM lists the folder in 10,000 tasks.
+    settings = {
+        "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+    }
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    try:
+        spark.sql(f"VACUUM {name} RETAIN 0 HOURS")
+    finally:
+        for key in settings:
+            spark.conf.unset(key)
+
+    expected: list[tuple[str, int, str | None]] = [("one", 1, "c"), ("one", 3, "a"), ("two", 1, "a"), ("two", 3, "a")]
+    expected += [("three", 1, "a"), ("three", 2, None), ("three", 3, "a")]
+    found = load(spark, table).select("run_id", "id", "label").collect()
+    assert sorted(map(tuple, found), key=str) == sorted(expected, key=str)
+    assert deltalake.DeltaTable(str(table)).to_pyarrow_table().num_rows == len(expected)
+    (last,) = spark.sql(f"DESCRIBE HISTORY {name}").where(f"version = {published.version}").collect()
+    assert json.loads(last["userMetadata"]) == {"run_id": "three", "model_name": "m"}
+    assert last["operationMetrics"]["numOutputRows"] == "3"
+
+
+def test_skipping_finds_each_row(spark: SparkSession, publish: Publish, tmp_path: Path) -> None:
+    rows = rows_of_all_types(tmp_path / "in").append_column("limit", pa.array([math.nan, 1.0, 2.0, None]))
+    table = tmp_path / "out"
+    publish(table, "one", rows)
+    conditions = (
+        "at = timestamp'9999-12-30 23:59:59.999999Z'",
+        "at2 = timestamp'2026-11-01 05:30:00.123456Z'",
+        "texts = repeat('z', 33)",
+        "texts = repeat('é', 40)",
+        "limit > 3",
+        "exact = 9999999999999999999999999999.9999999999",
+        "big = 9223372036854775807",
+        "both.n = 9007199254740993",
+        "on = date'9999-12-31'",
+        "single = float('-Infinity')",
+    )
+
+    with pinned_settings(spark):
+        frames = [load(spark, table).where(condition).select(lit(condition)) for condition in conditions]
+        found = [row[0] for row in reduce(DataFrame.unionAll, frames).collect()]
+
+    assert sorted(found) == sorted(conditions)
+
+
+def test_deletion_vectors_do_not_stop_the_workers(spark: SparkSession, publish: Publish, tmp_path: Path) -> None:
+    table = tmp_path / "out"
+    publish(table, "one")
+    spark.sql(f"ALTER TABLE delta.`{table}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
+    spark.sql(f"DELETE FROM delta.`{table}` WHERE id = 1")  # noqa: S608 - a path of the test's
+
+    published = publish(table, "two")
+    spark.sql(f"DELETE FROM delta.`{table}` WHERE id = 2 AND run_id = 'two'")  # noqa: S608 - a path of the test's
+
+    assert (published.writer, published.writer_reason) == ("worker", None)
+    assert sorted(map(tuple, load(spark, table).select("run_id", "id").collect())) == [
+        ("one", 2),
+        ("one", 3),
+        ("two", 1),
+        ("two", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "properties", "reason"),
+    [
+        ("id BIGINT NOT NULL", "", "column 'id' is NOT NULL"),
+        ("id BIGINT, twice BIGINT GENERATED ALWAYS AS (id * 2)", "", "generatedColumns"),
+        ("id BIGINT GENERATED BY DEFAULT AS IDENTITY", "", "identityColumns"),
+        ("id BIGINT DEFAULT 7", "'delta.feature.allowColumnDefaults' = 'supported'", "allowColumnDefaults"),
+        ("id VARCHAR(5)", "", "column 'id' has the properties '__CHAR_VARCHAR_TYPE_STRING'"),
+        ("id TIMESTAMP_NTZ", "", "timestampNtz"),
+        ("id BIGINT", "'delta.columnMapping.mode' = 'name'", "columnMapping"),
+        ("id BIGINT", "'delta.enableChangeDataFeed' = 'true'", "changeDataFeed"),
+        ("id BIGINT", "'delta.enableRowTracking' = 'true'", "rowTracking"),
+        ("id BIGINT", "'delta.enableInCommitTimestamps' = 'true'", "inCommitTimestamp"),
+        ("id BIGINT", "'delta.enableTypeWidening' = 'true'", "typeWidening"),
+        ("id BIGINT", "'delta.dataSkippingNumIndexedCols' = '3'", "'delta.dataSkippingNumIndexedCols'"),
+        ("id BIGINT", "'delta.checkpointPolicy' = 'v2'", None),
+    ],
+)
+def test_tables_that_spark_must_write(
+    spark: SparkSession, tmp_path: Path, columns: str, properties: str, reason: str | None
+) -> None:
+    path = tmp_path / "out"
+    with_properties = f"TBLPROPERTIES ({properties})" if properties else ""
+    spark.sql(f"CREATE TABLE delta.`{path}` ({columns}) USING delta {with_properties}")
+    schema = load(spark, path).schema
+
+    found = why_not_commit(Target(path, "append", (), "night", "run_id"), schema)
+
+    assert reason in str(found) if reason else found is None
+
+
+def test_clustered_tables_are_sparks(spark: SparkSession, publish: Publish, tmp_path: Path) -> None:
+    table = tmp_path / "out"
+    spark.sql(f"CREATE TABLE delta.`{table}` (id BIGINT, label STRING, score DOUBLE, run_id STRING) CLUSTER BY (id)")
+
+    published = publish(table, "one")
+
+    assert published.writer == "spark"
+    assert "'clustering'" in str(published.writer_reason)
+    assert load(spark, table).count() == 3
+    with pytest.raises(ConfigError, match=r"\[OUTPUT_WRITER\].*'clustering'.*output.writer: auto"):
+        publish(table, "two", writer="worker")
+
+
+def test_a_table_that_changes_while_the_run_scores_is_written_by_spark(
+    spark: SparkSession, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "out"
+    publish(table, "one")
+    make = Commit.make
+
+    def after_a_change(self: Commit) -> int | None:
+        monkeypatch.undo()
+        spark.sql(f"ALTER TABLE delta.`{table}` ADD CONSTRAINT positive CHECK (id > 0)")
+        return make(self)
+
+    monkeypatch.setattr(Commit, "make", after_a_change)
+    published = publish(table, "two")
+
+    assert (published.writer, published.rows) == ("spark", 3)
+    assert "checkConstraints" in str(published.writer_reason)
+    assert load(spark, table).count() == 6
+
+
+def test_a_run_that_spark_committed_is_not_committed_again(
+    spark: SparkSession, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one whose driver lost Spark's answer."""
+    table = tmp_path / "out"
+    make = Commit.make
+
+    def after_sparks_commit(self: Commit) -> int | None:
+        app = {"txnAppId": self.app_id, "txnVersion": "1", "userMetadata": '{"run_id": "one"}'}
+        files = [str(self.staged.folder / file.path) for file in self.files]
+        spark.read.parquet(*files).write.format("delta").options(**app).save(str(table))
+        return make(self)
+
+    monkeypatch.setattr(Commit, "make", after_sparks_commit)
+    published = publish(table, "one")
+
+    assert (published.version, published.rows) == (0, 3)
+    assert load(spark, table).count() == 3
+
+
+def test_spark_publishes_where_the_files_cannot_be_committed(
+    spark: SparkSession, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise CannotCommitError("no", is_conflict=True)
+
+    monkeypatch.setattr(Commit, "_commit", fails)
+    monkeypatch.setattr("sparkscore.sinks.delta._PAUSE_S", 0.01)
+    published = publish(tmp_path / "out", "one")
+
+    files = {Path(uri).name for uri in deltalake.DeltaTable(str(tmp_path / "out")).file_uris()}
+    assert (published.writer, published.writer_reason) == ("spark", "no")
+    assert {path.name for path in (tmp_path / "out").glob("*.parquet")} == files
+    assert load(spark, tmp_path / "out").count() == 3
+
+
+def test_sessions_with_properties_for_new_tables_are_obeyed(
+    spark: SparkSession, publish: Publish, tmp_path: Path
+) -> None:
+    spark.conf.set("spark.databricks.delta.properties.defaults.enableDeletionVectors", "true")
+    try:
+        published = publish(tmp_path / "out", "one")
+    finally:
+        spark.conf.unset("spark.databricks.delta.properties.defaults.enableDeletionVectors")
+
+    assert (published.writer, published.writer_reason) == ("spark", "the session has properties for new tables")
+
+
+def test_a_stage_elsewhere_is_linked_too(publish: Publish, tmp_path: Path) -> None:
+    published = publish(tmp_path / "out", "one", stage=str(tmp_path / "scratch"))
+
+    assert published.writer == "worker"
+    assert not list((tmp_path / "scratch").rglob("*.parquet"))
+    assert deltalake.DeltaTable(str(tmp_path / "out")).to_pyarrow_table().num_rows == 3
