@@ -16,6 +16,7 @@ from pyspark.sql.types import StructType
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkError
 from sparkscore.location import spark_path
+from sparkscore.sinks.delta_choice import decide_layout, why_spark
 from sparkscore.sinks.delta_commit import (
     LOG,
     VERSION,
@@ -25,13 +26,13 @@ from sparkscore.sinks.delta_commit import (
     has_commits,
     unlink_uncommitted,
     user_metadata_of,
-    why_not_commit,
 )
-from sparkscore.sinks.delta_errors import cannot_write, not_a_table, note_failed, publish_failed, unreadable
+from sparkscore.sinks.delta_errors import not_a_table, note_failed, publish_failed, unreadable
 from sparkscore.sinks.delta_names import refuse_names
 from sparkscore.sinks.delta_rules import TableRules
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.stage import first_commit_began, note_first_commit
+from sparkscore.sinks.staged_rows import is_laid_out, read_files
 from sparkscore.sinks.target import (
     Layout,
     Published,
@@ -47,7 +48,7 @@ from sparkscore.sinks.target import (
 from sparkscore.spark.delta_statements import describe
 from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 from sparkscore.spark.schema import column, columns_of
-from sparkscore.spark.settings import has_defaults_for_tables, pinned_settings, read_from, write_to_delta
+from sparkscore.spark.settings import pinned_settings, read_from, write_to_delta
 from sparkscore.stage import RunStage, StagedFile
 
 logger = logging.getLogger("sparkscore")
@@ -122,11 +123,13 @@ class DeltaSink:
         return TableRules(self._spark, self._target, detail or Row())
 
     def lay_out(self, schema: StructType, stage: RunStage) -> Layout:
-        """Return a layout for Spark, and refuse the run if the workers were to write the files and cannot."""
-        del stage
-        if self._target.writer == "worker" and (reason := self._why_spark(schema)):
-            raise cannot_write(self._target, reason)
-        return Layout()
+        """Return a layout with folders of partitions if the staged files may become files of the table.
+
+        Raises:
+            ConfigError: ``output.writer`` is ``worker``, and Spark would have to write the rows.
+            SinkError: the decision in the stage was modified.
+        """
+        return decide_layout(self._spark, self._target, schema, stage)
 
     def columns_without_null(self) -> list[str]:
         """Return the names of the table's NOT NULL columns, or an empty list if there is no table yet."""
@@ -175,7 +178,7 @@ class DeltaSink:
         rows again. The commit must have as many rows as were staged. After a conflict with another process's commit,
         publishing may be retried up to four times.
         """
-        refused = self._why_spark(staged.schema) if staged.row_count else "the result has no rows"
+        refused = why_spark(self._spark, self._target, staged)
         if refused is None:
             try:
                 return replace(self._commit_files(staged), writer="worker")
@@ -183,13 +186,6 @@ class DeltaSink:
                 refused = error.reason
         logger.info("Spark writes the table '%s': %s", self._target.path, refused)
         return replace(self._publish_by_spark(staged), writer="spark", writer_reason=refused)
-
-    def _why_spark(self, schema: StructType) -> str | None:
-        """Return why Spark must write the table's files, or None if the staged files can become files of the table."""
-        if reason := why_not_commit(self._target, schema):
-            return reason
-        is_changed = not self._exists() and has_defaults_for_tables(self._spark)
-        return "the session has properties for new tables" if is_changed else None
 
     def _commit_files(self, staged: StagedResult) -> Published:
         """Commit the staged files as files of the table.
@@ -260,6 +256,8 @@ class DeltaSink:
     def read_staged(self, staged: StagedResult) -> DataFrame:
         """Return the rows of the staged files as a DataFrame."""
         files = [spark_path(staged.folder / file.path) for file in staged.files if file.rows]
+        if files and self._target.partition_by and is_laid_out(staged.files, self._target.partition_by):
+            return read_files(self._spark, staged, staged.schema).select(*map(column, staged.schema.names))
         if not files:
             return self._spark.createDataFrame([], staged.schema)
         return read_from(self._spark, "parquet").schema(staged.schema).load(files)
@@ -271,7 +269,11 @@ class DeltaSink:
             "txnVersion": str(VERSION),
             "userMetadata": user_metadata_of(self._target, staged.commit_info),
         }
-        writer = write_to_delta(self.read_staged(staged), options).mode(mode)
+        rows = self.read_staged(staged)
+        if self._target.partition_by and is_laid_out(staged.files, self._target.partition_by):
+            # Each task reads files of several partitions. Without this, it would write a file for each of them.
+            rows = rows.hint("rebalance", *map(column, self._target.partition_by))
+        writer = write_to_delta(rows, options).mode(mode)
         return writer.partitionBy(*self._target.partition_by)
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:

@@ -19,7 +19,8 @@ from sparkscore.errors import names
 from sparkscore.sinks.delta_links import forget_links, link_files, note_links, noted_links, unlink_files
 from sparkscore.sinks.delta_plain import why_not_plain, why_not_plain_columns
 from sparkscore.sinks.delta_stats import stats_of
-from sparkscore.sinks.target import StagedResult, Target
+from sparkscore.sinks.staged_rows import partition_values
+from sparkscore.sinks.target import FOLDER_TYPES, StagedResult, Target
 from sparkscore.spark.schema import to_arrow
 from sparkscore.stage import StagedFile
 from sparkscore.stage.layout import within_task_attempt
@@ -108,7 +109,9 @@ class Commit:
         return version
 
     def _check(self, table: DeltaTable | None) -> None:
-        reason = why_not_columns(self.staged.schema) or (table and why_not_table(self.target, table))
+        reason = why_not_columns(self.staged.schema, self.target.partition_by) or (
+            table and why_not_table(self.target, table)
+        )
         if reason:
             raise CannotCommitError(reason)
 
@@ -116,9 +119,12 @@ class Commit:
         """Yield the log's entries for the files, with the statistics from their footers."""
         from deltalake.transaction import AddAction  # noqa: PLC0415 - optional, and slow to import
 
-        expected = to_arrow(self.staged.schema)
+        partition_by = self.target.partition_by
+        expected = to_arrow(StructType([field for field in self.staged.schema if field.name not in partition_by]))
         for file, entry in zip(self.files, linked, strict=True):
-            path = within_task_attempt(file.path)
+            path, values = within_task_attempt(file.path), partition_values(file.path)
+            if tuple(values) != partition_by:
+                raise CannotCommitError("a staged file is not in the folders of its partition")
             try:
                 with open_store(self.target.path).open(path) as opened:
                     footer = pq.read_metadata(opened)
@@ -126,7 +132,7 @@ class Commit:
                 raise CannotCommitError(f"a staged file cannot be read: {_text(error)}") from error
             _check_columns(footer, expected)
             milliseconds = int(entry.written_at * 1000)
-            yield AddAction(path, entry.size_bytes, {}, milliseconds, data_change=True, stats=stats_of(footer))
+            yield AddAction(path, entry.size_bytes, values, milliseconds, data_change=True, stats=stats_of(footer))
 
     def _commit(self, table: DeltaTable | None, adds: list[AddAction], version: int) -> None:
         from deltalake.exceptions import DeltaError  # noqa: PLC0415 - optional, and slow to import
@@ -151,13 +157,19 @@ class Commit:
         hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
         if table is not None:
             table.create_write_transaction(
-                list(adds), "append", table.schema(), commit_properties=properties, post_commithook_properties=hooks
+                list(adds),
+                "append",
+                table.schema(),
+                list(self.target.partition_by),
+                commit_properties=properties,
+                post_commithook_properties=hooks,
             )
             return
         create_table_with_add_actions(
             _uri(self.target.path),
             _delta_schema(self.staged.schema),
             adds,
+            partition_by=list(self.target.partition_by),
             commit_properties=properties,
             post_commithook_properties=hooks,
         )
@@ -249,26 +261,29 @@ def why_not_commit(target: Target, schema: StructType) -> str | None:
     """
     if target.writer == "spark":
         return "output.writer is spark"
-    if target.partition_by:
-        return "the table has partitions"
     if reason := why_no_delta_rs(target.path):
         return reason
     try:
         table = open_table(target.path)
     except CannotCommitError as error:
         return error.reason
-    return why_not_columns(schema) or (None if table is None else why_not_table(target, table))
+    return why_not_columns(schema, target.partition_by) or (None if table is None else why_not_table(target, table))
 
 
 def why_not_table(target: Target, table: DeltaTable) -> str | None:
     """Return why files may not be committed to an existing table, or None if they may be."""
     if target.mode != "append":
         return f"mode {target.mode} replaces rows"
+    if tuple(table.metadata().partition_columns) != target.partition_by:
+        return "the table has other partition columns"
     return why_not_plain(table)
 
 
-def why_not_columns(schema: StructType) -> str | None:
+def why_not_columns(schema: StructType, partition_by: Sequence[str] = ()) -> str | None:
     """Return why delta-rs may not create a table with these columns, or None if it may."""
+    others = [name for name in partition_by if not isinstance(schema[name].dataType, FOLDER_TYPES)]
+    if others:
+        return f"the types of the partition columns {names(others)} have several texts for a value"
     return why_not_plain_columns(_nullable(schema.jsonValue()))
 
 

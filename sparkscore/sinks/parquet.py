@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import lit
-from pyspark.sql.types import BooleanType, DateType, IntegralType, StringType, StructType
+from pyspark.sql.types import StructType
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
@@ -27,7 +26,9 @@ from sparkscore.sinks.replacing import (
     replace_entries,
     state_after_error,
 )
+from sparkscore.sinks.staged_rows import read_files
 from sparkscore.sinks.target import (
+    FOLDER_TYPES,
     Layout,
     Published,
     StagedResult,
@@ -51,15 +52,11 @@ from sparkscore.stage.layout import (
     is_result_file,
     known_in,
     lock_of,
-    task_attempt_of,
     within_task_attempt,
 )
 from sparkscore.stage.store import writing
 from sparkscore.stage.surroundings import open_common, open_store
 from sparkscore.stage.writer import unescape_path
-
-# Types whose values every reader can convert back from folder names.
-_PARTITION_TYPES = (StringType, IntegralType, BooleanType, DateType)
 
 
 class ParquetSink:
@@ -227,7 +224,7 @@ class ParquetSink:
                     got="the run id, by which the folders of runs are partitioned already",
                     next_step="Remove it from 'output.partition_by'.",
                 )
-            if not isinstance(spark_type, _PARTITION_TYPES):
+            if not isinstance(spark_type, FOLDER_TYPES):
                 raise SinkSchemaError(
                     code=ErrorCode.OUTPUT_PARTITION_TYPE,
                     what=f"partition column '{name}'",
@@ -289,18 +286,9 @@ class ParquetSink:
         return there == _count_rows((staged.folder / file.path for file in staged.files), columns)
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
-        """Return the rows of the staged files as a DataFrame.
-
-        Values of partition columns are read from folder names. These folders are inside the task attempts' folders, so
-        each task attempt's files are read separately.
-        """
+        """Return the rows of the staged files as a DataFrame."""
         stored = StructType([field for field in staged.schema if field.name != self._target.run_id_column])
-        rows = self._spark.createDataFrame([], stored)
-        by_task_attempt = groupby(staged.files, key=lambda file: task_attempt_of(file.path))
-        for task_attempt, files in by_task_attempt:
-            base = {"basePath": spark_path(staged.folder / task_attempt)}
-            paths = [spark_path(staged.folder / file.path) for file in files]
-            rows = rows.unionByName(read_from(self._spark, "parquet", base).schema(stored).load(paths))
+        rows = read_files(self._spark, staged, stored)
         return rows.withColumn(self._target.run_id_column, lit(self._target.run_id)).select(
             *map(column, staged.schema.names)
         )

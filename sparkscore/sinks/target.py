@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pyspark.sql.types import BinaryType, StructType
+from pyspark.sql.types import BinaryType, BooleanType, DateType, IntegralType, StringType, StructType
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
@@ -23,6 +23,8 @@ from sparkscore.worker.result import LINEAGE_SCHEMA
 
 #: Name prefix of the folder for old files that a run replaces.
 ASIDE = "_replaced_by_"
+#: Types whose values every reader can convert back from folder names.
+FOLDER_TYPES = (StringType, IntegralType, BooleanType, DateType)
 
 
 @dataclass(frozen=True)

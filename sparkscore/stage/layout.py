@@ -40,6 +40,8 @@ READER: Final = "reader"
 PROBE: Final = "probe"
 #: File that says which columns contain a NULL.
 NULLS: Final = "nulls"
+#: File with the partition columns whose values are folders of the staged files.
+LAYOUT: Final = "layout"
 STOP: Final = "stop"
 #: File with a random text. A worker that reads it has the stage of this run, and not a folder of its own disk.
 NONCE: Final = "nonce"
@@ -106,6 +108,7 @@ STAGE: Final = (
     Named(READER, READER, "whether Spark or the workers read the rows, and why", "driver"),
     Named(PROBE, PROBE, "the result's columns, as the first mini-batch showed them", "driver"),
     Named(NULLS, NULLS, "which columns have a NULL", "driver"),
+    Named(LAYOUT, LAYOUT, "which partition columns are folders of the staged files (Delta)", "driver"),
     Named(STOP, STOP, "asks the tasks to make no more calls", "driver"),
     Named(NONCE, NONCE, "a random text, which a worker reads to prove that it sees the stage", "driver"),
     Named(

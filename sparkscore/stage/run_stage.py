@@ -18,7 +18,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch
-from sparkscore.stage.layout import NULLS, PROBE, READER
+from sparkscore.stage.layout import LAYOUT, NULLS, PROBE, READER
 from sparkscore.stage.parts_file import RowsPart
 from sparkscore.stage.progress import ItemsDone
 from sparkscore.stage.report import MiniBatchReport, StagedFile
@@ -31,11 +31,13 @@ class Decision(StrEnum):
         PROBE: the result columns, as found by scoring one mini-batch before the run.
         NULLS: whether each integer and boolean input column contains a NULL.
         READER: whether Spark or the workers themselves read the rows of the input, and why.
+        LAYOUT: the partition columns of a Delta table whose values are folders of the staged files.
     """
 
     PROBE = PROBE
     NULLS = NULLS
     READER = READER
+    LAYOUT = LAYOUT
 
 
 class ChunkWriter(Protocol):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import deltalake
 import pyarrow as pa
@@ -37,7 +38,12 @@ def publish(spark: SparkSession) -> Publish:
     """Do what a run does with the sink of a Delta table."""
 
     def run(table: Path, run_id: str, rows: pa.Table = ROWS, writer: str = "auto", **options: Any) -> Published:
-        output = Output(location=str(table), writer=writer, mode=options.get("mode", "append"))  # type: ignore[arg-type]
+        output = Output(
+            location=str(table),
+            writer=writer,  # type: ignore[arg-type]
+            mode=options.get("mode", "append"),
+            partition_by=options.get("partition_by", ()),
+        )
         sink = open_sink(spark, output, run_id, "run_id")
         rows = rows.append_column("run_id", pa.repeat(pa.scalar(run_id), rows.num_rows))
         schema = from_arrow(pa.schema([field.with_nullable(True) for field in rows.schema]))
@@ -46,7 +52,8 @@ def publish(spark: SparkSession) -> Publish:
             sink.check_schema(schema)
             layout = sink.lay_out(schema, stage)
             with StageWriter(str(stage.path), 0, **layout._asdict()) as writer_of_stage:
-                writer_of_stage.write(rows)
+                for batch in rows.to_batches():
+                    writer_of_stage.write(pa.Table.from_batches([batch]))
                 staged = StagedResult(stage, writer_of_stage.finish(), schema, {"model_name": "m"})
             options.get("before_publish", lambda: None)()
             return sink.publish(staged)
@@ -203,6 +210,75 @@ def test_deletion_vectors_do_not_stop_the_workers(spark: SparkSession, publish: 
         ("two", 1),
         ("two", 3),
     ]
+
+
+KEYS = ("label", "day", "yes", "key")
+PARTED = pa.table(
+    {
+        "id": pa.array([1, 2, 3, 4]),
+        "label": pa.array(["b/c=d % é:", "007", None, "a b"]),
+        "day": pa.array([dt.date(1, 1, 1), dt.date(9999, 12, 31), None, dt.date(1999, 12, 31)]),
+        "yes": pa.array([True, False, None, True]),
+        "key": pa.array([-(2**63), 2**63 - 1, None, 0]),
+    }
+)
+
+
+def partitions_of(table: Path) -> list[tuple[str, str]]:
+    """Return the partitions in the log of a table's first version: the values, and the folders."""
+    lines = (table / "_delta_log" / f"{0:020}.json").read_text(encoding="utf-8").splitlines()
+    adds = [action["add"] for line in lines if "add" in (action := json.loads(line))]
+    return sorted(
+        (str(sorted(add["partitionValues"].items())), unquote(add["path"].rpartition("/")[0])) for add in adds
+    )
+
+
+def test_partitions_are_those_of_spark(spark: SparkSession, publish: Publish, tmp_path: Path) -> None:
+    ours, sparks = tmp_path / "ours", tmp_path / "sparks"
+
+    by_worker = publish(ours, "one", PARTED, partition_by=KEYS)
+    publish(sparks, "one", PARTED, partition_by=KEYS, writer="spark")
+
+    assert (by_worker.writer, by_worker.rows) == ("worker", 4)
+    assert partitions_of(ours) == partitions_of(sparks)
+    assert log_of(ours, 0)["metaData"]["partitionColumns"] == list(KEYS)
+    with pinned_settings(spark):
+        assert cells(load(spark, ours)) == cells(load(spark, sparks))
+        assert load(spark, ours).where("label = '007' AND key = 9223372036854775807").count() == 1
+
+
+def test_spark_publishes_rows_in_folders_with_their_values(
+    spark: SparkSession, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as those of a held run, if the table is no longer plain."""
+
+    def fails(*_: object) -> None:
+        raise CannotCommitError("no")
+
+    monkeypatch.setattr(Commit, "_commit", fails)
+    published = publish(tmp_path / "out", "one", PARTED, partition_by=KEYS)
+
+    assert (published.writer, published.writer_reason) == ("spark", "no")
+    rows = deltalake.DeltaTable(str(tmp_path / "out")).to_pyarrow_table().sort_by("id").select(PARTED.schema.names)
+    assert rows.to_pylist() == PARTED.to_pylist()
+    with pinned_settings(spark):
+        assert load(spark, tmp_path / "out").schema.names == [*PARTED.schema.names, "run_id"]
+
+
+def test_many_small_files_of_partitions_are_joined_by_spark(
+    publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sparkscore.sinks.delta_number._FEW", 0)
+    monkeypatch.setattr("sparkscore.sinks.delta_number._TIMES", 1)
+    monkeypatch.setattr("sparkscore.stage.writer._OPEN_FILES", 1)
+    monkeypatch.setattr("sparkscore.stage.writer._BUFFER_ROWS", 4)
+    rows = pa.concat_tables([PARTED] * 5)
+
+    published = publish(tmp_path / "out", "one", rows, partition_by=("label",))
+
+    assert published.writer_reason == "the workers wrote 20 files, and Spark writes about 4"
+    assert len(deltalake.DeltaTable(str(tmp_path / "out")).file_uris()) == 4
+    assert deltalake.DeltaTable(str(tmp_path / "out")).to_pyarrow_table().num_rows == 20
 
 
 @pytest.mark.parametrize(

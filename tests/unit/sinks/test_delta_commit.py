@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import deltalake
 import pyarrow as pa
 import pytest
 from deltalake.exceptions import CommitFailedError
-from pyspark.sql.types import LongType, StringType, StructField, StructType, VarcharType
+from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType, VarcharType
 
 from sparkscore.sinks import delta_commit
 from sparkscore.sinks.delta_commit import CannotCommitError, Commit, app_id_of, unlink_uncommitted, why_not_commit
@@ -266,6 +267,53 @@ def test_links_are_new_so_that_vacuum_keeps_them(target: Target, stage: Stage) -
 
     (linked,) = target.path.glob("*.parquet")
     assert linked.stat().st_mtime > 1_700_000_000
+
+
+def test_partitions_are_in_the_log_as_texts(target: Target, stage: Stage) -> None:
+    parted = replace(target, partition_by=("label", "id"))
+    rows = ROWS.append_column("x", pa.array([0.5, 1.5, 2.5])).set_column(
+        1, "label", pa.array(["a/b=c % é", None, "007"])
+    )
+    schema = StructType([*SCHEMA, StructField("x", DoubleType())])
+    with StageWriter(str(stage.path), 0, partition_by=parted.partition_by) as writer:
+        writer.write(rows)
+        staged = StagedResult(stage, writer.finish(), schema, {})
+
+    assert Commit(parted, staged).make() == 0
+
+    lines = (target.path / "_delta_log" / f"{0:020}.json").read_text(encoding="utf-8").splitlines()
+    adds = [action["add"] for line in lines if "add" in (action := json.loads(line))]
+    assert [add["partitionValues"] for add in adds] == [
+        {"label": "a/b=c % é", "id": "1"},
+        {"label": None, "id": "2"},
+        {"label": "007", "id": str(2**53 + 1)},
+    ]
+    assert adds[0]["path"].startswith("label=a%252Fb%253Dc%20%2525%20%C3%A9/id=1/part-")
+    assert rows_in(target) == rows.to_pylist()
+
+
+def test_other_partitions_and_files_without_folders_are_not_committed(target: Target, stage: Stage) -> None:
+    commit = commit_of(target, stage)
+    with pytest.raises(CannotCommitError, match="not in the folders of its partition"):
+        replace(commit, target=replace(target, partition_by=("label",))).make()
+    unlink_uncommitted(stage.path)
+    commit.make()
+
+    assert why_not_commit(replace(target, partition_by=("label",)), SCHEMA) == "the table has other partition columns"
+
+
+def test_links_in_folders_of_partitions_are_removed_with_the_folders(target: Target, stage: Stage) -> None:
+    with StageWriter(str(stage.path), 0, partition_by=("label",)) as writer:
+        writer.write(ROWS)
+        files = writer.finish()
+    note_links(stage.path, "predictions", target.path, app_id_of(target))
+    link_files(stage.path, target.path, files)
+    (target.path / "label=a" / "theirs").touch()
+
+    unlink_uncommitted(stage.path)
+
+    assert sorted(path.name for path in target.path.iterdir()) == ["_sparkscore", "label=a"]
+    assert [path.name for path in (target.path / "label=a").iterdir()] == ["theirs"]
 
 
 def test_every_tenth_commit_makes_a_checkpoint(target: Target, stage: Stage) -> None:

@@ -1,0 +1,65 @@
+"""Choose who writes the files of a Delta table: the workers, or Spark. Runs on the driver."""
+
+from __future__ import annotations
+
+import json
+
+from pyspark.sql import SparkSession
+from pyspark.sql.types import StructType
+
+from sparkscore.sinks.delta_commit import has_commits, why_not_commit
+from sparkscore.sinks.delta_errors import cannot_write
+from sparkscore.sinks.delta_number import why_too_many
+from sparkscore.sinks.staged_rows import is_laid_out
+from sparkscore.sinks.target import Layout, StagedResult, Target
+from sparkscore.spark.jobs import task_slots
+from sparkscore.spark.settings import has_defaults_for_tables
+from sparkscore.stage import Decision, RunStage
+
+
+def decide_layout(spark: SparkSession, target: Target, schema: StructType, stage: RunStage) -> Layout:
+    """Return a layout with folders of partitions if the staged files may become files of the table.
+
+    The stage keeps the decision, so that a resumed run stores its rows as before.
+
+    Raises:
+        ConfigError: ``output.writer`` is ``worker``, and Spark would have to write the rows.
+        SinkError: the decision in the stage was modified.
+    """
+    reason = _why_not_table(spark, target, schema)
+    if reason and target.writer == "worker":
+        raise cannot_write(target, reason)
+    if not target.partition_by:
+        return Layout()
+    kept = stage.kept(Decision.LAYOUT)
+    if kept is None:
+        # A stage of an earlier version may have files without folders.
+        is_with_folders = reason is None and not stage.count_chunks()
+        kept = json.dumps(target.partition_by if is_with_folders else ()).encode()
+        stage.keep(Decision.LAYOUT, kept)
+    return Layout(tuple(json.loads(kept)))
+
+
+def why_spark(spark: SparkSession, target: Target, staged: StagedResult) -> str | None:
+    """Return why Spark must write the staged rows, or None if the staged files can become files of the table.
+
+    Args:
+        spark: the session.
+        target: the output.
+        staged: the staged rows.
+    """
+    files = [file for file in staged.files if file.rows]
+    if not files:
+        return "the result has no rows"
+    if reason := _why_not_table(spark, target, staged.schema):
+        return reason
+    if not is_laid_out(files, target.partition_by):
+        return "the rows are staged without folders of partitions"
+    return why_too_many(files, task_slots(spark)) if target.writer == "auto" else None
+
+
+def _why_not_table(spark: SparkSession, target: Target, schema: StructType) -> str | None:
+    if reason := why_not_commit(target, schema):
+        return reason
+    is_changed = not has_commits(target.path) and has_defaults_for_tables(spark)
+    return "the session has properties for new tables" if is_changed else None

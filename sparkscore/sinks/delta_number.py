@@ -1,0 +1,46 @@
+"""Decide whether the workers wrote too many files for a Delta table, compared with Spark. Runs on the driver."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from sparkscore.stage import StagedFile
+from sparkscore.stage.layout import within_task_attempt
+
+# Spark's defaults for `spark.sql.files.maxPartitionBytes` and `spark.sql.files.openCostInBytes`.
+_TASK_BYTES: Final = 128 * 1024 * 1024
+_OPEN_BYTES: Final = 4 * 1024 * 1024
+# So few files slow down no reader.
+_FEW: Final = 64
+_TIMES: Final = 4
+
+
+def why_too_many(files: Sequence[StagedFile], slots: int) -> str | None:
+    """Return why Spark should write the rows again because of the number of files, or None if it need not.
+
+    Args:
+        files: the staged files with rows.
+        slots: number of tasks that Spark runs at the same time.
+    """
+    expected = files_of_spark(files, slots)
+    if len(files) <= max(_FEW, _TIMES * expected):
+        return None
+    return f"the workers wrote {len(files)} files, and Spark writes about {expected}"
+
+
+def files_of_spark(files: Sequence[StagedFile], slots: int) -> int:
+    """Estimate how many files Spark would write with the rows of some staged files.
+
+    Without partitions, each task that reads files writes one. For a table with partitions, the rows of a partition are
+    brought together first. Source: Spark's ``FilePartition.maxSplitBytes``.
+    """
+    sizes = Counter[str]()
+    for file in files:
+        sizes[within_task_attempt(file.path).rpartition("/")[0]] += file.size_bytes
+    if set(sizes) - {""}:
+        return sum(-(-size // _TASK_BYTES) for size in sizes.values())
+    total = sum(file.size_bytes + _OPEN_BYTES for file in files)
+    task_bytes = min(_TASK_BYTES, max(_OPEN_BYTES, total // max(slots, 1)))
+    return min(-(-total // task_bytes), sum(-(-file.size_bytes // task_bytes) for file in files))

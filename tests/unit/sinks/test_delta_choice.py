@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType
+
+from sparkscore.errors import ConfigError
+from sparkscore.sinks.delta_choice import decide_layout, why_spark
+from sparkscore.sinks.stage import staged_in
+from sparkscore.sinks.target import Layout, StagedResult, Target
+from sparkscore.stage import StagedFile
+
+SCHEMA = StructType([StructField("id", LongType()), StructField("day", StringType()), StructField("x", DoubleType())])
+NO_DEFAULTS: Any = SimpleNamespace(conf=SimpleNamespace(getAll={}, get=lambda _: "local[2]"))
+DEFAULTS: Any = SimpleNamespace(
+    conf=SimpleNamespace(getAll={"spark.databricks.delta.properties.defaults.appendOnly": "true"})
+)
+
+
+def target_of(path: Path, *partition_by: str, writer: str = "auto") -> Target:
+    return Target(path / "out", "append", partition_by, "night", "run_id", writer=writer)
+
+
+def test_partitions_are_folders_if_the_workers_may_write_the_table(tmp_path: Path) -> None:
+    target = target_of(tmp_path, "day")
+    with staged_in(target, None, "id", is_moved=False) as stage:
+        assert decide_layout(NO_DEFAULTS, target, SCHEMA, stage) == Layout(("day",))
+        # What is decided is kept, whatever comes.
+        assert decide_layout(DEFAULTS, target, SCHEMA, stage) == Layout(("day",))
+
+
+def test_partitions_are_no_folders_if_spark_writes_the_table(tmp_path: Path) -> None:
+    target = target_of(tmp_path, "day")
+    with staged_in(target, None, "id", is_moved=False) as stage:
+        assert decide_layout(DEFAULTS, target, SCHEMA, stage) == Layout()
+        assert decide_layout(NO_DEFAULTS, target, SCHEMA, stage) == Layout()
+
+
+def test_a_stage_with_rows_and_without_a_decision_goes_on_without_folders(tmp_path: Path) -> None:
+    """As an earlier version has stored them."""
+    target = target_of(tmp_path, "day")
+    with staged_in(target, None, "id", is_moved=False) as stage:
+        stage.for_tasks().keep_chunk(0, 0, [])
+
+        assert decide_layout(NO_DEFAULTS, target, SCHEMA, stage) == Layout()
+
+
+def test_without_partitions_there_is_nothing_to_decide(tmp_path: Path) -> None:
+    target = target_of(tmp_path)
+    with staged_in(target, None, "id", is_moved=False) as stage:
+        assert decide_layout(NO_DEFAULTS, target, SCHEMA, stage) == Layout()
+        assert not (stage.path / "layout").exists()
+
+
+def test_a_run_is_refused_if_the_workers_cannot_write_as_it_asks(tmp_path: Path) -> None:
+    target = target_of(tmp_path, "x", writer="worker")
+    with (
+        staged_in(target, None, "id", is_moved=False) as stage,
+        pytest.raises(ConfigError, match=r"\[OUTPUT_WRITER\].*partition columns 'x'.*output.writer: auto"),
+    ):
+        decide_layout(NO_DEFAULTS, target, SCHEMA, stage)
+
+
+def staged(*paths: str, rows: int = 1) -> StagedResult:
+    files = tuple(StagedFile(f"attempts/00000-0a/{path}", rows, 100) for path in paths)
+    return StagedResult(None, files, SCHEMA, {})  # type: ignore[arg-type]
+
+
+def test_why_spark_writes(tmp_path: Path) -> None:
+    many = [f"day={number}/part-{copy}.parquet" for number in range(3) for copy in range(100)]
+
+    assert why_spark(NO_DEFAULTS, target_of(tmp_path, "day"), staged("day=1/part-1.parquet")) is None
+    assert why_spark(NO_DEFAULTS, target_of(tmp_path), staged("part-1.parquet")) is None
+    assert [
+        why_spark(NO_DEFAULTS, target_of(tmp_path), staged()),
+        why_spark(NO_DEFAULTS, target_of(tmp_path), staged("part-1.parquet", rows=0)),
+        why_spark(NO_DEFAULTS, target_of(tmp_path, "day"), staged("part-1.parquet")),
+        why_spark(NO_DEFAULTS, target_of(tmp_path, writer="spark"), staged("part-1.parquet")),
+        why_spark(DEFAULTS, target_of(tmp_path), staged("part-1.parquet")),
+        why_spark(NO_DEFAULTS, target_of(tmp_path, "day"), staged(*many)),
+        why_spark(NO_DEFAULTS, target_of(tmp_path, "day", writer="worker"), staged(*many)),
+    ] == [
+        "the result has no rows",
+        "the result has no rows",
+        "the rows are staged without folders of partitions",
+        "output.writer is spark",
+        "the session has properties for new tables",
+        "the workers wrote 300 files, and Spark writes about 3",
+        None,
+    ]

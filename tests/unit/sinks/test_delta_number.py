@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from sparkscore.sinks.delta_number import files_of_spark, why_too_many
+from sparkscore.stage import StagedFile
+
+MB = 1024 * 1024
+
+
+def files(count: int, size_bytes: int, folders: tuple[str, ...] = ("",)) -> list[StagedFile]:
+    return [
+        StagedFile(f"attempts/{number:05d}-0a/{folder}part-{number}.parquet", 1, size_bytes)
+        for number in range(count)
+        for folder in folders
+    ]
+
+
+@pytest.mark.parametrize(
+    ("staged", "slots", "expected"),
+    [
+        ([], 2, 0),
+        (files(1, 1000), 2, 1),
+        (files(20, MB), 2, 2),
+        (files(2000, 1000), 2, 63),  # tasks of 128 MB, if each file counts as 4 MB
+        (files(10, 200 * MB), 4, 16),
+        (files(20, MB, ("day=1/", "day=2/")), 2, 2),
+        (files(20, 100 * MB, ("day=1/",)), 2, 16),
+    ],
+)
+def test_as_many_files_as_spark_writes(staged: list[StagedFile], slots: int, expected: int) -> None:
+    assert files_of_spark(staged, slots) == expected
+
+
+def test_too_many_files_are_four_times_as_many_and_more_than_64() -> None:
+    values = tuple(f"store={number}/" for number in range(64))
+
+    assert why_too_many(files(64, 1000), 2) is None
+    assert why_too_many(files(4, MB, values), 2) is None
+    assert why_too_many(files(20, MB, values), 2) == "the workers wrote 1280 files, and Spark writes about 64"
+    assert why_too_many(files(100, 1000), 2) == "the workers wrote 100 files, and Spark writes about 4"
+    assert why_too_many(files(100, 200 * MB), 2) is None
