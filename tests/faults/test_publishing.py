@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake.exceptions import CommitFailedError
 from py4j.protocol import Py4JError
 from pyspark.sql import DataFrameWriter
 
@@ -21,6 +22,7 @@ import sparkscore
 from sparkscore import SparkscoreError
 from sparkscore.run.quarantine import publish_quarantine
 from sparkscore.run.verdict import decide
+from sparkscore.sinks.delta_commit import Commit
 from tests.support.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
@@ -192,7 +194,7 @@ def test_84_a_result_that_could_not_be_put_in_place_is_not_scored_again(
 ) -> None:
     rig = make_rig(output_format)
     deployment = rig.deployment()
-    save, rename = DataFrameWriter.save, Path.rename
+    save, rename, write = DataFrameWriter.save, Path.rename, Commit._write
 
     def refuse_to_save(self: Any, path: str) -> None:
         if path == str(rig.output):
@@ -204,7 +206,13 @@ def test_84_a_result_that_could_not_be_put_in_place_is_not_scored_again(
             raise PermissionError(13, "Permission denied")
         return rename(self, target)
 
+    def refuse_to_commit(commit: Commit, *arguments: Any) -> None:
+        if commit.target.path == rig.output:
+            raise PermissionError(13, "Permission denied")
+        write(commit, *arguments)
+
     with monkeypatch.context() as patched:
+        patched.setattr(Commit, "_write", refuse_to_commit)
         patched.setattr(DataFrameWriter, "save", refuse_to_save)
         patched.setattr(Path, "rename", refuse_to_rename)
         with pytest.raises(SparkscoreError, match="PUBLISH_FAILED"):
@@ -216,19 +224,21 @@ def test_84_a_result_that_could_not_be_put_in_place_is_not_scored_again(
     assert rig.call_count() == calls, "what was scored was scored again"
 
 
-@FORMATS
+@pytest.mark.parametrize(("output_format", "writer"), [("delta", "auto"), ("delta", "spark"), ("parquet", "auto")])
 def test_92_a_commit_that_landed_without_an_answer_is_not_made_again(
-    output_format: str, spark: SparkSession, make_rig: Callable[[str], FileRig], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    output_format: str, writer: str, spark: SparkSession, make_rig: Callable[[str], FileRig],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     rig = make_rig(output_format)
     deployment = rig.deployment(fails="number == 7")
+    options = rig.options(settings={"output.writer": writer})
 
     with monkeypatch.context() as patched:
         lose_the_answer(patched, rig.output, output_format)
-        run = sparkscore.score(spark, deployment, **rig.options())
+        run = sparkscore.score(spark, deployment, **options)
     rig.check(run.record)
     calls = rig.call_count()
-    again = sparkscore.score(spark, deployment, **rig.options())
+    again = sparkscore.score(spark, deployment, **options)
 
     assert again.record == run.record
     assert rig.call_count() == calls, "what is in the table was scored again"
@@ -236,7 +246,7 @@ def test_92_a_commit_that_landed_without_an_answer_is_not_made_again(
 
 
 def lose_the_answer(patched: pytest.MonkeyPatch, output: Path, output_format: str) -> None:
-    save, rename = DataFrameWriter.save, Path.rename
+    save, rename, write = DataFrameWriter.save, Path.rename, Commit._write
 
     def save_and_lose(self: Any, path: str) -> None:
         save(self, path)
@@ -249,7 +259,13 @@ def lose_the_answer(patched: pytest.MonkeyPatch, output: Path, output_format: st
             raise OSError(110, "Connection timed out")
         return renamed
 
+    def write_and_lose(commit: Commit, *arguments: Any) -> None:
+        write(commit, *arguments)
+        if commit.target.path == output:
+            raise CommitFailedError("the answer was lost")
+
     if output_format == "delta":
+        patched.setattr(Commit, "_write", write_and_lose)
         patched.setattr(DataFrameWriter, "save", save_and_lose)
     else:
         patched.setattr(Path, "rename", rename_and_lose)
