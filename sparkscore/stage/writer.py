@@ -132,7 +132,7 @@ class _OpenFile:
     def __init__(self, store: Store, path: str, first: pa.Table) -> None:
         self._path = path
         self._rows = 0
-        self._without_nan = {field.name for field in schema if pa.types.is_floating(field.type)}
+        self._without_nan = {field.name for field in first.schema if pa.types.is_floating(field.type)}
         self._file = HashingFile(store.writer(path))
         self.writer = pq.ParquetWriter(
             self._file,
