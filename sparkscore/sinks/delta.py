@@ -24,6 +24,7 @@ from sparkscore.sinks.delta_commit import (
     Commit,
     app_id_of,
     has_commits,
+    is_plain_table,
     unlink_uncommitted,
     user_metadata_of,
 )
@@ -114,7 +115,7 @@ class DeltaSink:
 
         Rules about columns that are not in the rows are skipped.
         """
-        if self._exists():
+        if self._exists() and not is_plain_table(self._target, schema):
             with pinned_settings(self._spark):
                 self._rules().check_rows(rows, schema)
 
@@ -142,7 +143,8 @@ class DeltaSink:
         """Repeat the checks of the mode, the existing files and the columns, because the output may have changed."""
         with nothing_published(self._target.run_id):
             self._refuse_what_is_there("a Delta table that came while the run was scoring", self._foreign())
-            self.check_schema(schema)
+            if not is_plain_table(self._target, schema):
+                self.check_schema(schema)
 
     def _refuse_what_is_there(self, what: str, foreign: Sequence[str]) -> bool:
         """Return whether the output is a Delta table, or raise an error if the run may not publish to it.

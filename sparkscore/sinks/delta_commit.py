@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -268,6 +268,32 @@ def why_not_commit(target: Target, schema: StructType) -> str | None:
     except CannotCommitError as error:
         return error.reason
     return why_not_columns(schema, target.partition_by) or (None if table is None else why_not_table(target, table))
+
+
+def is_plain_table(target: Target, schema: StructType) -> bool:
+    """Return whether a table exists and is known to take rows with these columns, so that Spark need not check it.
+
+    A plain table has no rules for its rows.
+
+    Args:
+        target: the output.
+        schema: the columns of the result.
+    """
+    if target.writer == "spark" or why_no_delta_rs(target.path):
+        return False
+    try:
+        table = open_table(target.path)
+    except CannotCommitError:
+        return False
+    if table is None or (why_not_table(replace(target, mode="append"), table) is not None):
+        return False
+    is_append_only = str(table.metadata().configuration.get("delta.appendOnly")).lower() == "true"
+    there, ours = json.loads(table.schema().to_json()), _nullable(schema.jsonValue())
+    return _types_of(there) == _types_of(ours) and not (is_append_only and target.mode == "overwrite")
+
+
+def _types_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {field["name"]: field["type"] for field in schema["fields"]}
 
 
 def why_not_table(target: Target, table: DeltaTable) -> str | None:

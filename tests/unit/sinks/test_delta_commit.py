@@ -14,7 +14,14 @@ from deltalake.exceptions import CommitFailedError
 from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType, VarcharType
 
 from sparkscore.sinks import delta_commit
-from sparkscore.sinks.delta_commit import CannotCommitError, Commit, app_id_of, unlink_uncommitted, why_not_commit
+from sparkscore.sinks.delta_commit import (
+    CannotCommitError,
+    Commit,
+    app_id_of,
+    is_plain_table,
+    unlink_uncommitted,
+    why_not_commit,
+)
 from sparkscore.sinks.delta_links import link_files, note_links
 from sparkscore.sinks.stage import Stage, staged_in
 from sparkscore.sinks.target import StagedResult, Target
@@ -394,6 +401,36 @@ def test_columns_that_delta_rs_may_not_create_are_left_to_spark(target: Target) 
     assert why_not_commit(target, StructType([StructField("x", VarcharType(3))])) == (
         "column 'x' has the type varchar(3)"
     )
+
+
+def test_a_plain_table_with_the_same_columns_needs_no_other_check(target: Target) -> None:
+    assert not is_plain_table(target, SCHEMA), "there is no table"
+    other_commit(target)
+    in_another_order = StructType(list(reversed(SCHEMA.fields)))
+    other_type = StructType([StructField("id", StringType()), StructField("label", StringType())])
+
+    assert is_plain_table(target, SCHEMA)
+    assert is_plain_table(target, in_another_order)
+    assert not is_plain_table(target, other_type)
+    assert not is_plain_table(target, StructType(SCHEMA.fields[:1]))
+    assert not is_plain_table(replace(target, writer="spark"), SCHEMA)
+    assert not is_plain_table(replace(target, partition_by=("label",)), SCHEMA)
+
+
+def test_a_table_with_rules_needs_other_checks(target: Target) -> None:
+    deltalake.write_deltalake(str(target.path), ROWS, configuration={"delta.appendOnly": "true"})
+    assert is_plain_table(target, SCHEMA)
+    assert not is_plain_table(replace(target, mode="overwrite"), SCHEMA)
+    deltalake.DeltaTable(str(target.path)).alter.add_constraint({"positive": "id > 0"})
+
+    assert not is_plain_table(target, SCHEMA)
+
+
+def test_a_table_that_cannot_be_opened_needs_other_checks(target: Target) -> None:
+    other_commit(target)
+    (target.path / "_delta_log" / f"{0:020}.json").write_text("{")
+
+    assert not is_plain_table(target, SCHEMA)
 
 
 def test_without_delta_rs_spark_writes(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
