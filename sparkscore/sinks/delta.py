@@ -18,7 +18,6 @@ from sparkscore.errors import SinkError
 from sparkscore.location import spark_path
 from sparkscore.sinks.delta_choice import decide_layout, why_spark
 from sparkscore.sinks.delta_commit import (
-    LOG,
     VERSION,
     CannotCommitError,
     Commit,
@@ -29,6 +28,7 @@ from sparkscore.sinks.delta_commit import (
     user_metadata_of,
 )
 from sparkscore.sinks.delta_errors import not_a_table, note_failed, publish_failed, unreadable
+from sparkscore.sinks.delta_links import LOG
 from sparkscore.sinks.delta_names import refuse_names
 from sparkscore.sinks.delta_rules import TableRules
 from sparkscore.sinks.origins import NO_ORIGINS, Origins

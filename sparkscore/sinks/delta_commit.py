@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pyspark.sql.types import StructType
 
 from sparkscore.errors import names
-from sparkscore.sinks.delta_links import forget_links, link_files, note_links, noted_links, unlink_files
+from sparkscore.sinks.delta_links import LOG, forget_links, link_files, note_links, noted_links, unlink_files
 from sparkscore.sinks.delta_plain import why_not_plain, why_not_plain_columns
 from sparkscore.sinks.delta_stats import stats_of
 from sparkscore.sinks.staged_rows import partition_values
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("sparkscore")
 
-LOG: Final = "_delta_log"
 #: Number of the transaction of a run. A run makes only one.
 VERSION: Final = 1
 _PLAIN_WRITER_VERSION: Final = 2

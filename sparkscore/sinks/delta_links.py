@@ -10,11 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from sparkscore.stage import StagedFile
 from sparkscore.stage.layout import ATTEMPTS, LINKED, QUARANTINE, within_task_attempt
 from sparkscore.stage.store import FOLDERS, Entry, EntryType, Store
 from sparkscore.stage.surroundings import open_common, open_store
+
+#: Folder of a Delta table's log.
+LOG: Final = "_delta_log"
 
 
 def link_files(stage: Path, table: Path, files: Sequence[StagedFile]) -> list[Entry]:
@@ -32,7 +36,8 @@ def link_files(stage: Path, table: Path, files: Sequence[StagedFile]) -> list[En
             taken by another file; or a file has another size than its writer reported.
     """
     store, (staged, linked) = open_common(stage, table)
-    store.make(linked)
+    # As when Spark creates a table: without a log, the links would look like files of somebody else.
+    store.make(f"{linked}/{LOG}")
     return [_link(store, f"{staged}/{file.path}", f"{linked}/{within_task_attempt(file.path)}", file) for file in files]
 
 
@@ -93,6 +98,7 @@ def unlink_files(stage: Path, part: str, table: Path) -> None:
             store.delete(f"{linked}/{place}")
             for folder in place.parents[:-1]:
                 store.drop(f"{linked}/{folder}")
+    store.drop(f"{linked}/{LOG}")
 
 
 def _files_below(store: Store, folder: str) -> Iterator[str]:

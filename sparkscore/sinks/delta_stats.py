@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sparkscore.stage.writer import columns_without_nan
+from sparkscore.stage.statistics import FloatStatistics, float_statistics
 
 # Delta's default for `delta.dataSkippingNumIndexedCols`.
 _COLUMNS: Final = 32
@@ -31,33 +31,46 @@ _MILLISECOND: Final = 1000
 _Tree = dict[str, Any]
 
 
+class _Statistics(NamedTuple):
+    nulls: int
+    bounds: tuple[Any, Any] | None
+
+
 def stats_of(footer: pq.FileMetaData) -> str:
     """Return a file's statistics as JSON: numbers of rows and NULLs, and the bounds of each column that has any.
 
-    Arrays and maps have no statistics. Binary and boolean columns have only a number of NULLs, as Spark writes it. A
-    column of floats has an upper bound only if its writer has noted that there is no NaN, because Spark sorts NaN above
-    all numbers, and Parquet's statistics ignore it.
+    Arrays and maps have no statistics. Binary and boolean columns have only a number of NULLs, as Spark writes it. The
+    statistics of floats come from the file's metadata, because Parquet's own ignore NaN.
     """
     schema = footer.schema.to_arrow_schema()
-    without_nan = columns_without_nan(footer.metadata)
+    floats = float_statistics(footer.metadata)
     nulls: _Tree = {}
     lowest: _Tree = {}
     highest: _Tree = {}
     for path, arrow_type, leaf in islice(_columns(schema), _COLUMNS):
-        if leaf is None:
+        if pa.types.is_floating(arrow_type):
+            found: FloatStatistics | _Statistics | None = floats.get(path[0]) if len(path) == 1 else None
+        else:
+            found = None if leaf is None else _of_parquet(footer, leaf, is_bounded=_is_bounded(arrow_type))
+        if found is None:
             continue
-        found = [footer.row_group(group).column(leaf).statistics for group in range(footer.num_row_groups)]
-        if any(each is None or not each.has_null_count for each in found):
-            continue
-        _put(nulls, path, sum(each.null_count for each in found))
-        filled = [each for each in found if each.num_values]
-        if not filled or not all(each.has_min_max for each in filled) or not _is_bounded(arrow_type):
-            continue
-        _put(lowest, path, _lower(min(each.min for each in filled)))
-        if not pa.types.is_floating(arrow_type) or (len(path) == 1 and path[0] in without_nan):
-            _put(highest, path, _upper(max(each.max for each in filled)))
+        _put(nulls, path, found.nulls)
+        if found.bounds is not None:
+            _put(lowest, path, _lower(found.bounds[0]))
+            _put(highest, path, _upper(found.bounds[1]))
     stats = {"numRecords": footer.num_rows, "minValues": lowest, "maxValues": highest, "nullCount": nulls}
     return _json(stats)
+
+
+def _of_parquet(footer: pq.FileMetaData, leaf: int, *, is_bounded: bool) -> _Statistics | None:
+    """Return the statistics of a Parquet column over all row groups, or None if one of them has none."""
+    found = [footer.row_group(group).column(leaf).statistics for group in range(footer.num_row_groups)]
+    if any(each is None or not each.has_null_count for each in found):
+        return None
+    filled = [each for each in found if each.num_values]
+    is_known = is_bounded and filled and all(each.has_min_max for each in filled)
+    bounds = (min(each.min for each in filled), max(each.max for each in filled)) if is_known else None
+    return _Statistics(sum(each.null_count for each in found), bounds)
 
 
 def _columns(schema: pa.Schema) -> Iterator[tuple[tuple[str, ...], pa.DataType, int | None]]:
@@ -91,7 +104,7 @@ def _count_leaves(arrow_type: pa.DataType) -> int:
 
 def _is_bounded(arrow_type: pa.DataType) -> bool:
     types = pa.types
-    is_number = types.is_integer(arrow_type) or types.is_floating(arrow_type) or types.is_decimal(arrow_type)
+    is_number = types.is_integer(arrow_type) or types.is_decimal(arrow_type)
     return is_number or any(is_it(arrow_type) for is_it in (types.is_string, types.is_date, types.is_timestamp))
 
 

@@ -5,10 +5,9 @@ Runs on the workers.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Self
 
@@ -22,6 +21,7 @@ from sparkscore.stage import layout
 from sparkscore.stage.checksums import HashingFile
 from sparkscore.stage.dictionaries import decode, paths_of_repeating, value_type_of
 from sparkscore.stage.report import StagedFile
+from sparkscore.stage.statistics import FloatColumns, paths_with_statistics
 from sparkscore.stage.store import Store
 from sparkscore.stage.surroundings import here, open_store
 
@@ -33,8 +33,6 @@ _BUFFER_ROWS = 128 * 1024
 _BUFFER_BYTES = 64 * 1024 * 1024
 _OPEN_FILES = 64
 _LONGEST_NAME = 255
-# Key in a file's footer with the columns of floats that have no NaN. Parquet's own statistics do not tell.
-_WITHOUT_NAN = "sparkscore.without_nan"
 
 
 class StageWriter:
@@ -132,24 +130,25 @@ class _OpenFile:
     def __init__(self, store: Store, path: str, first: pa.Table) -> None:
         self._path = path
         self._rows = 0
-        self._without_nan = {field.name for field in first.schema if pa.types.is_floating(field.type)}
+        self._floats = FloatColumns(first.schema)
         self._file = HashingFile(store.writer(path))
         self.writer = pq.ParquetWriter(
             self._file,
             first.schema,
             write_page_checksum=True,
             use_dictionary=paths_of_repeating(first),
+            write_statistics=paths_with_statistics(first.schema),
             store_schema=False,  # it would say which columns were dictionaries; Parquet's own types say all the rest
         )
 
     def write(self, rows: pa.Table) -> None:
         self.writer.write_table(rows)
         self._rows += rows.num_rows
-        self._without_nan -= {name for name in self._without_nan if pc.any(pc.is_nan(rows.column(name))).as_py()}
+        self._floats.add(rows)
 
     def close(self) -> StagedFile:
         try:
-            self.writer.add_key_value_metadata({_WITHOUT_NAN: json.dumps(sorted(self._without_nan))})
+            self.writer.add_key_value_metadata(self._floats.metadata())
             self.writer.close()
             self._file.close()
         finally:
@@ -161,17 +160,6 @@ class _OpenFile:
             self.writer.close()
         finally:
             self._file.abandon()
-
-
-def columns_without_nan(metadata: Mapping[bytes, bytes] | None) -> frozenset[str]:
-    """Return the columns of floats that have no NaN, from the metadata of a file that `StageWriter` wrote.
-
-    Columns are missing if it is not known, for example because an earlier version of sparkscore wrote the file.
-    """
-    try:
-        return frozenset(json.loads((metadata or {})[_WITHOUT_NAN.encode()]))
-    except (KeyError, ValueError, TypeError):
-        return frozenset()
 
 
 def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> None:

@@ -171,6 +171,7 @@ def test_spark_changes_such_a_table_like_its_own(spark: SparkSession, publish: P
 
 
 def test_skipping_finds_each_row(spark: SparkSession, publish: Publish, tmp_path: Path) -> None:
+    # The only value above 3 is NaN, which Spark sorts above all numbers.
     rows = rows_of_all_types(tmp_path / "in").append_column("limit", pa.array([math.nan, 1.0, 2.0, None]))
     table = tmp_path / "out"
     publish(table, "one", rows)
@@ -312,16 +313,18 @@ def test_tables_that_spark_must_write(
     assert reason in str(found) if reason else found is None
 
 
-def test_clustered_tables_are_sparks(spark: SparkSession, publish: Publish, tmp_path: Path) -> None:
+def test_tables_with_other_features_are_sparks(spark: SparkSession, publish: Publish, tmp_path: Path) -> None:
     table = tmp_path / "out"
-    spark.sql(f"CREATE TABLE delta.`{table}` (id BIGINT, label STRING, score DOUBLE, run_id STRING) CLUSTER BY (id)")
+    columns = "(id BIGINT, label STRING, score DOUBLE, run_id STRING)"
+    feature = "'delta.feature.domainMetadata' = 'supported'"
+    spark.sql(f"CREATE TABLE delta.`{table}` {columns} USING delta TBLPROPERTIES ({feature})")
 
     published = publish(table, "one")
 
     assert published.writer == "spark"
-    assert "'clustering'" in str(published.writer_reason)
+    assert "'domainMetadata'" in str(published.writer_reason)
     assert load(spark, table).count() == 3
-    with pytest.raises(ConfigError, match=r"\[OUTPUT_WRITER\].*'clustering'.*output.writer: auto"):
+    with pytest.raises(ConfigError, match=r"\[OUTPUT_WRITER\].*'domainMetadata'.*output.writer: auto"):
         publish(table, "two", writer="worker")
 
 

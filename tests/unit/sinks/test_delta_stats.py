@@ -5,6 +5,7 @@ import io
 import json
 import math
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkscore.sinks.delta_stats import stats_of
+from sparkscore.stage.statistics import FloatColumns
 from sparkscore.stage.writer import StageWriter
 
 DAYS_AND_TIMES = st.datetimes(min_value=dt.datetime(1, 1, 2), max_value=dt.datetime(9999, 12, 30)).map(  # noqa: DTZ001 - they get one
@@ -71,23 +73,27 @@ def test_times_are_rounded_outwards_to_milliseconds() -> None:
     ]
 
 
-def test_floats_of_unknown_writers_have_no_upper_bound() -> None:
+def test_floats_of_other_writers_have_no_statistics() -> None:
     """Since Spark sorts NaN above all numbers, and the footer does not count it."""
-    assert stats_of_column([1.5, math.nan], pa.float64()) == (Decimal("1.5"), None, 0)
-    assert stats_of_column([math.nan], pa.float64()) == (None, None, 0)
-    assert stats_of_column([-math.inf, math.inf], pa.float32()) == (None, None, 0)
+    for values in ([1.5, 2.0], [1.5, math.nan], [math.nan]):
+        assert stats_of_column(values, pa.float64()) == (None, None, None)
 
 
-def test_floats_have_an_upper_bound_where_the_writer_saw_no_nan(tmp_path: Any) -> None:
+def test_floats_have_bounds_where_the_writer_saw_no_nan(tmp_path: Path) -> None:
     found = []
-    for values in ([1.5, -0.0, None], [1.5, math.nan], [math.inf]):
+    for values in ([1.5, -0.0, None], [1.5, math.nan], [math.inf, 1.0], [None, None]):
         with StageWriter(str(tmp_path), 0) as writer:
             writer.write(pa.table({"x": pa.array(values, pa.float64()), "y": pa.array(values, pa.float32())}))
             (file,) = writer.finish()
         stats = json.loads(stats_of(pq.read_metadata(tmp_path / file.path)))
-        found.append((stats["maxValues"], stats["nullCount"]))
+        found.append([stats[name] for name in ("minValues", "maxValues", "nullCount")])
 
-    assert found == [({"x": 1.5, "y": 1.5}, {"x": 1, "y": 1}), ({}, {"x": 0, "y": 0}), ({}, {"x": 0, "y": 0})]
+    assert found == [
+        [{"x": 0.0, "y": 0.0}, {"x": 1.5, "y": 1.5}, {"x": 1, "y": 1}],
+        [{}, {}, {"x": 0, "y": 0}],
+        [{"x": 1.0, "y": 1.0}, {}, {"x": 0, "y": 0}],
+        [{}, {}, {"x": 2, "y": 2}],
+    ]
 
 
 def test_structs_have_the_statistics_of_their_fields_and_names_may_have_dots() -> None:
@@ -151,6 +157,10 @@ def test_decimals_keep_their_digits(values: list[Decimal]) -> None:
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
 def test_floats_keep_their_bits(values: list[float]) -> None:
-    lowest, _, _ = stats_of_column(values, pa.float64())
+    columns = FloatColumns(pa.schema([("x", pa.float64())]))
+    table = pa.table({"x": values})
+    columns.add(table)
 
-    assert float(lowest) == min(values)
+    stats = stats_of_table(table.replace_schema_metadata(columns.metadata()))
+
+    assert (float(stats["minValues"]["x"]), float(stats["maxValues"]["x"])) == (min(values), max(values))
