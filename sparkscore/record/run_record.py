@@ -104,13 +104,8 @@ class RecordedOutput(Part):
     version: int | str | None = Field(default=None, description="version that this run committed, or the run's folder")
     rows: int | None = Field(default=None, description="rows of this run, read back from what was committed")
     columns: dict[str, str] | None = Field(default=None, description="name and type of each column")
-    writer: str | None = Field(
-        default=None,
-        description="who wrote the files that readers see: `worker`, or `spark`, which wrote the staged rows again",
-    )
-    writer_reason: str | None = Field(
-        default=None, description="why Spark wrote them; null if the workers did, or if it is not known"
-    )
+    writer: str | None = Field(default=None, description="who wrote the files that readers see: `worker` or `spark`")
+    writer_reason: str | None = Field(default=None, description="why Spark wrote them; null if it is not known")
     publishing_began: bool | None = Field(
         default=None,
         description="whether readers may see rows, because publishing began; there is such a key only from the moment "
