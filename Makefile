@@ -15,7 +15,7 @@ BUILD_TOOLS := packaging|pip|setuptools|wheel
 # Tests that do not share the Spark session of the others run beside them, so that both cores are busy. The tests of
 # MEASURED also show how much of the code they run; pyproject.toml has the floor.
 MEASURED := tests/unit tests/azure tests/bench tests/storm $(addprefix tests/contract/test_,engines.py run_stores.py scorers.py stores.py)
-APART := tests/jobs tests/notebooks tests/faults/test_drivers.py
+APART := tests/jobs tests/faults/test_drivers.py
 # The versions of PySpark beside that of the lock; the last one has no Delta yet.
 OTHER_SPARKS := 4.0.1 4.1.1 4.3.0
 WITH_EACH_SPARK := spark contract models hostile/test_other_sparks.py
