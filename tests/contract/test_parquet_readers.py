@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from pyspark.sql.functions import lit
 from pyspark.sql.types import DataType, StructField, StructType
 
@@ -33,6 +38,9 @@ from tests.support.all_types import write_all_types
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+#: More rounds than in `make test`, for a longer search.
+ROUNDS = int(os.environ.get("PARQUET_READER_ROUNDS", "12"))
 
 
 def opened(spark: SparkSession, place: Path, **more: Any) -> ParquetSource:
@@ -252,3 +260,163 @@ def test_a_cast_is_exact_where_sparks_is(spark: SparkSession, tmp_path: Path, mo
 
     floats, decimals_ = {"float", "double"}, {"decimal", "whole", *(each for each in TARGETS if "decimal" in each)}
     assert {pair for pair in pairs if floats & {*pair} and decimals_ & {*pair}} == without
+
+
+# ------------------------------------------------------------------------------------------------------- random files
+@dataclass(frozen=True)
+class Kind:
+    """A type in the files, with a strategy for its values."""
+
+    type: pa.DataType
+    each: st.SearchStrategy[Any]
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+MICROSECONDS = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
+
+
+def integers(type_: pa.DataType) -> Kind:
+    bits = type_.bit_width - (not pa.types.is_unsigned_integer(type_))
+    least = 0 if pa.types.is_unsigned_integer(type_) else -(2**bits)
+    return Kind(type_, st.integers(least, 2**bits - 1))
+
+
+def times(unit: str, zone: str | None) -> Kind:
+    per_second = {"s": 1, "ms": 1000, "us": 10**6, "ns": 10**9}[unit]
+    limits = (-9_000_000_000, 9_000_000_000) if unit == "ns" else (-62_135_596_800, 253_402_300_799)
+    moments = st.integers(*(limit * min(per_second, 10**6) for limit in limits))
+    return Kind(pa.timestamp(unit, zone), moments.map(lambda value: value * 1000) if unit == "ns" else moments)
+
+
+def decimals(type_: Callable[[int, int], pa.DataType], most: int) -> st.SearchStrategy[Kind]:
+    def of_size(size: tuple[int, int]) -> Kind:
+        precision, scale = max(size), min(size)
+        units = st.integers(-(10**precision) + 1, 10**precision - 1)
+        return Kind(type_(precision, scale), units.map(lambda unit: Decimal(f"{unit}e-{scale}")))
+
+    return st.tuples(st.integers(1, most), st.integers(0, most)).map(of_size)
+
+
+FLAT = st.one_of(
+    st.sampled_from([
+        Kind(pa.bool_(), st.booleans()),
+        *(integers(type_) for type_ in (pa.int8(), pa.int16(), pa.int32(), pa.int64())),
+        *(integers(type_) for type_ in (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())),
+        Kind(pa.float32(), st.floats(width=32)),
+        Kind(pa.float64(), st.floats()),
+        *(Kind(type_, TEXTS) for type_ in (pa.string(), pa.large_string(), pa.string_view())),
+        *(Kind(type_, st.binary(max_size=6)) for type_ in (pa.binary(), pa.large_binary(), pa.binary_view())),
+        Kind(pa.binary(3), st.binary(min_size=3, max_size=3)),
+        Kind(pa.date32(), st.dates()),
+        Kind(pa.date64(), st.dates()),
+        Kind(pa.dictionary(pa.int8(), pa.string()), TEXTS),
+        *(times(unit, zone) for unit in ("s", "ms", "us") for zone in (None, "UTC", "Europe/Berlin")),
+    ]),
+    decimals(pa.decimal128, 38),
+    decimals(pa.decimal256, 38),
+    decimals(pa.decimal32, 9),
+)  # fmt: skip
+NANOS = st.sampled_from([times("ns", None), times("ns", "Asia/Tokyo")])
+
+
+def lists_of(kind: Kind) -> st.SearchStrategy[Kind]:
+    values = st.lists(st.none() | kind.each, max_size=3)
+    pairs = st.lists(kind.each, min_size=2, max_size=2)
+    return st.sampled_from([
+        Kind(pa.list_(kind.type), values),
+        Kind(pa.large_list(kind.type), values),
+        Kind(pa.list_view(kind.type), values),
+        Kind(pa.list_(kind.type, 2), pairs),
+    ])  # fmt: skip
+
+
+def maps_of(kind: Kind) -> st.SearchStrategy[Kind]:
+    values = st.dictionaries(TEXTS, st.none() | kind.each, max_size=3).map(lambda found: list(found.items()))
+    return st.just(Kind(pa.map_(pa.string(), kind.type), values))
+
+
+def structs_of(kind: Kind) -> st.SearchStrategy[Kind]:
+    fields = {"a b.c": kind.each | st.none(), "n": st.none() | st.integers(-9, 9)}
+    return st.just(Kind(pa.struct([("a b.c", kind.type), ("n", pa.int16())]), st.fixed_dictionaries(fields)))
+
+
+@st.composite
+def nested(draw: st.DrawFn) -> Kind:
+    # PyArrow cannot write views inside of lists.
+    kind = draw(FLAT.filter(lambda flat: "view" not in str(flat.type)))
+    for wrap in draw(st.lists(st.sampled_from([lists_of, maps_of, structs_of]), min_size=1, max_size=3)):
+        kind = draw(wrap(kind))
+    return kind
+
+
+KINDS = FLAT | NANOS | nested()
+
+
+@st.composite
+def a_column(draw: st.DrawFn, files: int, rows: int) -> list[pa.Array | None]:
+    """Return the values of a column in each file: None if the file lacks it, and sometimes an array without a type."""
+    kind = draw(KINDS)
+    values = kind.each if "fixed_size_list" in str(kind.type) else st.none() | kind.each
+    forms = draw(
+        st.lists(st.sampled_from(["typed", "typed", "typed", "missing", "null"]), min_size=files, max_size=files)
+    )
+    found: list[pa.Array | None] = []
+    for form in forms:
+        drawn = draw(st.lists(values, min_size=rows, max_size=rows))
+        found.append(None if form == "missing" else pa.nulls(rows) if form == "null" else pa.array(drawn, kind.type))
+    return found
+
+
+OPTIONS = st.fixed_dictionaries({
+    "data_page_version": st.sampled_from(["1.0", "2.0"]),
+    "compression": st.sampled_from(["snappy", "zstd", "gzip", "lz4", "none"]),
+    "use_dictionary": st.booleans(),
+    "row_group_size": st.integers(1, 4),
+    "store_schema": st.booleans(),
+    "write_page_index": st.booleans(),
+    "write_page_checksum": st.booleans(),
+    "use_deprecated_int96_timestamps": st.sampled_from([False, False, True]),
+    "write_batch_size": st.integers(1, 3),
+    # Pages smaller than a value may have no value, for which PyArrow 25 raises an error.
+    "data_page_size": st.sampled_from([20, 1 << 20]),
+})  # fmt: skip
+
+
+@st.composite
+def some_files(draw: st.DrawFn) -> list[tuple[str, pa.Table, dict[str, Any]]]:
+    """Return the folder, the rows and the writer's options of each file."""
+    count, rows = draw(st.integers(1, 3)), draw(st.integers(1, 6))
+    columns = draw(st.lists(a_column(count, rows), min_size=15, max_size=25))
+    keys = draw(st.booleans())
+    # Within one input, timestamps are stored in one way.
+    options = draw(OPTIONS)
+    found = []
+    for number in range(count):
+        present = {f"c{index}": arrays[number] for index, arrays in enumerate(columns) if arrays[number] is not None}
+        names = draw(st.permutations(list(present)))
+        ids = pa.array(range(number * rows, (number + 1) * rows), pa.int64())
+        table = pa.table({"id": ids, **{name: present[name] for name in names}})
+        text = draw(TEXTS.filter(lambda text: text.strip(". ") and text.isprintable())) if keys else ""
+        escaped = "".join(quote(each, safe="") if each.isascii() else each for each in text)
+        options = {**draw(OPTIONS), "use_deprecated_int96_timestamps": options["use_deprecated_int96_timestamps"]}
+        found.append((f"k={escaped}" if keys else ".", table, options))
+    return found
+
+
+# Without shrinking, which takes minutes with Spark.
+@settings(
+    max_examples=ROUNDS, derandomize=ROUNDS == 12, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
+@given(files=some_files())
+def test_random_files_are_read_alike(
+    files: list[tuple[str, pa.Table, dict[str, Any]]], spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = tmp_path_factory.mktemp("random")
+    for number, (folder, table, options) in enumerate(files):
+        (place / folder).mkdir(exist_ok=True)
+        pq.write_table(table, place / folder / f"{number}.parquet", **options)
+
+    has_fixed_lists = any("fixed_size_list" in str(table.schema) for _, table, _ in files)
+    check_equal(spark, place, reason="has lists of a fixed length" if has_fixed_lists else "")
+
+    shutil.rmtree(place)
