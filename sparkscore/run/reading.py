@@ -11,12 +11,12 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.minibatch import MiniBatchLimit
+from sparkscore.parquet import FilePart
 from sparkscore.row_units import FileRows
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sources import PlannedRows, Source
 from sparkscore.stage import Decision, RunStage
-from sparkscore.stage.parts_file import RowsPart
 from sparkscore.worker.probe import RowsSample
 from sparkscore.worker.row_reader import RowReader
 
@@ -124,13 +124,13 @@ def samples_of(rows: PlannedRows, limit: MiniBatchLimit) -> list[RowsSample]:
     return [RowsSample(reader, part, whole) for part in parts[:_TO_PROBE]]
 
 
-def _parts_of(files: Sequence[FileRows], limit: MiniBatchLimit) -> Iterator[RowsPart]:
+def _parts_of(files: Sequence[FileRows], limit: MiniBatchLimit) -> Iterator[FilePart]:
     """Yield the first mini-batch of each file or, with a limit in rows, all mini-batches."""
     for file in files:
         count = sum(file.rows)
         step = limit.items or _SAMPLE_ROWS
         for first in range(0, count if limit.items else min(count, 1), step):
-            yield RowsPart(file.path, first, min(step, count - first))
+            yield FilePart(file.path, first, min(step, count - first))
 
 
 def _find(prepared: PreparedRun, source: Source) -> PlannedRows | str:

@@ -6,6 +6,7 @@ with a different number, because they might be misread. Files without a number h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,9 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import LineageError
 
 FORMAT: Final = 1
+_KEY: Final = b"sparkscore.format"
+#: Metadata of the schema of a Parquet file that is part of a run's plan.
+PLAN_METADATA: Final = {_KEY: str(FORMAT)}
 
 
 def refuse_other_format(found: object, what: str, path: Path, run_id: str) -> None:
@@ -38,6 +42,20 @@ def refuse_other_format(found: object, what: str, path: Path, run_id: str) -> No
         next_step="Publish, resume or discard the run with the version of sparkscore that wrote it, which "
         f"'sparkscore runs show {run_id} --json' names; or score again under another --run-id.",
     )
+
+
+def refuse_other_plan(metadata: Mapping[bytes, bytes] | None, path: Path) -> None:
+    """Raise an error if another version of sparkscore wrote a file of a run's plan in a different format.
+
+    Args:
+        metadata: metadata of the Parquet file's schema.
+        path: path of the file in the run's stage.
+
+    Raises:
+        LineageError: the format number is not `FORMAT`.
+    """
+    found = (metadata or {}).get(_KEY, b"")
+    refuse_other_format(found.decode(errors="replace"), "plan", path, path.parent.name)
 
 
 def is_other_format(found: object) -> bool:

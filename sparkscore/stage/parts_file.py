@@ -8,37 +8,21 @@ The parts file is a Parquet file in the stage. It has one row group per work uni
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sparkscore.stage.format import FORMAT, refuse_other_format
+from sparkscore.parquet import FilePart
+from sparkscore.stage.format import PLAN_METADATA, refuse_other_plan
 from sparkscore.stage.store import writing
 from sparkscore.stage.surroundings import open_store
 
-_FORMAT_KEY: Final = b"sparkscore.format"
 PARTS_SCHEMA: Final = pa.schema(
     [("unit", pa.int64()), ("path", pa.string()), ("first_row", pa.int64()), ("row_count", pa.int64())],
-    metadata={_FORMAT_KEY: str(FORMAT)},
+    metadata=PLAN_METADATA,
 )
-
-
-@dataclass(frozen=True)
-class RowsPart:
-    """Consecutive rows of a file.
-
-    Attributes:
-        path: path of the file.
-        first_row: number of the first row in the file, counted from 0.
-        row_count: number of rows.
-    """
-
-    path: str
-    first_row: int
-    row_count: int
 
 
 def write_parts(path: str, rows: pa.Table) -> None:
@@ -76,7 +60,7 @@ def read_parts(parts_file: str, rows_of_files: Mapping[str, int]) -> dict[int, i
     """
     try:
         plan = pq.ParquetFile(parts_file, page_checksum_verification=True)
-        _refuse_other_format(plan, Path(parts_file))
+        refuse_other_plan(plan.schema_arrow.metadata, Path(parts_file))
         if not plan.schema_arrow.equals(PARTS_SCHEMA):
             return None
         units = [plan.read_row_group(group).to_pylist() for group in range(plan.num_row_groups)]
@@ -88,11 +72,6 @@ def read_parts(parts_file: str, rows_of_files: Mapping[str, int]) -> dict[int, i
     return {unit: sum(row["row_count"] for row in rows) for unit, rows in enumerate(units)}
 
 
-def _refuse_other_format(plan: pq.ParquetFile, path: Path) -> None:
-    found = (plan.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"")
-    refuse_other_format(found.decode(errors="replace"), "plan", path, path.parent.name)
-
-
 def _are_complete(parts: Iterable[Mapping[str, object]], rows_of_files: Mapping[str, int]) -> bool:
     ends: dict[object, object] = {}
     for part in sorted(parts, key=lambda part: (str(part["path"]), int(str(part["first_row"])))):
@@ -102,7 +81,7 @@ def _are_complete(parts: Iterable[Mapping[str, object]], rows_of_files: Mapping[
     return ends == {path: rows for path, rows in rows_of_files.items() if rows}
 
 
-def read_planned_parts(parts_file: str, units: Iterable[int]) -> Iterator[RowsPart]:
+def read_planned_parts(parts_file: str, units: Iterable[int]) -> Iterator[FilePart]:
     """Yield the parts of the given work units, one work unit after another. Runs on the workers.
 
     Args:
@@ -113,4 +92,4 @@ def read_planned_parts(parts_file: str, units: Iterable[int]) -> Iterator[RowsPa
     for unit in units:
         plan = plan or pq.ParquetFile(parts_file, page_checksum_verification=True)
         for row in plan.read_row_group(unit).to_pylist():
-            yield RowsPart(row["path"], row["first_row"], row["row_count"])
+            yield FilePart(row["path"], row["first_row"], row["row_count"])

@@ -15,14 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkscore.minibatch import MiniBatch
-from sparkscore.stage.format import FORMAT, refuse_other_format
+from sparkscore.stage.format import PLAN_METADATA, refuse_other_plan
 from sparkscore.stage.store import writing
 from sparkscore.stage.surroundings import open_store
 
-_FORMAT_KEY = b"sparkscore.format"
 PLAN_SCHEMA = pa.schema(
     [("unit", pa.int64()), ("mini_batch", pa.string()), ("path", pa.string())],
-    metadata={_FORMAT_KEY: str(FORMAT)},
+    metadata=PLAN_METADATA,
 )
 
 
@@ -60,18 +59,13 @@ def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
     """
     try:
         plan = pq.ParquetFile(plan_file, page_checksum_verification=True)
-        _refuse_other_format(plan, Path(plan_file))
+        refuse_other_plan(plan.schema_arrow.metadata, Path(plan_file))
         units = [plan.read_row_group(group, columns=["unit"]).column("unit") for group in range(plan.num_row_groups)]
         kept = plan.read()
     except (OSError, pa.ArrowException):
         return False
     is_in_order = all(set(found.to_pylist()) == {group} for group, found in enumerate(units))
     return is_in_order and kept.schema.equals(PLAN_SCHEMA) and _by_mini_batch(kept) == _by_mini_batch(rows)
-
-
-def _refuse_other_format(plan: pq.ParquetFile, path: Path) -> None:
-    found = (plan.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"")
-    refuse_other_format(found.decode(errors="replace"), "plan", path, path.parent.name)
 
 
 def _by_mini_batch(plan: pa.Table) -> list[tuple[str, list[str]]]:

@@ -18,8 +18,8 @@ from typing import Protocol
 import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch
+from sparkscore.parquet import FilePart
 from sparkscore.stage.layout import LAYOUT, NULLS, PROBE, READER
-from sparkscore.stage.parts_file import RowsPart
 from sparkscore.stage.progress import ItemsDone
 from sparkscore.stage.report import MiniBatchReport, StagedFile
 
@@ -89,7 +89,7 @@ class TaskStage(Protocol):
     def planned(self, units: Iterable[int]) -> Iterator[MiniBatch]:
         """Return an iterator over the planned mini-batches of the given work units, one work unit after another."""
 
-    def planned_parts(self, units: Iterable[int]) -> Iterator[RowsPart]:
+    def planned_parts(self, units: Iterable[int]) -> Iterator[FilePart]:
         """Return an iterator over the parts of files in the given work units, one work unit after another."""
 
     def done_chunk(self, unit: int, first: int) -> list[MiniBatchReport]:

@@ -14,10 +14,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch
+from sparkscore.parquet import FilePart
 from sparkscore.stage import chunks, layout
 from sparkscore.stage.checksums import changed_note, find_changed, read_sealed, sealed
 from sparkscore.stage.copies import copy_once
-from sparkscore.stage.parts_file import RowsPart, read_parts, read_planned_parts, write_parts
+from sparkscore.stage.parts_file import read_parts, read_planned_parts, write_parts
 from sparkscore.stage.plan_file import count_files, is_plan_of, read_planned_mini_batches, write_plan
 from sparkscore.stage.progress import ItemsDone, ProgressFile, ask_to_stop, forget_progress, read_progress
 from sparkscore.stage.report import MiniBatchReport, StagedFile
@@ -191,7 +192,7 @@ class TaskFolder:
         """Return an iterator over the plan file's mini-batches for the given work units."""
         return read_planned_mini_batches(str(Path(self.folder) / layout.PLAN), units)
 
-    def planned_parts(self, units: Iterable[int]) -> Iterator[RowsPart]:
+    def planned_parts(self, units: Iterable[int]) -> Iterator[FilePart]:
         """Return an iterator over the parts of files in the parts file for the given work units."""
         return read_planned_parts(str(Path(self.folder) / layout.PARTS), units)
 

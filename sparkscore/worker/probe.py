@@ -17,8 +17,8 @@ import pyarrow as pa
 from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.outcome import Failure
+from sparkscore.parquet import FilePart
 from sparkscore.scorers.model_files import ModelFiles, read_file
-from sparkscore.stage.parts_file import RowsPart
 from sparkscore.stage.report import FAILURE_TYPE, failure_row, read_failure
 from sparkscore.worker.engine import EngineSpec, Probed
 from sparkscore.worker.host import HostCheck, prove_once
@@ -55,7 +55,7 @@ class RowsSample:
     """
 
     reader: RowReader
-    part: RowsPart
+    part: FilePart
     limit: MiniBatchLimit
     number: int = 0
 

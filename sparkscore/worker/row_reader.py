@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from sparkscore.minibatch import FileBlock, MiniBatch, MiniBatchLimit, cut_into_mini_batches
 from sparkscore.parquet import FilePart, ParquetReader
-from sparkscore.stage.parts_file import RowsPart
 from sparkscore.worker.host import HostCheck, refuse_hidden_file
 
 
@@ -26,7 +25,7 @@ class RowReader:
     columns: tuple[str, ...] | None = None
 
     def read(
-        self, parts: Iterable[RowsPart], limit: MiniBatchLimit, unit: int, host: HostCheck | None
+        self, parts: Iterable[FilePart], limit: MiniBatchLimit, unit: int, host: HostCheck | None
     ) -> Iterator[MiniBatch]:
         """Yield the mini-batches of a work unit. Rows are read as they are needed.
 
@@ -49,10 +48,10 @@ class RowReader:
         rows = pa.Table.from_batches(self.reader.read(part), schema=self.reader.schema())
         return replace(mini_batch, rows=rows)
 
-    def _pieces(self, parts: Iterable[RowsPart], host: HostCheck | None) -> Iterator[tuple[FileBlock, pa.RecordBatch]]:
+    def _pieces(self, parts: Iterable[FilePart], host: HostCheck | None) -> Iterator[tuple[FileBlock, pa.RecordBatch]]:
         reader = self.reader if self.columns is None else self.reader.only(self.columns)
         for part in parts:
             block = FileBlock(part.path, first_row=part.first_row)
             refuse_hidden_file(part.path, host)
-            for rows in reader.read(FilePart(part.path, part.first_row, part.row_count)):
+            for rows in reader.read(part):
                 yield block, rows

@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.errors import LineageError, SinkError
+from sparkscore.parquet import FilePart
 from sparkscore.stage import StageFolder
-from sparkscore.stage.parts_file import PARTS_SCHEMA, RowsPart, read_parts, write_parts
+from sparkscore.stage.parts_file import PARTS_SCHEMA, read_parts, write_parts
 
 PARTS = [(0, "/in/a", 0, 20), (0, "/in/b", 5, 5), (1, "/in/b", 0, 5)]
 ROWS = {"/in/a": 20, "/in/b": 10, "/in/empty": 0}
@@ -23,9 +24,9 @@ def test_the_tasks_get_the_parts_of_their_units(tmp_path: Path) -> None:
 
     assert stage.keep_parts(table(PARTS), ROWS) == {0: 25, 1: 5}
     assert list(stage.for_tasks().planned_parts([1, 0])) == [
-        RowsPart("/in/b", 0, 5),
-        RowsPart("/in/a", 0, 20),
-        RowsPart("/in/b", 5, 5),
+        FilePart("/in/b", 0, 5),
+        FilePart("/in/a", 0, 20),
+        FilePart("/in/b", 5, 5),
     ]
     assert list(stage.for_tasks().planned_parts([])) == []
 

@@ -9,10 +9,9 @@ import pytest
 
 from sparkscore.errors import SourceError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
-from sparkscore.parquet import ColumnRead, ParquetReader
+from sparkscore.parquet import ColumnRead, FilePart, ParquetReader
 from sparkscore.row_units import FileRows, plan_row_units
 from sparkscore.stage import StageFolder
-from sparkscore.stage.parts_file import RowsPart
 from sparkscore.worker import WorkerSpec, score_task
 from sparkscore.worker.host import HostCheck
 from sparkscore.worker.row_reader import RowReader
@@ -37,7 +36,7 @@ def ids_of(mini_batch: MiniBatch) -> list[int]:
 
 
 def test_mini_batches_are_the_next_rows_of_a_file_and_say_where_they_are(file: str) -> None:
-    parts = [RowsPart(file, 8, 12), RowsPart(file, 0, 3)]
+    parts = [FilePart(file, 8, 12), FilePart(file, 0, 3)]
 
     found = list(RowReader(READER).read(parts, MiniBatchLimit(items=8), 7, None))
 
@@ -49,7 +48,7 @@ def test_mini_batches_are_the_next_rows_of_a_file_and_say_where_they_are(file: s
 
 
 def test_a_file_is_one_mini_batch_where_there_is_no_limit(file: str) -> None:
-    (found,) = RowReader(READER).read([RowsPart(file, 0, 25)], MiniBatchLimit(), 0, None)
+    (found,) = RowReader(READER).read([FilePart(file, 0, 25)], MiniBatchLimit(), 0, None)
 
     assert ids_of(found) == list(range(25))
     assert found.is_indivisible
@@ -58,7 +57,7 @@ def test_a_file_is_one_mini_batch_where_there_is_no_limit(file: str) -> None:
 def test_rows_without_some_columns_are_read_again_as_a_whole(file: str) -> None:
     reader = RowReader(READER, ("id",))
 
-    _, second, _ = reader.read([RowsPart(file, 0, 25)], MiniBatchLimit(items=9), 0, None)
+    _, second, _ = reader.read([FilePart(file, 0, 25)], MiniBatchLimit(items=9), 0, None)
 
     assert second.rows is not None
     assert second.rows.column_names == ["id"]
@@ -71,7 +70,7 @@ def test_a_file_that_a_worker_on_another_host_does_not_see_is_named(tmp_path: Pa
     check = HostCheck((), (), "digest", "1.0")
 
     with pytest.raises(SourceError, match=r"\[INPUT_NOT_SEEN\].*gone\.parquet"):
-        list(RowReader(READER).read([RowsPart(str(tmp_path / "gone.parquet"), 0, 1)], MiniBatchLimit(), 0, check))
+        list(RowReader(READER).read([FilePart(str(tmp_path / "gone.parquet"), 0, 1)], MiniBatchLimit(), 0, check))
 
 
 def test_a_task_scores_the_rows_of_its_unit_and_takes_up_what_is_done(
