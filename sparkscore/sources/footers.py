@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from sparkscore.parquet.stored import StoredFile, describe, layout_key
 from sparkscore.plan import InputFile
+from sparkscore.row_units import FileRows
 from sparkscore.sources.parquet_types import FileType, file_type
 from sparkscore.sources.reading import read_each
 
@@ -39,19 +40,6 @@ class Footer:
     def codecs(self) -> frozenset[str]:
         """The compression codecs of the first row group."""
         return self.stored.codecs
-
-
-@dataclass(frozen=True, slots=True)
-class RowGroups:
-    """The row groups of a Parquet file, in file order.
-
-    Attributes:
-        rows: the number of rows of each row group.
-        sizes: the size of each row group in bytes, before compression.
-    """
-
-    rows: tuple[int, ...]
-    sizes: tuple[int, ...]
 
 
 @dataclass
@@ -114,20 +102,20 @@ class Footers:
     Attributes:
         of_files: the footer of each file, in the order of the files, or None for a footer that cannot be read.
         nulls: the NULL count of each column over all files.
-        row_groups: the row groups of each file, or None for a file whose footer cannot be read, or contradicts itself.
+        rows: the rows of each file, or None for a file whose footer cannot be read, or contradicts itself.
     """
 
     of_files: list[Footer | None]
     nulls: NullCounts
-    row_groups: list[RowGroups | None]
+    rows: list[FileRows | None]
 
     def count_rows(self) -> int | None:
         """Return the number of rows in all files, or None if it is not known for a file."""
         total = 0
-        for groups in self.row_groups:
-            if groups is None:
+        for file in self.rows:
+            if file is None:
                 return None
-            total += sum(groups.rows)
+            total += sum(file.rows)
         return total
 
 
@@ -139,13 +127,13 @@ def read_footers(files: Sequence[InputFile], columns: Collection[str] | None = N
         columns: the columns whose NULLs are counted, or None for all columns.
     """
     of_files: list[Footer | None] = []
-    row_groups: list[RowGroups | None] = []
+    rows: list[FileRows | None] = []
     counts = NullCounts()
-    for footer, nulls, groups in read_each(_Layouts(columns).read, [file.path for file in files]):
+    for footer, nulls, of_file in read_each(_Layouts(columns).read, [file.path for file in files]):
         of_files.append(footer)
-        row_groups.append(groups)
+        rows.append(of_file)
         counts.add(nulls)
-    return Footers(of_files, counts, row_groups)
+    return Footers(of_files, counts, rows)
 
 
 def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None = None) -> dict[str, int]:
@@ -195,8 +183,8 @@ class _Layouts:
         self._columns = columns
         self._known: dict[Hashable, Footer] = {}
 
-    def read(self, path: str) -> tuple[Footer | None, _FileNulls | None, RowGroups | None]:
-        """Return the footer of a file, its NULL counts and its row groups. Those that cannot be read are None."""
+    def read(self, path: str) -> tuple[Footer | None, _FileNulls | None, FileRows | None]:
+        """Return the footer of a file, its NULL counts and its rows. Those that cannot be read are None."""
         metadata = _read_metadata(path)
         if metadata is None:
             return None, None, None
@@ -204,7 +192,7 @@ class _Layouts:
             footer = self._footer_of(metadata)
         except pa.ArrowException:  # Arrow cannot read its schema
             footer = None
-        return footer, _nulls_of_file(metadata, self._columns), _row_groups_of(metadata)
+        return footer, _nulls_of_file(metadata, self._columns), _rows_of(path, metadata)
 
     def _footer_of(self, metadata: pq.FileMetaData) -> Footer:
         layout = (layout_key(metadata), not metadata.num_rows)
@@ -213,12 +201,12 @@ class _Layouts:
         return self._known[layout]
 
 
-def _row_groups_of(metadata: pq.FileMetaData) -> RowGroups | None:
-    """Return the row groups of a file, or None if their rows do not add up to the rows of the file."""
+def _rows_of(path: str, metadata: pq.FileMetaData) -> FileRows | None:
+    """Return the rows of a file, or None if those of its row groups do not add up to the rows of the file."""
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
     rows = tuple(group.num_rows for group in groups)
     is_whole = sum(rows) == metadata.num_rows and min(rows, default=0) >= 0
-    return RowGroups(rows, tuple(group.total_byte_size for group in groups)) if is_whole else None
+    return FileRows(path, rows, tuple(group.total_byte_size for group in groups)) if is_whole else None
 
 
 def _read_metadata(path: str) -> pq.FileMetaData | None:

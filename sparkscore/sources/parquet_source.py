@@ -15,7 +15,6 @@ from sparkscore.errors import SourceError
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.parquet import FolderKeys
 from sparkscore.plan import InputFile, Snapshot
-from sparkscore.row_units import FileRows
 from sparkscore.sources.column_order import doubt_of_parquet
 from sparkscore.sources.declaration import declared_schema, not_null_columns
 from sparkscore.sources.footers import Footer, names_of, read_footers
@@ -76,8 +75,8 @@ class ParquetSource:
 
     def planned_rows(self) -> PlannedRows | str:
         """Return the rows for workers that read the files themselves, or the reason why Spark must read them."""
-        files, groups = self._files, [each for each in self._footers.row_groups if each is not None]
-        if self._columns is None or len(groups) < len(files.files):
+        files, rows = self._files, [each for each in self._footers.rows if each is not None]
+        if self._columns is None or len(rows) < len(files.files):
             return "the footer of a file cannot be read"
         if not all(_is_text(file.path) for file in files.files):
             return "the path of a file is not text"
@@ -86,10 +85,7 @@ class ParquetSource:
             return f"'{typed[0]}', the key of folders, is declared as another type than string"
         keys = None if files.folder is None else FolderKeys(str(files.folder), files.keys)
         found = choose_reader(files.files, self._footers.of_files, self._columns, keys, files.options)
-        if isinstance(found, str):
-            return found
-        pairs = zip(files.files, groups, strict=True)
-        return PlannedRows(found, tuple(FileRows(file.path, each.rows, each.sizes) for file, each in pairs))
+        return found if isinstance(found, str) else PlannedRows(found, tuple(rows))
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the NULL counts of the given columns, from the footers of the files.

@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 
 from sparkscore.parquet import FilePart
 from sparkscore.stage.format import PLAN_METADATA, refuse_other_plan
-from sparkscore.stage.store import writing
-from sparkscore.stage.surroundings import open_store
+from sparkscore.stage.unit_groups import write_units
 
 PARTS_SCHEMA: Final = pa.schema(
     [("unit", pa.int64()), ("path", pa.string()), ("first_row", pa.int64()), ("row_count", pa.int64())],
@@ -32,17 +31,7 @@ def write_parts(path: str, rows: pa.Table) -> None:
         path: path of the parts file.
         rows: one row per part, with the columns of `PARTS_SCHEMA`, ordered by work unit.
     """
-    parts_file = Path(path)
-    numbers = rows.column("unit").to_pylist()
-    with (
-        writing(open_store(parts_file.parent), parts_file.name) as file,
-        pq.ParquetWriter(file, PARTS_SCHEMA, write_page_checksum=True) as writer,
-    ):
-        first = 0
-        while first < len(numbers):
-            end = next((at for at in range(first, len(numbers)) if numbers[at] != numbers[first]), len(numbers))
-            writer.write_table(rows.slice(first, end - first), row_group_size=end - first)
-            first = end
+    write_units(path, rows, PARTS_SCHEMA)
 
 
 def read_parts(parts_file: str, rows_of_files: Mapping[str, int]) -> dict[int, int] | None:

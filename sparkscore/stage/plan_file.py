@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.stage.format import PLAN_METADATA, refuse_other_plan
-from sparkscore.stage.store import writing
-from sparkscore.stage.surroundings import open_store
+from sparkscore.stage.unit_groups import write_units
 
 PLAN_SCHEMA = pa.schema(
     [("unit", pa.int64()), ("mini_batch", pa.string()), ("path", pa.string())],
@@ -32,14 +31,7 @@ def write_plan(path: str, rows: pa.Table) -> None:
         path: path of the plan file.
         rows: one row per input file, with the columns of `PLAN_SCHEMA`, ordered by work unit.
     """
-    plan_file = Path(path)
-    with (
-        writing(open_store(plan_file.parent), plan_file.name) as file,
-        pq.ParquetWriter(file, PLAN_SCHEMA, write_page_checksum=True) as writer,
-    ):
-        for unit in range(1 + max(rows.column("unit").to_pylist(), default=-1)):
-            own = rows.filter(pa.compute.equal(rows.column("unit"), unit))
-            writer.write_table(own, row_group_size=max(1, own.num_rows))
+    write_units(path, rows, PLAN_SCHEMA)
 
 
 def is_plan_of(plan_file: str, rows: pa.Table) -> bool:

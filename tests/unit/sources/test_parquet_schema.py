@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql.types import ArrayType, LongType, StringType, StructField, StructType
 
 from sparkscore.plan import InputFile
-from sparkscore.sources.footers import RowGroups, read_footers
+from sparkscore.sources.footers import read_footers
 from sparkscore.sources.parquet_schema import all_nullable, schema_of_footers
 
 TABLE = pa.table({"id": [1, 2], "many": [["a"], []], "both": [{"n": 1}, None]})
@@ -99,11 +99,12 @@ def test_the_row_groups_have_their_rows_and_sizes(tmp_path: Path) -> None:
 
     footers = read_footers([InputFile(str(tmp_path / name), 1, 1) for name in ("a.parquet", "b.parquet")])
 
-    first, second = footers.row_groups
+    first, second = footers.rows
     assert first is not None
-    assert first.rows == (2, 2, 1)
+    assert (first.path, first.rows) == (str(tmp_path / "a.parquet"), (2, 2, 1))
     assert min(first.sizes) > 0
-    assert second in {RowGroups((), ()), RowGroups((0,), second.sizes if second else ())}
+    assert second is not None
+    assert second.rows in {(), (0,)}
     assert footers.count_rows() == 5
 
 
