@@ -15,6 +15,7 @@ from sparkscore.signature.same_name import keys_of
 
 _SPARK_PREFIX: Final = b"org.apache.spark"
 _SPARK_VERSION: Final = b"org.apache.spark.version"
+_ARROW_SCHEMA: Final = b"ARROW:schema"
 _SPARK_SCHEMA: Final = b"org.apache.spark.sql.parquet.row.metadata"
 # Source: Spark's DataSourceUtils.datetimeRebaseSpec and int96RebaseSpec, which compare the versions as texts.
 _FIRST_CORRECTED: Final = (
@@ -126,13 +127,49 @@ def describe(metadata: pq.FileMetaData) -> StoredFile:
 
 
 def layout_key(metadata: pq.FileMetaData) -> Hashable:
-    """Return a value that is equal for two footers if `describe` returns equal results. It takes less time."""
-    # The first line of the text is the address of an object.
-    text = str(metadata.schema).partition("\n")[2]
+    """Return a value that is equal for two footers if `describe` returns equal results. It takes less time.
+
+    Its representation is the same in all processes with the same version of PyArrow.
+
+    Raises:
+        pa.ArrowException: Arrow cannot read the schema.
+    """
     schema = metadata.schema.to_arrow_schema().remove_metadata()
-    of_spark = tuple(item for item in (metadata.metadata or {}).items() if item[0].startswith(_SPARK_PREFIX))
-    null_lists = _null_lists(metadata, schema)
-    return text, schema.serialize().to_pybytes(), of_spark, _codecs_of(metadata), null_lists
+    null_lists = tuple(sorted(_null_lists(metadata, schema)))
+    return _schema_text(metadata), schema.serialize().to_pybytes(), _of_spark(metadata), _codec_key(metadata), null_lists
+
+
+def quick_key(metadata: pq.FileMetaData) -> Hashable:
+    """Return a value that is equal for two footers only if `layout_key` is. It takes much less time.
+
+    This does not hold for files for which `is_by_statistics` is true. Files that pandas wrote with different indexes
+    have different keys.
+    """
+    return (
+        _schema_text(metadata),
+        (metadata.metadata or {}).get(_ARROW_SCHEMA),
+        _of_spark(metadata),
+        _codec_key(metadata),
+        metadata.num_rows > 0,
+    )
+
+
+def is_by_statistics(schema: pa.Schema) -> bool:
+    """Return whether the statistics of a file belong to its layout, because its columns have lists of a fixed length."""
+    return any(_has_fixed_lists(field.type) for field in schema)
+
+
+def _schema_text(metadata: pq.FileMetaData) -> str:
+    # The first line of the text is the address of an object.
+    return str(metadata.schema).partition("\n")[2]
+
+
+def _of_spark(metadata: pq.FileMetaData) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(item for item in (metadata.metadata or {}).items() if item[0].startswith(_SPARK_PREFIX))
+
+
+def _codec_key(metadata: pq.FileMetaData) -> tuple[str, ...]:
+    return tuple(sorted(_codecs_of(metadata)))
 
 
 def _codecs_of(metadata: pq.FileMetaData) -> frozenset[str]:

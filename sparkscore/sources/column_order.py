@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any, Final
 
 from sparkscore.plan import InputFile
-from sparkscore.sources.reading import read_each
+from sparkscore.survey.each_file import read_each
 from sparkscore.survey.text_bytes import open_bytes
 
 Names = tuple[str, ...]

@@ -82,7 +82,8 @@ class DeltaSource:
             files = self._frame.inputFiles()
         if any(map(is_remote, files)):
             return {}
-        return count_nulls([plain_path(file) for file in files], columns, self._snapshot.items)
+        paths = [plain_path(file) for file in files]
+        return count_nulls(paths, columns, self._snapshot.items, self._spark)
 
     def check_contents(self) -> None:
         """Do nothing, since the table was checked when it was opened."""

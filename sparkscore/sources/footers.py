@@ -1,22 +1,42 @@
 """Read the footers of Parquet files: column types, compression codecs, NULL counts and row groups. Runs on the driver.
 
-To save memory, files with equal footers share one `Footer`, and NULLs are counted per column over all files.
+To save memory, files with equal footers share one `Footer`, and NULLs are counted per column over all files. If there
+are thousands of files, the workers read the footers.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
 
-from sparkscore.parquet.stored import StoredFile, describe, layout_key
+from sparkscore.errors import SparkscoreError
+from sparkscore.parquet.stored import StoredFile, describe
 from sparkscore.plan import InputFile
 from sparkscore.row_units import FileRows
 from sparkscore.sources.parquet_types import FileType, file_type
-from sparkscore.sources.reading import read_each
+from sparkscore.spark.jobs import task_slots
+from sparkscore.spark.map_in_arrow import map_on_workers
+from sparkscore.survey.parquet_footers import (
+    FoundFile,
+    FoundFooters,
+    NullCounts,
+    find_as_text,
+    find_footers,
+    footers_in,
+    read_metadata,
+)
+
+logger = logging.getLogger("sparkscore")
+
+# A footer takes the driver about a third of a millisecond, and the workers need a second to start.
+_MOST_HERE: Final = 4000
+_LEAST_SHARE: Final = 500
+_SHARES_PER_SLOT: Final = 4
 
 
 @dataclass(frozen=True)
@@ -40,59 +60,6 @@ class Footer:
     def codecs(self) -> frozenset[str]:
         """The compression codecs of the first row group."""
         return self.stored.codecs
-
-
-@dataclass
-class NullCounts:
-    """The NULL count of each column over several files, added up from the statistics in their footers.
-
-    Attributes:
-        rows: the number of rows in the files whose footer can be read.
-        files: the number of files that have rows or whose footer cannot be read.
-        nulls: for each column, the sum of the NULL counts in the files' statistics.
-        known: for each column, the number of files whose statistics contain its NULL count.
-    """
-
-    rows: int = 0
-    files: int = 0
-    nulls: Counter[str] = field(default_factory=Counter)
-    known: Counter[str] = field(default_factory=Counter)
-
-    def add(self, file: _FileNulls | None) -> None:
-        """Add the row count and the NULL counts of a file.
-
-        Args:
-            file: the counts, or None if the file's footer cannot be read.
-        """
-        if file is None:
-            self.files += 1
-        elif file.rows:
-            self.files += 1
-            self.rows += file.rows
-            self.nulls.update(file.nulls)
-            self.known.update(file.nulls.keys())
-
-    def of(self, columns: Iterable[str], rows: int | None = None) -> dict[str, int]:
-        """Return the NULL counts of the given columns. Columns whose count is not known are left out.
-
-        Args:
-            columns: names of top-level columns. A column with a dot in its name is left out.
-            rows: the number of rows in the input, or None if the input has all rows of the files. A Delta table with
-                deleted rows has fewer rows than its files.
-
-        Returns:
-            the NULL counts by column. 0 means that every file with rows has statistics, and none shows a NULL. A count
-            above 0 is only returned if the input has all rows of the files. It may be too low, because some files may
-            have no statistics.
-        """
-        are_all_read = rows is None or rows == self.rows
-        # The path of a nested field, such as 'a.b', cannot be distinguished from the name of a column with a dot.
-        totals = {name: self.nulls[name] for name in columns if "." not in name}
-        return {
-            name: total
-            for name, total in totals.items()
-            if (total and are_all_read) or (not total and self.known[name] == self.files)
-        }
 
 
 @dataclass(frozen=True)
@@ -119,24 +86,28 @@ class Footers:
         return total
 
 
-def read_footers(files: Sequence[InputFile], columns: Collection[str] | None = None) -> Footers:
+def read_footers(
+    files: Sequence[InputFile], columns: Collection[str] | None = None, spark: SparkSession | None = None
+) -> Footers:
     """Return the footers of Parquet files, and the NULL counts of their columns.
 
     Args:
         files: the files.
         columns: the columns whose NULLs are counted, or None for all columns.
+        spark: the session whose workers read the footers of many files, or None if the driver must read all.
     """
-    of_files: list[Footer | None] = []
-    rows: list[FileRows | None] = []
-    counts = NullCounts()
-    for footer, nulls, of_file in read_each(_Layouts(columns).read, [file.path for file in files]):
-        of_files.append(footer)
-        rows.append(of_file)
-        counts.add(nulls)
-    return Footers(of_files, counts, rows)
+    paths = [file.path for file in files]
+    found = _find(paths, columns, spark)
+    rows = [
+        None if file is None or file.rows is None else FileRows(path, file.rows, file.sizes)
+        for path, file in zip(paths, found.files, strict=True)
+    ]
+    return Footers(_describe(paths, found.files), found.nulls, rows)
 
 
-def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None = None) -> dict[str, int]:
+def count_nulls(
+    paths: Sequence[str], columns: Collection[str], rows: int | None = None, spark: SparkSession | None = None
+) -> dict[str, int]:
     """Return the NULL counts of the given columns, from the footers of Parquet files.
 
     Args:
@@ -144,16 +115,12 @@ def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None
         columns: names of top-level columns.
         rows: the number of rows in the input, which may be fewer than in the files: a Delta table may have deleted
             rows. If None, the input has all rows of the files.
+        spark: the session whose workers read the footers of many files, or None if the driver must read all.
 
     Returns:
         the NULL counts by column. Columns whose count is not known are left out; see `NullCounts.of`.
     """
-    if not columns or not paths:
-        return {}
-    counts = NullCounts()
-    for metadata in read_each(_read_metadata, paths):
-        counts.add(None if metadata is None else _nulls_of_file(metadata, columns))
-    return counts.of(columns, rows)
+    return _find(paths, columns, spark).nulls.of(columns, rows) if columns and paths else {}
 
 
 def names_of(footers: Iterable[Footer | None]) -> list[tuple[str, ...] | None]:
@@ -161,40 +128,64 @@ def names_of(footers: Iterable[Footer | None]) -> list[tuple[str, ...] | None]:
     return [None if footer is None else tuple(footer.columns) for footer in footers]
 
 
-@dataclass(frozen=True)
-class _FileNulls:
-    """The number of rows in a file, and the NULL count of each column.
+def _find(paths: Sequence[str], columns: Collection[str] | None, spark: SparkSession | None) -> FoundFooters:
+    """Read the footers on the driver, or on the workers if there are many."""
+    found = None
+    if spark is not None and len(paths) > _MOST_HERE:
+        found = _find_on_workers(spark, paths, None if columns is None else tuple(columns))
+    if found is None:
+        found = find_footers(paths, columns)
+    # A worker on another host may not see a file that the driver sees. This is reported before anything is scored.
+    left = [number for number, file in enumerate(found.files) if file is None]
+    if not left:
+        return found
+    again = find_footers([paths[number] for number in left], columns)
+    found.nulls.add(again.nulls)
+    for number, file in zip(left, again.files, strict=True):
+        found.files[number] = file
+    found.nulls.files += again.files.count(None)
+    return found
 
-    A column is left out in any of these cases:
 
-    - It was not requested.
-    - It is nested, or has a dot in its name.
-    - The statistics of a row group do not contain its NULL count.
-    """
+def _find_on_workers(
+    spark: SparkSession, paths: Sequence[str], columns: tuple[str, ...] | None
+) -> FoundFooters | None:
+    """Read the footers on the workers. Return None if the workers cannot do it: later checks report the reason."""
+    size = max(_LEAST_SHARE, -(-len(paths) // (_SHARES_PER_SLOT * task_slots(spark))))
+    shares = [(tuple(paths[first : first + size]), columns) for first in range(0, len(paths), size)]
+    found = FoundFooters([], NullCounts())
+    try:
+        for answer in map_on_workers(spark, find_as_text, shares):
+            part = footers_in(answer)
+            found.files.extend(part.files)
+            found.nulls.add(part.nulls)
+    except SparkscoreError as error:
+        logger.info("the driver reads the footers of all files: %s", error.sentence)
+        return None
+    return found
 
-    rows: int
-    nulls: Mapping[str, int]
+
+def _describe(paths: Sequence[str], files: Sequence[FoundFile | None]) -> list[Footer | None]:
+    """Return the footer of each file. Files with the same layout share that of the first one."""
+    known: dict[str, Footer] = {}
+    footers: list[Footer | None] = []
+    for path, file in zip(paths, files, strict=True):
+        layout = None if file is None else file.layout
+        if layout is not None and layout not in known and (footer := _read_footer(path)) is not None:
+            known[layout] = footer
+        footers.append(None if layout is None else known.get(layout))
+    return footers
 
 
-class _Layouts:
-    """Creates the `Footer` of each file. Files with equal layouts share one, also if several threads create them."""
+def _read_footer(path: str) -> Footer | None:
+    metadata = read_metadata(path)
+    try:
+        return None if metadata is None else _footer_of(describe(metadata), is_empty=not metadata.num_rows)
+    except pa.ArrowException:  # the file has changed since its layout was found
+        return None
 
-    def __init__(self, columns: Collection[str] | None) -> None:
-        self._columns = columns
-        self._known: dict[Hashable, Footer] = {}
 
-    def read(self, path: str) -> tuple[Footer | None, _FileNulls | None, FileRows | None]:
-        """Return the footer of a file, its NULL counts and its rows. Those that cannot be read are None."""
-        metadata = _read_metadata(path)
-        if metadata is None:
-            return None, None, None
-        try:
-            footer = self._footer_of(metadata)
-        except pa.ArrowException:  # Arrow cannot read its schema
-            footer = None
-        return footer, _nulls_of_file(metadata, self._columns), _rows_of(path, metadata)
-
-    def _footer_of(self, metadata: pq.FileMetaData) -> Footer:
+def _footer_of(self, metadata: pq.FileMetaData) -> Footer:
         layout = (layout_key(metadata), not metadata.num_rows)
         if layout not in self._known:
             self._known.setdefault(layout, _footer_of(describe(metadata), is_empty=not metadata.num_rows))
@@ -222,30 +213,3 @@ def _footer_of(stored: StoredFile, *, is_empty: bool) -> Footer:
     columns = {each.name: file_type(each, is_int96=each.name in old) for each in stored.schema}
     # Spark itself never writes nanoseconds, even into INT96.
     return Footer(columns, stored, frozenset() if stored.is_by_spark else old, is_empty)
-
-
-def _nulls_of_file(metadata: pq.FileMetaData, columns: Collection[str] | None) -> _FileNulls:
-    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-    nulls = {}
-    for index in range(metadata.num_columns):
-        path = metadata.schema.column(index).path
-        count = _nulls_in(groups, index) if "." not in path and (columns is None or path in columns) else None
-        if count is not None:
-            nulls[path] = count
-    return _FileNulls(metadata.num_rows, nulls)
-
-
-def _nulls_in(groups: Iterable[pq.RowGroupMetaData], index: int) -> int | None:
-    """Return the NULL count of a column in a file, or None if the statistics of a row group do not contain it.
-
-    Args:
-        groups: the row groups of the file.
-        index: the position of the column.
-    """
-    total = 0
-    for group in groups:
-        statistics = group.column(index).statistics
-        if statistics is None or not statistics.has_null_count:
-            return None
-        total += statistics.null_count
-    return total

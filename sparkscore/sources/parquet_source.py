@@ -43,7 +43,7 @@ class ParquetSource:
     def __init__(self, spark: SparkSession, config: Input) -> None:
         listing = list_readable_files(spark, config.location)
         self._files = open_files(spark, listing, "parquet", _DEFAULT_OPTIONS | config.options)
-        self._footers = read_footers(listing.files, config.columns)
+        self._footers = read_footers(listing.files, config.columns, spark)
         self._frame: DataFrame | None = None
         self._columns: StructType | None = None
         self._schema = StructType([])

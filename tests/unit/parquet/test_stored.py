@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sparkscore.parquet.stored import StoredFile, UnreadableError, describe, layout_key
+from sparkscore.parquet.stored import StoredFile, UnreadableError, describe, is_by_statistics, layout_key, quick_key
 
 PAIR = pa.list_(pa.int64(), 2)
 
@@ -100,3 +100,25 @@ def test_equal_layouts_have_equal_keys(tmp_path: Path) -> None:
 
     assert keys[0] == keys[1]
     assert len(set(keys)) == len(keys) - 1
+
+
+def test_equal_quick_keys_mean_equal_layouts(tmp_path: Path) -> None:
+    first = pa.table({"a": [1], "s": [{"x": 1}]})
+    tables = [
+        first,
+        pa.table({"a": [7], "s": [{"x": None}]}),
+        first.replace_schema_metadata({"pandas": "{}"}),
+        first.replace_schema_metadata({"org.apache.spark.version": "2.4.8"}),
+        first.set_column(0, "a", pa.array([1], pa.duration("us"))),
+        first.set_column(1, "s", pa.array([{"y": 1}])),
+        first.slice(1),
+    ]
+    found = [metadata_of(tmp_path, table) for table in tables] + [metadata_of(tmp_path, first, compression="zstd")]
+    keys = [quick_key(each) for each in found]
+
+    assert keys[0] == keys[1]
+    for key, metadata in zip(keys, found, strict=True):
+        layouts = {layout_key(other) for each, other in zip(keys, found, strict=True) if each == key}
+        assert layouts == {layout_key(metadata)}
+    assert not is_by_statistics(first.schema)
+    assert is_by_statistics(pa.schema({"s": pa.struct({"f": PAIR})}))

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import random
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ScoringError
 from sparkscore.plan import InputFile
+from sparkscore.sources import footers as subject
 from sparkscore.sources.footers import count_nulls, read_footers
+from sparkscore.survey.parquet_footers import FooterShare, find_as_text
+from tests.support.simulation.spark import SparkStandIn
 
 
 def written(folder: Path, *tables: pa.Table, **options: object) -> list[str]:
@@ -80,3 +87,87 @@ def test_nulls_are_counted_while_the_footers_are_read_for_the_types(tmp_path: Pa
     assert [list(footer.columns) for footer in footers.of_files if footer] == [["a", "b", "s"]] * 2
     assert footers.nulls.of(["a", "b", "s", "s.x", "z"]) == {"a": 2, "b": 0}
     assert some.nulls.of(["a", "b"]) == {"b": 0}
+
+
+@pytest.fixture
+def spark() -> Any:
+    return SparkStandIn(random.Random(1))  # noqa: S311 - a test
+
+
+@pytest.fixture
+def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[InputFile]:
+    """Nine files of three layouts, one of which cannot be read, where three files are many."""
+    monkeypatch.setattr(subject, "_MOST_HERE", 3)
+    monkeypatch.setattr(subject, "_LEAST_SHARE", 2)
+    tables = [
+        pa.table({"a": [1, None, 3], "b": ["x", "y", None]}),
+        pa.table({"a": [None, 2.5]}),
+        pa.table({"a": pa.array([], pa.float64())}),
+    ]
+    paths = written(tmp_path, *(tables[number % 3] for number in range(9)))
+    Path(paths[4]).write_bytes(b"PAR1")
+    return [InputFile(path, 1, 1) for path in paths]
+
+
+def test_the_workers_find_in_many_footers_what_the_driver_finds(
+    many: list[InputFile], spark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[tuple[str, ...]] = []
+
+    def noted(share: FooterShare) -> str:
+        shares.append(share[0])
+        return find_as_text(share)
+
+    monkeypatch.setattr(subject, "find_as_text", noted)
+    here, there = read_footers(many, ["a", "b"]), read_footers(many, ["a", "b"], spark)
+
+    assert here == there
+    assert [each is None for each in there.of_files] == [each is None for each in there.rows] == [
+        number == 4 for number in range(9)
+    ]
+    assert there.of_files[0] is there.of_files[6]
+    assert there.rows[6] is not None
+    assert (there.rows[6].path, there.rows[6].rows) == (many[6].path, (2, 1))
+    assert sorted(path for share in shares for path in share) == [file.path for file in many]
+    assert len(shares) > 1
+
+
+def test_the_driver_reads_few_footers_itself(many: list[InputFile]) -> None:
+    no_session: Any = object()
+
+    assert read_footers(many[:3], None, no_session) == read_footers(many[:3])
+
+
+def test_the_driver_reads_the_footers_that_the_workers_do_not_see(
+    many: list[InputFile], spark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster whose hosts have no access to the input, which is reported later and by name."""
+    here = read_footers(many)
+
+    def of_another_host(share: FooterShare) -> str:
+        return find_as_text((tuple(f"/gone{path}" for path in share[0]), share[1]))
+
+    monkeypatch.setattr(subject, "find_as_text", of_another_host)
+
+    assert read_footers(many, None, spark) == here
+
+
+def test_the_driver_reads_all_footers_if_the_workers_fail(
+    many: list[InputFile], spark: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> list[str]:
+        raise ScoringError(code=ErrorCode.SPARK_JOB, what="the Spark job", got="no Python", next_step="Install it.")
+
+    monkeypatch.setattr(subject, "map_on_workers", fail)
+
+    with caplog.at_level("INFO", "sparkscore"):
+        assert read_footers(many, None, spark) == read_footers(many)
+
+    assert "the driver reads the footers of all files: the Spark job: got no Python" in caplog.text
+
+
+def test_the_workers_count_the_nulls_of_many_files(many: list[InputFile], spark: Any) -> None:
+    paths = [file.path for file in many]
+
+    assert count_nulls(paths[:4], ["a"], None, spark) == count_nulls(paths[:4], ["a"]) == {"a": 3}
+    assert count_nulls(paths, ["a"], None, spark) == {"a": 5}
