@@ -136,7 +136,13 @@ def layout_key(metadata: pq.FileMetaData) -> Hashable:
     """
     schema = metadata.schema.to_arrow_schema().remove_metadata()
     null_lists = tuple(sorted(_null_lists(metadata, schema)))
-    return _schema_text(metadata), schema.serialize().to_pybytes(), _of_spark(metadata), _codec_key(metadata), null_lists
+    return (
+        _schema_text(metadata),
+        schema.serialize().to_pybytes(),
+        _of_spark(metadata),
+        _codec_key(metadata),
+        null_lists,
+    )
 
 
 def quick_key(metadata: pq.FileMetaData) -> Hashable:
@@ -155,7 +161,7 @@ def quick_key(metadata: pq.FileMetaData) -> Hashable:
 
 
 def is_by_statistics(schema: pa.Schema) -> bool:
-    """Return whether the statistics of a file belong to its layout, because its columns have lists of a fixed length."""
+    """Return whether the statistics of a file belong to its layout, because columns have lists of a fixed length."""
     return any(_has_fixed_lists(field.type) for field in schema)
 
 

@@ -122,9 +122,11 @@ def test_the_workers_find_in_many_footers_what_the_driver_finds(
     here, there = read_footers(many, ["a", "b"]), read_footers(many, ["a", "b"], spark)
 
     assert here == there
-    assert [each is None for each in there.of_files] == [each is None for each in there.rows] == [
-        number == 4 for number in range(9)
-    ]
+    assert (
+        [each is None for each in there.of_files]
+        == [each is None for each in there.rows]
+        == [number == 4 for number in range(9)]
+    )
     assert there.of_files[0] is there.of_files[6]
     assert there.rows[6] is not None
     assert (there.rows[6].path, there.rows[6].rows) == (many[6].path, (2, 1))

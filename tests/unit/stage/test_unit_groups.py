@@ -13,9 +13,7 @@ SCHEMA = pa.schema([("unit", pa.int64()), ("path", pa.string())], metadata={b"fo
 
 
 @given(counts=st.lists(st.integers(1, 4), max_size=6))
-def test_each_unit_has_a_row_group_with_its_rows_in_their_order(
-    tmp_path_factory: object, counts: list[int]
-) -> None:
+def test_each_unit_has_a_row_group_with_its_rows_in_their_order(tmp_path_factory: object, counts: list[int]) -> None:
     folder: Path = tmp_path_factory.mktemp("units")  # type: ignore[attr-defined]
     rows = [{"unit": unit, "path": f"{unit}-{row}"} for unit, count in enumerate(counts) for row in range(count)]
 

@@ -47,16 +47,16 @@ def test_files_have_the_same_layout_if_they_are_described_alike(
     for file, metadata in zip(found.files, described, strict=True):
         assert (file is None) == (metadata is None)
         for other, its in zip(found.files, described, strict=True):
-            if file is not None and other is not None:
+            if metadata is not None and its is not None:
                 is_alike = describe(metadata) == describe(its) and (not metadata.num_rows) == (not its.num_rows)
+                assert file is not None
+                assert other is not None
                 assert (file.layout == other.layout) == is_alike
     assert [file and sum(file.rows or ()) for file in found.files] == [each and each.num_rows for each in described]
     assert footers_in(find_as_text((tuple(paths), columns))) == found
 
 
-def test_layouts_are_found_if_more_are_different_than_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_layouts_are_found_if_more_are_different_than_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_footers, "_MOST_KEYS", 1)
     for number in range(4):
         metadata = {"pandas": str(number)}
