@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
 import shutil
 import signal
 import sys
+import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.cases import QUICK, WORKLOADS, Workload
+from tests.bench.cases import MIDDLE, QUICK, WORKLOADS, Workload
 from tests.bench.goals import findings
 from tests.bench.machine import describe
 from tests.bench.page import write_pages
+from tests.bench.process import QUIET
 from tests.bench.registry import ROOT, SIDES
 from tests.bench.rounds import run_workload
 
@@ -29,11 +33,16 @@ def main(arguments: list[str]) -> int:
         return 0
     # As with Ctrl-C, the processes of the sides are ended on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    workloads = _chosen(options)
-    results: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), **describe(), "workloads": {}}
+    os.environ.update(QUIET)  # MLflow also writes models, in this process
+    end = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
+    began = {"date": datetime.now(UTC).date().isoformat(), "command": shlex.join(arguments)}
+    results: dict[str, Any] = {**began, **describe(), "workloads": {}}
     target = options.results or FOLDER / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    for workload in workloads:
+    for workload in _chosen(options):
+        if time.monotonic() > end:
+            _tell(f"{workload.name}: left out, because the time is up")
+            continue
         folder = FOLDER / "sides" / workload.name
         shutil.rmtree(folder, ignore_errors=True)
         sides = run_workload(workload, FOLDER / "cache", folder, _tell)
@@ -57,10 +66,13 @@ def _entry(workload: Workload, sides: dict[str, Any]) -> dict[str, Any]:
 
 def _chosen(options: argparse.Namespace) -> list[Workload]:
     """Return the workloads that the options name, in their sizes."""
-    names = options.only or (list(QUICK) if options.quick else [workload.name for workload in WORKLOADS])
-    chosen = [workload for workload in WORKLOADS if workload.name in names]
+    known = {workload.name: workload for workload in WORKLOADS}
+    names = options.only or (QUICK if options.quick else MIDDLE if options.middle else known)
+    chosen = [known[name] for name in names]
     if options.quick:
         chosen = [workload.quick() for workload in chosen]
+    if options.middle:
+        chosen = [workload.middle() for workload in chosen]
     if options.scale:
         chosen = [replace(workload, size=max(100, int(workload.size * options.scale))) for workload in chosen]
     if options.rounds:
@@ -73,7 +85,10 @@ def _chosen(options: argparse.Namespace) -> list[Workload]:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="some workloads with 1,000 rows: shows that all sides run")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--quick", action="store_true", help="some workloads with 1,000 rows: shows that all sides run")
+    form.add_argument("--middle", action="store_true", help="what fits into half an hour, the most important first")
+    parser.add_argument("--minutes", type=float, help="begin no further workload after this time")
     parser.add_argument("--only", nargs="+", choices=[workload.name for workload in WORKLOADS], metavar="WORKLOAD")
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), metavar="SIDE", help="the limit and these")
     parser.add_argument("--rounds", type=int, help="rounds that count")

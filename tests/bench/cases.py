@@ -73,10 +73,11 @@ class Workload:
         files: number of files for rows; 0 chooses it by the size.
         model: the name of the model, see `tests.bench.models`.
         kind: "warm" interleaves runs of processes that stay; "cold" times whole processes; "memory" starts a process
-            for each of three sizes.
+            for each of several sizes.
         script: the folder of a script in `tests/bench/scripts` that sparkscore runs instead of the model alone.
         is_watched: whether the memory of the sides is measured in each round.
         rounds: runs that count, after one that does not.
+        factors: the multiples of the size for which memory is measured.
     """
 
     name: str
@@ -92,12 +93,18 @@ class Workload:
     script: str = ""
     rounds: int = 5
     is_watched: bool = False
+    factors: tuple[int, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def quick(self) -> Workload:
         """Return the same workload in a size, and with as many sides, as show only that it runs."""
         sides = QUICK.get(self.name, self.sides)
         return replace(self, size=min(self.size, 1_000), files=min(self.files, 4), rounds=1, sides=sides)
+
+    def middle(self) -> Workload:
+        """Return the same workload with as many rounds and sides as fit into half an hour with all the others."""
+        rounds, sides = MIDDLE.get(self.name, (self.rounds, self.sides))
+        return replace(self, rounds=rounds, sides=sides, factors=self.factors[:2])
 
     def resized(self, size: int) -> Workload:
         """Return the same workload with another number of rows or files."""
@@ -147,8 +154,8 @@ WORKLOADS: Final = (
              script="linear"),
     Workload("loads", "64 partitions", "narrow", 64_000, "pyfunc", "noted",
              ("limit", "ours", "spark-udf-pyfunc", "predict-batch-udf", "map-in-arrow"), files=64, rounds=2),
-    Workload("memory", "memory at 0.2, 2 and 20 M rows, MLP", "narrow", 200_000, "onnx", "mlp",
-             ("limit", "ours", "ours-spark-reader"), kind="memory", rounds=1),
+    Workload("memory", "memory at 0.2 M rows and at multiples of them, MLP", "narrow", 200_000, "onnx", "mlp",
+             ("limit", "ours", "ours-spark-reader"), kind="memory", rounds=1, factors=(1, 10, 100)),
     Workload("planning", "100,000 files, a script", "tiny", 100_000, "script", "name", ("limit", "ours"), rounds=2,
              is_watched=True, settings={"settings.mini_batch_size": 100}),
 )  # fmt: skip
@@ -157,4 +164,26 @@ QUICK: Final[Mapping[str, tuple[str, ...]]] = {
     "rows-mlp": ("limit", "ours", "spark-udf-onnx", "predict-batch-udf", "map-in-arrow", *_OTHERS),
     "rows-boosting-delta": ("limit", "ours"),
     "images": ("limit", "ours"),
+}
+# What fits into half an hour, the most important first: the rounds that count, and the sides.
+_MIDDLE_SIDES: Final = (
+    "limit", *_OURS, "spark-udf-sklearn", "predict-batch-udf", "map-in-arrow", *_OTHERS,
+)  # fmt: skip
+_MIDDLE_DELTA: Final = ("limit", *_OURS, "predict-batch-udf", "map-in-arrow", "daft", "sail")
+MIDDLE: Final[Mapping[str, tuple[int, tuple[str, ...]]]] = {
+    "rows-mlp": (3, _MIDDLE_SIDES),
+    "rows-boosting": (2, _MIDDLE_SIDES),
+    "small-warm": (5, ("limit", "ours", "map-in-arrow", "spark-udf-onnx")),
+    "small-cold": (3, ("limit", "ours", "map-in-arrow")),
+    "pyfunc": (4, _CALLS),
+    "tabular-script": (4, _CALLS),
+    "rows-mlp-delta": (2, _MIDDLE_DELTA),
+    "rows-boosting-delta": (2, _MIDDLE_DELTA),
+    "skew-files": (2, ("limit", "ours")),
+    "skew-rows": (2, ("limit", "ours", "map-in-arrow", "daft")),
+    "images": (2, ("limit", "ours", "ours-none")),
+    "planning": (1, ("limit", "ours")),
+    "memory": (1, ("limit", "ours")),
+    "loads": (1, ("limit", "ours", "spark-udf-pyfunc", "map-in-arrow")),
+    "large-mlp": (2, ("limit", "ours", "daft", "sail")),
 }

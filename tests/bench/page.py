@@ -37,8 +37,9 @@ limit*, with nothing that makes a run safe), functions of Spark and MLflow, Ray 
 
 <!-- not run: it takes two to three hours -->
 ```bash
-make bench         # everything; results in .make/bench/results/
-make bench-quick   # 1,000 rows: shows that all sides run and agree, up to 3 minutes
+make bench                         # everything; results in .make/bench/results/
+make bench BENCH_ARGS=--middle     # the most important, half an hour
+make bench-quick                   # 1,000 rows: shows that all sides run and agree, up to 3 minutes
 .venv/bin/python -m tests.bench --only rows-mlp --sides ours daft   # one workload, some sides
 .venv/bin/python -m tests.bench --page RESULTS.json                 # write this page again
 ```
@@ -86,6 +87,7 @@ def _measured_on(results: Results) -> str:
         return _NOTHING
     machine = f"{results['cores']} cores ({results['processor']}), {results['memory_gib']} GiB"
     text = f"Measured on {results['date']}, commit {results['commit']}: {machine}, load before: {results['load']}.\n"
+    text += f"Measured by: `python -m tests.bench {results['command']}`.\n" if results["command"] else ""
     return text + _BUSY if results["load"] > _QUIET_LOAD else text
 
 

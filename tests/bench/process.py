@@ -17,10 +17,10 @@ from tests.bench.predictor import LOADS
 from tests.bench.registry import ROOT, SIDES
 
 START_S: Final = 300
-RUN_S: Final = 900
+RUN_S: Final = 300
 _STOP_S: Final = 30
 # Peers would report their use to someone.
-_QUIET: Final = {
+QUIET: Final = {
     "DAFT_ANALYTICS_ENABLED": "0",
     "DO_NOT_TRACK": "1",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -50,7 +50,7 @@ def environment_of(name: str, folder: Path) -> dict[str, str]:
         "SPARK_LOCAL_DIRS": str(folder / "spark"),
         LOADS: str(folder / "loads"),
     }
-    return {**kept, **_QUIET, **own}
+    return {**kept, **QUIET, **own}
 
 
 def make_folder(folder: Path) -> None:
@@ -80,6 +80,11 @@ class SideProcess:
     def pid(self) -> int:
         """The process id of the side's driver."""
         return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the side's driver runs."""
+        return self._process.poll() is None
 
     def wait_until_ready(self) -> None:
         """Wait until the engine has started.
@@ -111,10 +116,13 @@ class SideProcess:
         self.ask_to_end()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_STOP_S)
+        self._kill()
+        self._stdout.close()
+
+    def _kill(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._stdout.close()
 
     def _send(self, line: str) -> None:
         try:
@@ -127,6 +135,7 @@ class SideProcess:
         with selectors.DefaultSelector() as selector:
             selector.register(self._stdout, selectors.EVENT_READ)
             if not selector.select(seconds):
+                self._kill()  # a side that goes on would slow down all others
                 raise SideError(f"no answer in {seconds} s")
         line = self._stdout.readline()
         if not line:

@@ -21,12 +21,14 @@ class SideKind:
         module: the module in `tests.bench.sides`.
         environment: the folder of its Python environment.
         settings: settings of sparkscore by dotted name; None removes one.
+        falls_asleep: whether the engine ends workers that have nothing to do, so that it is woken up before its turn.
     """
 
     label: str
     module: str
     environment: str = ".venv"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    falls_asleep: bool = True
 
     @property
     def python(self) -> Path:
@@ -53,7 +55,7 @@ SIDES: Final[Mapping[str, SideKind]] = {
     "predict-batch-udf": SideKind("predict_batch_udf", "spark"),
     "map-in-pandas": SideKind("mapInPandas", "spark"),
     "map-in-arrow": SideKind("mapInArrow", "spark"),
-    "ray": SideKind("Ray Data", "ray_data", ".venv-bench"),
+    "ray": SideKind("Ray Data", "ray_data", ".venv-bench", falls_asleep=False),  # it starts workers for each run
     "daft": SideKind("Daft", "daft_frame", ".venv-bench"),
     "sail": SideKind("Sail, mapInArrow", "sail", ".venv-bench"),
     "comet": SideKind("Comet on Spark 4.1, mapInArrow", "comet", ".venv-spark-4.1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+from deltalake.exceptions import DeltaError
 
 from tests.bench.cases import Case, Workload
 from tests.bench.cold import command_of
@@ -28,7 +30,6 @@ _SCRIPTS: Final = Path(__file__).parent / "scripts"
 # Spark ends workers that had nothing to do for a minute; a side that waited longer is woken up before its turn.
 _AWAKE_S: Final = 30
 IS_LIMIT: Final = "what the others are compared with"
-MEMORY_SIZES: Final = (1, 10, 100)
 Tell = Callable[[str], None]
 
 
@@ -99,18 +100,19 @@ def _warm_turns(
     with running(list(workload.sides), case, folder) as (processes, errors):
         for name, error in errors.items():
             results[name].error = error
-        yield {name: _Warm(process, case, is_watched=workload.is_watched).run for name, process in processes.items()}
+        yield {name: Warm(process, case, is_watched=workload.is_watched).run for name, process in processes.items()}
 
 
-class _Warm:
+class Warm:
     """Does the runs of a process that stays, and wakes it up before if it had nothing to do for long."""
 
     def __init__(self, process: SideProcess, case: Case, *, is_watched: bool) -> None:
         self._process, self._case, self._is_watched = process, case, is_watched
-        self._last, self._naps = 0.0, 0
+        # The first run wakes up the side itself, and does not count.
+        self._last, self._naps = math.inf, 0
 
     def run(self, output: Path) -> dict[str, Any]:
-        if time.monotonic() - self._last > _AWAKE_S:
+        if SIDES[self._process.name].falls_asleep and time.monotonic() - self._last > _AWAKE_S:
             self._naps += 1
             small = self._process.folder / "out" / f"small{self._naps}"
             self._process.run(self._case.small, small)
@@ -182,7 +184,7 @@ def take_turns(runs: dict[str, Run], case: Case, rounds: int, folder: Path, resu
                     result.seconds.append(answer["seconds"])
                     _count(result, output, case, limit)
                 result.facts = answer["facts"]
-            except (SideError, OSError, ValueError, subprocess.TimeoutExpired, pa.ArrowException) as error:
+            except (SideError, OSError, ValueError, subprocess.TimeoutExpired, pa.ArrowException, DeltaError) as error:
                 result.error = str(error) or type(error).__name__
             shutil.rmtree(output, ignore_errors=True)
 
@@ -206,9 +208,9 @@ def _count(result: SideResult, output: Path, case: Case, limit: pa.Table | None)
 
 
 def _measure_memory(workload: Workload, cache: Path, folder: Path, tell: Tell) -> dict[str, SideResult]:
-    """Start each side anew for three sizes, and return the peaks as facts with the factor in their names."""
+    """Start each side anew for several sizes, and return the peaks as facts with the factor in their names."""
     results = {name: SideResult(is_right=True, check="not compared") for name in workload.sides}
-    for factor in MEMORY_SIZES:
+    for factor in workload.factors:
         case = case_of(workload.resized(workload.size * factor), cache)
         for name, result in results.items():
             if not result.error:

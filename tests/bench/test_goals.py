@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.cases import QUICK, WORKLOADS
+from tests.bench.cases import MIDDLE, QUICK, WORKLOADS
 from tests.bench.goals import GOALS, Goal, difference, fact, findings, growth, ratio, ratio_of, seconds_of
 from tests.bench.registry import SIDES
 
@@ -72,6 +72,7 @@ def test_each_goal_finds_its_figure_in_a_whole_run() -> None:
         "plan_s": 1,
         "driver_mib": 1,
         "worker_mib_x1": 1,
+        "worker_mib_x10": 1,
         "worker_mib_x100": 1,
     }
     whole = results(**{each.name: {name: side(1.0, **facts) for name in each.sides} for each in WORKLOADS})
@@ -81,6 +82,15 @@ def test_each_goal_finds_its_figure_in_a_whole_run() -> None:
 
 def test_each_workload_has_a_limit_and_known_sides() -> None:
     assert [each.name for each in WORKLOADS if "limit" not in each.sides or not set(each.sides) <= set(SIDES)] == []
+
+
+def test_the_middle_form_has_sides_of_its_workloads_and_is_smaller() -> None:
+    workloads = {each.name: each for each in WORKLOADS}
+    middle = [workloads[name].middle() for name in MIDDLE]
+
+    assert [each.name for each in middle if not set(each.sides) <= set(workloads[each.name].sides)] == []
+    assert [each.name for each in middle if each.rounds > workloads[each.name].rounds] == []
+    assert workloads["memory"].middle().factors == (1, 10)
 
 
 def test_a_quick_benchmark_runs_sides_of_its_workloads_and_every_engine() -> None:

@@ -72,6 +72,20 @@ def test_the_limit_scores_every_row_in_processes_of_its_own(tmp_path: Path, outp
     assert len(list((tmp_path / "limit" / "loads").iterdir())) > 0
 
 
+def test_a_side_that_does_not_answer_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = case_of(tmp_path)
+    process = SideProcess("limit", case, tmp_path / "limit")
+    try:
+        process.wait_until_ready()
+        monkeypatch.setattr("tests.bench.process.RUN_S", 0)
+        with pytest.raises(SideError, match="no answer in 0 s"):
+            process.run(case.source, tmp_path / "out")
+
+        assert not process.is_alive
+    finally:
+        process.stop()
+
+
 def test_a_case_survives_the_way_to_another_process(tmp_path: Path) -> None:
     case = case_of(tmp_path, flavors={"onnx": "folder"}, carry=("id", "c00"), settings={"chunk_size": 5})
 

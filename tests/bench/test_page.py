@@ -43,6 +43,7 @@ def results() -> dict[str, Any]:
         "system": "Linux",
         "load": 0.1,
         "commit": "abc",
+        "command": "--middle",
     }
     return {"date": "2026-11-29", **machine, "versions": {"python": "3.11.2"}, "workloads": {"rows-mlp": workload}}
 
@@ -63,6 +64,11 @@ def test_the_page_says_who_is_faster(results: dict[str, Any]) -> None:
 def test_a_busy_machine_is_said(results: dict[str, Any]) -> None:
     assert "busy" not in page_of(results)
     assert "**The machine was busy.**" in page_of({**results, "load": 3.0})
+
+
+def test_the_page_says_how_it_was_measured(results: dict[str, Any]) -> None:
+    assert "Measured by: `python -m tests.bench --middle`." in page_of(results)
+    assert "Measured by" not in page_of({**results, "command": ""})
 
 
 def test_a_page_without_results_has_the_goals_only(tmp_path: Path) -> None:

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 
 from tests.bench.cases import WORKLOADS, Case
 from tests.bench.process import SideError
-from tests.bench.rounds import SideResult, carried_by, take_turns
+from tests.bench.rounds import SideResult, Warm, carried_by, take_turns
 
 CASE = Case("case", "rows", "in", "in", "onnx", "model")
 Run = Callable[[Path], dict[str, Any]]
@@ -77,6 +79,19 @@ def test_a_side_that_writes_nothing_fails(tmp_path: Path) -> None:
     assert found["ours"].error
 
 
+def test_a_side_whose_table_cannot_be_opened_fails_and_the_others_go_on(tmp_path: Path) -> None:
+    def writes_delta(output: Path) -> dict[str, Any]:
+        write_deltalake(output, pa.table({"id": [1], "prediction": [0.5]}))
+        return {"seconds": 1.0, "facts": {}}
+
+    results = {name: SideResult() for name in ("limit", "ours", "daft")}
+    runs = {"limit": writes_delta, "ours": writes([1]), "daft": writes_delta}
+    take_turns(runs, replace(CASE, output_format="delta"), 1, tmp_path, results)
+
+    assert results["ours"].error
+    assert results["daft"].seconds == [1.0]
+
+
 def test_nothing_is_right_without_a_limit(tmp_path: Path) -> None:
     def fails(_: Path) -> dict[str, Any]:
         raise SideError("no model")
@@ -84,6 +99,42 @@ def test_nothing_is_right_without_a_limit(tmp_path: Path) -> None:
     found = turns(tmp_path, {"limit": fails, "ours": writes([1])})
 
     assert found["ours"].error == "nothing to compare with: the limit failed"
+
+
+class FakeProcess:
+    """Notes which inputs it gets."""
+
+    pid = 1
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+        self.sources: list[str] = []
+        (folder / "loads").mkdir()
+
+    def run(self, source: str, _: Path) -> dict[str, Any]:
+        self.sources.append(source)
+        return {"seconds": 1.0, "facts": {}}
+
+
+@pytest.mark.parametrize(
+    ("name", "awake_s", "sources"),
+    [
+        ("ours", -1, ["in", "small", "in", "small", "in"]),
+        ("ours", 30, ["in", "in", "in"]),
+        ("ray", -1, ["in", "in", "in"]),
+    ],
+)
+def test_a_side_that_waited_is_woken_up_before_each_run_but_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, awake_s: int, sources: list[str]
+) -> None:
+    monkeypatch.setattr("tests.bench.rounds._AWAKE_S", awake_s)
+    process: Any = FakeProcess(name, tmp_path)
+    warm = Warm(process, replace(CASE, small="small"), is_watched=False)
+
+    for number in range(3):
+        warm.run(tmp_path / str(number))
+
+    assert process.sources == sources
 
 
 def test_results_do_not_fill_the_disk(tmp_path: Path) -> None:

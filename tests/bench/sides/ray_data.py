@@ -68,7 +68,7 @@ class Ray:
             fn_constructor_args=(case,),
             batch_format="pyarrow",
             batch_size=size,
-            concurrency=_CORES,
+            compute=ray.data.ActorPoolStrategy(size=_CORES),
         )
         Path(output).mkdir()
         scored.write_parquet(output)
