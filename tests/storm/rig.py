@@ -120,12 +120,19 @@ class Rig:
 
     @cached_property
     def _chunks(self) -> int:
-        """Return the number of chunks of the run, as the plan says it."""
-        plan = self.stage / "plan.parquet"
-        if not plan.exists():
-            return -(-self.mini_batches // MINI_BATCHES_OF_A_CHUNK)
-        rows = pq.read_table(plan, columns=["unit", "mini_batch"]).to_pylist()
-        units = Counter(unit for unit, _ in {(row["unit"], row["mini_batch"]) for row in rows})
+        """Return the number of chunks of the run, as the plan of its files or of its rows says it.
+
+        If Spark reads the rows, there is no plan, and the number is an estimate.
+        """
+        if (self.stage / "plan.parquet").exists():
+            rows = pq.read_table(self.stage / "plan.parquet", columns=["unit", "mini_batch"]).to_pylist()
+            units = Counter(unit for unit, _ in {(row["unit"], row["mini_batch"]) for row in rows})
+        elif (self.stage / "parts.parquet").exists():
+            units = Counter()
+            for part in pq.read_table(self.stage / "parts.parquet").to_pylist():
+                units[part["unit"]] += -(-part["row_count"] // self.size)
+        else:
+            units = Counter({0: self.mini_batches})
         return sum(-(-count // MINI_BATCHES_OF_A_CHUNK) for count in units.values())
 
     def items_given(self) -> int:
