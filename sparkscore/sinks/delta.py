@@ -8,6 +8,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from pyspark.sql import DataFrame, DataFrameWriter, Row, SparkSession
@@ -190,12 +191,20 @@ class DeltaSink:
         return replace(self._publish_by_spark(staged), writer="spark", writer_reason=refused)
 
     def _commit_files(self, staged: StagedResult) -> Published:
-        """Commit the staged files as files of the table.
+        """Commit the staged files as files of the table. After an error, they are no longer linked into its folder.
 
         Raises:
             CannotCommitError: Spark must write the rows instead. Nothing was committed.
             SinkError: the run may no longer publish to the table.
         """
+        try:
+            return self._try_to_commit_files(staged)
+        except (CannotCommitError, SinkError):
+            with suppress(OSError):  # links that are left now are removed with the stage
+                unlink_uncommitted(staged.folder)
+            raise
+
+    def _try_to_commit_files(self, staged: StagedResult) -> Published:
         for tries_left in reversed(range(_TRIES)):
             self.check_again(staged.schema)
             self._check_first_commit(staged.stage)
@@ -203,7 +212,6 @@ class DeltaSink:
                 version = Commit(self._target, staged).make()
             except CannotCommitError as error:
                 if not (error.is_conflict and tries_left):
-                    unlink_uncommitted(staged.folder)
                     raise
                 _pause()
                 continue

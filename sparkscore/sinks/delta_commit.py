@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from pyspark.sql.types import StructType
 
 from sparkscore.errors import names
-from sparkscore.sinks.delta_links import LOG, forget_links, link_files, note_links, noted_links, unlink_files
+from sparkscore.sinks.delta_links import LOG, forget_links, link_files, note_links, noted_links
 from sparkscore.sinks.delta_plain import why_not_plain, why_not_plain_columns
 from sparkscore.sinks.delta_stats import stats_of
 from sparkscore.sinks.staged_rows import partition_values
@@ -25,7 +26,7 @@ from sparkscore.spark.schema import to_arrow
 from sparkscore.stage import StagedFile
 from sparkscore.stage.layout import within_task_attempt
 from sparkscore.stage.store import Entry
-from sparkscore.stage.surroundings import open_store
+from sparkscore.stage.surroundings import here, open_store
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable, Schema
@@ -97,7 +98,7 @@ class Commit:
         self._check(table)
         version = 0 if table is None else table.version() + 1
         try:
-            note_links(self.staged.folder, self.target.part, self.target.path, self.app_id)
+            note_links(self.staged.folder, self.target.part, self.target.path, self.app_id, self.files)
             linked = link_files(self.staged.folder, self.target.path, self.files)
         except OSError as error:
             raise CannotCommitError(f"a staged file cannot be linked into the table: {_text(error)}") from error
@@ -137,7 +138,8 @@ class Commit:
         from deltalake.exceptions import DeltaError  # noqa: PLC0415 - optional, and slow to import
 
         try:
-            self._write(table, adds)
+            place = str(_commit_file(self.target.path, version))
+            here().take("commit", place, partial(self._write, table, adds))
         except (DeltaError, OSError, ValueError) as error:
             # The commit may have landed although an error was raised.
             if is_in_commit(self.target.path, version, self.app_id, len(adds)):
@@ -200,15 +202,17 @@ def user_metadata_of(target: Target, commit_info: Mapping[str, object]) -> str:
 def unlink_uncommitted(stage: Path) -> None:
     """Remove the links of a stage's files from the folder of a Delta table, unless the run's commit may name them.
 
-    No error is raised. If it is not known whether the run has committed, the links are kept. Readers ignore links that
-    no commit names, and VACUUM removes them.
+    If it is not known whether the run has committed, the links are kept. Readers ignore links that no commit names, and
+    VACUUM removes them.
+
+    Raises:
+        OSError: a link cannot be removed. The stage must stay until that is done.
     """
     try:
-        for part, table, app_id in list(noted_links(stage)):
-            if _has_no_commit_of(table, app_id):
-                unlink_files(stage, part, table)
-                forget_links(stage, part)
-    except (OSError, ValueError, KeyError, TypeError, CannotCommitError) as error:
+        for links in noted_links(stage):
+            if _has_no_commit_of(links.table, links.app_id):
+                links.remove()
+    except (ValueError, KeyError, TypeError, CannotCommitError) as error:
         logger.warning("files of the stage '%s' are still linked into a Delta table (%s)", stage, _text(error))
 
 
@@ -344,7 +348,7 @@ def _write_due_checkpoint(path: Path, version: int) -> None:
             return
         interval = int(table.metadata().configuration.get("delta.checkpointInterval") or _COMMITS_PER_CHECKPOINT)
         if version > 0 and version % max(interval, 1) == 0:
-            table.create_checkpoint()
+            here().take("checkpoint", str(path / LOG), table.create_checkpoint)
     except (CannotCommitError, DeltaError, OSError, ValueError) as error:
         logger.warning("no checkpoint of the Delta table '%s' was written: %s", path, _text(error))
 

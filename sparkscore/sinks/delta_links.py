@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from sparkscore.stage import StagedFile
-from sparkscore.stage.layout import ATTEMPTS, LINKED, QUARANTINE, within_task_attempt
-from sparkscore.stage.store import FOLDERS, Entry, EntryType, Store
+from sparkscore.stage.layout import LINKED, QUARANTINE, within_task_attempt
+from sparkscore.stage.store import Entry, EntryType, Store
 from sparkscore.stage.surroundings import open_common, open_store
 
 #: Folder of a Delta table's log.
 LOG: Final = "_delta_log"
+_PARTS: Final = ("predictions", QUARANTINE)
 
 
 def link_files(stage: Path, table: Path, files: Sequence[StagedFile]) -> list[Entry]:
@@ -51,7 +53,7 @@ def _link(store: Store, name: str, other: str, file: StagedFile) -> Entry:
     return found
 
 
-def note_links(stage: Path, part: str, table: Path, app_id: str) -> None:
+def note_links(stage: Path, part: str, table: Path, app_id: str, files: Sequence[StagedFile]) -> None:
     """Note in a stage that its files are about to be linked into a table's folder.
 
     With this note, the links of a run that never commits are found when its stage is removed.
@@ -61,52 +63,71 @@ def note_links(stage: Path, part: str, table: Path, app_id: str) -> None:
         part: which part of the result is published, ``predictions`` or ``quarantine``.
         table: the table's folder.
         app_id: application id of the run's transaction.
+        files: the staged files.
 
     Raises:
         OSError: the note cannot be written.
     """
-    content = json.dumps({"table": str(table.absolute()), "app_id": app_id})
-    open_store(stage).put(f"{LINKED}{part}", content.encode())
+    content = {"table": str(table.absolute()), "app_id": app_id, "files": [file.path for file in files]}
+    open_store(stage).put(f"{LINKED}{part}", json.dumps(content).encode())
 
 
-def noted_links(stage: Path) -> Iterator[tuple[str, Path, str]]:
-    """Yield what `note_links` has noted in a stage: the part, the table's folder and the application id."""
+@dataclass(frozen=True)
+class NotedLinks:
+    """The links that `note_links` has noted in a stage.
+
+    Attributes:
+        stage: the stage's folder.
+        part: which part of the result was published.
+        table: the table's folder.
+        app_id: application id of the run's transaction.
+        files: paths of the staged files, relative to the stage.
+    """
+
+    stage: Path
+    part: str
+    table: Path
+    app_id: str
+    files: tuple[str, ...]
+
+    def remove(self) -> None:
+        """Remove the links from the table's folder, then the folders that are empty after that, and the note.
+
+        The table must not name them. A file is removed only if it is the same file as the staged one. Files are found
+        by their names, because the listing of a folder may be out of date.
+
+        Raises:
+            OSError: a link or the note cannot be removed. The call can be repeated.
+        """
+        store, (staged, linked) = open_common(self.stage, self.table)
+        folders = {LOG}
+        for path in self.files:
+            place = PurePosixPath(within_task_attempt(path))
+            if _is_linked(store, f"{staged}/{path}", f"{linked}/{place}"):
+                store.delete(f"{linked}/{place}")
+            folders |= set(map(str, place.parents[:-1]))
+        for folder in sorted(folders, key=lambda folder: -folder.count("/")):
+            store.drop(f"{linked}/{folder}")
+        forget_links(self.stage, self.part)
+
+
+def noted_links(stage: Path) -> Iterator[NotedLinks]:
+    """Yield what `note_links` has noted in a stage.
+
+    Raises:
+        OSError: a note cannot be read.
+        ValueError, KeyError: a note was modified.
+    """
     store = open_store(stage)
-    for entry in store.entries():
-        if entry.name.startswith(LINKED):
-            content = json.loads(store.read(entry.name))
-            yield entry.name.removeprefix(LINKED), Path(content["table"]), content["app_id"]
+    for part in _PARTS:
+        if store.find(f"{LINKED}{part}") is not None:
+            content = json.loads(store.read(f"{LINKED}{part}"))
+            yield NotedLinks(stage, part, Path(content["table"]), content["app_id"], tuple(content["files"]))
 
 
 def forget_links(stage: Path, part: str) -> None:
     """Remove the note that `note_links` has written, because the links are the table's files or are removed."""
     open_store(stage).delete(f"{LINKED}{part}")
-
-
-def unlink_files(stage: Path, part: str, table: Path) -> None:
-    """Remove the links of a part's staged files from a table's folder, and the folders that are then empty.
-
-    The table must not name them. A file is removed only if it is the same file as a staged one.
-
-    Raises:
-        OSError: a link cannot be found or removed.
-    """
-    store, (staged, linked) = open_common(stage, table)
-    for name in _files_below(store, f"{staged}/{QUARANTINE if part == QUARANTINE else ATTEMPTS}"):
-        place = PurePosixPath(within_task_attempt(name[len(staged) + 1 :]))
-        if _is_linked(store, name, f"{linked}/{place}"):
-            store.delete(f"{linked}/{place}")
-            for folder in place.parents[:-1]:
-                store.drop(f"{linked}/{folder}")
-    store.drop(f"{linked}/{LOG}")
-
-
-def _files_below(store: Store, folder: str) -> Iterator[str]:
-    for entry in store.entries(folder):
-        if entry.type in FOLDERS:
-            yield from _files_below(store, entry.name)
-        elif entry.name.endswith(".parquet"):
-            yield entry.name
 
 
 def _is_linked(store: Store, name: str, other: str) -> bool:

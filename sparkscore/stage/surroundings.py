@@ -71,6 +71,10 @@ def _token() -> str:
     return uuid.uuid4().hex
 
 
+def _take(name: str, path: str, do: Callable[[], None]) -> None:  # noqa: ARG001 - for tests that let a step fail
+    do()
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """The functions of this module that tests can replace.
@@ -81,12 +85,15 @@ class Surroundings:
         process: describes this process.
         began: returns the start time of a process on this host, or None if the process has ended or its start time is
             unknown.
+        take: takes a step that another library takes outside of a store, such as a commit. It gets the name of the
+            step, the path that the step changes, and a function for the step itself.
     """
 
     open_store: Callable[[Path], Store] = LocalStore
     token: Callable[[], str] = _token
     process: Callable[[], Process] = _this_process
     began: Callable[[int], str | None] = _began
+    take: Callable[[str, str, Callable[[], None]], None] = _take
 
 
 _here: ContextVar[Surroundings] = ContextVar("surroundings", default=Surroundings())  # noqa: B039 - it is frozen

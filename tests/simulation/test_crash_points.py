@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from sparkscore.errors import SinkError
+from tests.support.simulation.lives import COMPLETE, DEAD
 from tests.support.simulation.store import LISTINGS, SCORE, Call, Fault, faults_of
-from tests.support.simulation.world import COMPLETE, DEAD, RUN, UNITS, Rule, World, Wrong, simulated
+from tests.support.simulation.world import RUN, UNITS, Rule, World, Wrong, simulated
 
 SEED = 1
 CRASHES = {Fault.BEFORE, Fault.AFTER, Fault.TORN}

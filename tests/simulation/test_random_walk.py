@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.support.simulation.lives import COMPLETE, Ended
 from tests.support.simulation.spark import Chances
 from tests.support.simulation.store import Event, Fault
-from tests.support.simulation.world import COMPLETE, Ended, Rule, World, Wrong, simulated
+from tests.support.simulation.world import Rule, World, Wrong, simulated
 
 FIRST_SEED = 1000
 EPISODES = 24

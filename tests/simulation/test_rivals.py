@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.simulation.lives import COMPLETE, DEAD, Ended
 from tests.support.simulation.store import Fault
-from tests.support.simulation.world import COMPLETE, DEAD, RUN, Ended, Rule, World, Wrong, simulated
+from tests.support.simulation.world import RUN, Rule, World, Wrong, simulated
 
 SEED = 2
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import traceback
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -17,19 +15,17 @@ from unittest import mock
 
 import yaml
 
-from sparkscore.errors import SparkscoreError
 from sparkscore.progress import SilentDisplay
 from sparkscore.record.runs_folder import RunFolder
 from sparkscore.run import PreparedRun, clean, execute, prepare
-from sparkscore.stage import surroundings
 from sparkscore.worker import loaded
 from tests.support.ledger import check_ledger, read_table
+from tests.support.simulation.lives import COMPLETE, ERROR, NOTHING, RAW, Drivers, Ended, grow_older
 from tests.support.simulation.spark import SparkStandIn
-from tests.support.simulation.store import SCORE, Crash, Event, Fault, FaultyStores, Process
+from tests.support.simulation.store import SCORE, Event, Fault
 
 RUN: Final = "night"
 UNITS: Final = 3
-COMPLETE, ERROR, DEAD, RAW = "complete", "error", "dead", "raw"
 _SCRIPT: Final = """
 from pathlib import Path
 
@@ -41,7 +37,6 @@ def run(files):
         raise ValueError("a file that always fails")
     return [len(Path(file).read_text()) for file in files]
 """
-_NOTHING: Final = ("Nothing was written", "Nothing was published", "nothing was published", "as it was before the run")
 
 
 class Rule(StrEnum):
@@ -80,47 +75,16 @@ def is_poison(file: str) -> bool:
     return _now.is_poison(file)
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a simulated driver ended.
-
-    Attributes:
-        how: `COMPLETE`, `ERROR` for a `SparkscoreError`, `DEAD`, or `RAW` for any other exception.
-    """
-
-    how: str
-    process: Process
-    error: BaseException | None = None
-    record: Mapping[str, Any] | None = None
-
-    @property
-    def code(self) -> str:
-        return getattr(self.error, "code", "")
-
-    def has_published(self, run_id: str) -> bool:
-        """Whether this driver moved the run's rows to the output, or got an error from that call."""
-        moves = {f"{op} out/run_id={run_id}" for op in ("rename", "replace")}
-        failed = {str(call) for _, call, event in self.process.hit if event in {Fault.FAILED, Fault.BEFORE}}
-        return self.code not in _OF_ANOTHER and bool({str(call) for call in self.process.calls} & moves - failed)
-
-    def __str__(self) -> str:
-        return f"{self.how}{'' if self.error is None else f': {type(self.error).__name__} {self.error}'}"
-
-
-class World:
+class World(Drivers):
     """A store with an input of six files, an output, a quarantine and a folder of runs, and the drivers that use it."""
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
-        self.root, self.rng = folder / "store", rng
-        self.store = FaultyStores(self.root, self.token)
+        super().__init__(folder / "store", rng)
         self.input, self.output, self.runs = self.root / "in", self.root / "out", self.root / "runs"
         self.quarantine = self.root / "out_quarantine"
         self.spark = SparkStandIn(rng)
-        self.alive: set[int] = set()
         self.calls: list[str] = []
         self.fails = "poison"
-        self.has_hosts = False
-        self._lives = 0
         self._prepared: dict[tuple[str, str], PreparedRun] = {}
         self._deployment = folder / "deployment.yml"
         self.input.mkdir(parents=True)
@@ -147,47 +111,24 @@ class World:
         """Remove all results, and start again with the same input."""
         for place in (self.output, self.quarantine, self.runs):
             shutil.rmtree(place, ignore_errors=True)
-        self.alive.clear()
+        self.forget()
         self.calls.clear()
-        self.fails, self.has_hosts, self._lives = "poison", False, 0
+        self.fails = "poison"
 
     # ----------------------------------------------------------------------------------------------------------- lives
 
     def live(self, run_id: str = RUN, events: Mapping[int, Event] | None = None, mode: str = "append") -> Ended:
         """Execute the run in a simulated driver until it ends or is killed."""
         prepared = self._prepare(run_id, mode)
-        process = self._new_process(events)
         kept, loaded._engines = loaded._engines, loaded.KeptEngines()  # each process loads the script itself
         try:
-            ended = self._lived(process, lambda: execute(self.spark, prepared, progress=SilentDisplay()).record)  # type: ignore[arg-type]
+            return self.lived(lambda: execute(self.spark, prepared, progress=SilentDisplay()).record, events)  # type: ignore[arg-type]
         finally:
             loaded._engines = kept
-        return ended
 
     def clean(self, events: Mapping[int, Event] | None = None) -> Ended:
         """Run `sparkscore.clean` in a simulated driver."""
-        process = self._new_process(events)
-        return self._lived(process, lambda: clean([self.output], runs=self.runs))
-
-    def _lived(self, process: Process, work: Callable[[], Any]) -> Ended:
-        with self.store.lived_by(process):
-            try:
-                ended = Ended(COMPLETE, process, record=work())
-            except Crash:
-                ended = Ended(DEAD, process)
-            except SparkscoreError as error:
-                ended = Ended(ERROR, process, error, error.record)
-            except Exception as error:  # noqa: BLE001 - what a user would see as a traceback
-                ended = Ended(RAW, process, error)
-            self.alive.discard(process.pid)
-            # What the script's call died of is taken for an error of the script, until the next call of the store.
-            return replace(ended, how=DEAD) if process.is_dead else ended
-
-    def _new_process(self, events: Mapping[int, Event] | None) -> Process:
-        self._lives += 1
-        process = Process(1_000_000 + self._lives, dict(events or {}))
-        self.alive.add(process.pid)
-        return process
+        return self.lived(lambda: clean([self.output], runs=self.runs), events)
 
     def _prepare(self, run_id: str, mode: str) -> PreparedRun:
         if (run_id, mode) not in self._prepared:
@@ -200,24 +141,6 @@ class World:
 
         self.store.call(SCORE, files[0], count)
 
-    def host(self) -> str:
-        """Return the host name, the same for all processes, or one for each if `has_hosts` is set."""
-        process = self.store.process
-        return f"host-{process.pid if process is not None and self.has_hosts else 0}"
-
-    def token(self) -> str:
-        """Return a random name; for simulated processes it comes from the seed."""
-        return f"{self.rng.getrandbits(128):032x}" if self.store.process else uuid.uuid4().hex
-
-    def process(self) -> surroundings.Process:
-        """Return the identity of the calling process; each simulated driver has its own process id."""
-        process = self.store.process
-        pid = process.pid if process is not None else os.getpid()
-        return surroundings.Process(pid, self.host(), "of all lives", self.began(pid))
-
-    def began(self, pid: int) -> str | None:
-        return f"life {pid}" if pid in self.alive else None
-
     def is_poison(self, file: str) -> bool:
         return self.fails in file
 
@@ -225,8 +148,7 @@ class World:
         """Let time pass: make the heartbeat of every lock older."""
         of_outputs = [lock for place in (self.output, self.quarantine) for lock in place.glob("_sparkscore/*.lock")]
         for lock in (*self.runs.glob("*/lock"), *of_outputs):
-            then = lock.stat().st_mtime - seconds
-            os.utime(lock, (then, then))
+            grow_older(lock, seconds)
 
     def finish(self, run_id: str = RUN, attempts: int = 2) -> tuple[list[Ended], list[Wrong]]:
         """Execute the run over a store without faults until it is complete.
@@ -278,7 +200,7 @@ class World:
             place = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[:-4:-1])
             yield Wrong(Rule.ERRORS, f"{type(ended.error).__name__} at {place}")
         said = str(ended.error) if ended.how == ERROR else ""
-        if ended.has_published(run_id) and any(text in said for text in _NOTHING):
+        if _has_published(ended, run_id) and any(text in said for text in NOTHING):
             yield Wrong(Rule.CLAIMS, said)
 
     def check(self, record: Mapping[str, Any] | None, run_id: str = RUN) -> Iterator[Wrong]:
@@ -299,6 +221,13 @@ class World:
                 yield path.parent.name, record.as_dict()
 
 
+def _has_published(ended: Ended, run_id: str) -> bool:
+    """Return whether a driver moved the run's rows to the output, or got an error from that call."""
+    moves = {f"{op} out/run_id={run_id}" for op in ("rename", "replace")}
+    failed = {str(call) for _, call, event in ended.process.hit if event in {Fault.FAILED, Fault.BEFORE}}
+    return ended.code not in _OF_ANOTHER and bool({str(call) for call in ended.process.calls} & moves - failed)
+
+
 @contextmanager
 def simulated(folder: Path, seed: int) -> Iterator[World]:
     """Yield a world without waiting times and without a JVM, in which random names come from the seed."""
@@ -308,9 +237,7 @@ def simulated(folder: Path, seed: int) -> Iterator[World]:
     _now = world
     with ExitStack() as stack:
         patch = mock.patch
-        here = surroundings.Surroundings(world.store.open, world.token, world.process, world.began)
-        stack.enter_context(surroundings.put_into(here))
-        stack.enter_context(patch("sparkscore.stage.lock.BEAT_S", 3600.0))
+        stack.enter_context(world.in_place())
         stack.enter_context(patch("sparkscore.sinks.turns.WAIT_S", 0.0))
         stack.enter_context(patch("sparkscore.run.prepare.git_commit_of", lambda _: None))
         stack.enter_context(patch("sparkscore.spark.jobs.partition_id", lambda: world.spark.partition))

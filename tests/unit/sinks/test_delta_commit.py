@@ -261,7 +261,7 @@ def test_links_are_kept_where_it_is_not_known_whether_they_were_committed(
 def test_only_links_of_this_stage_are_removed(target: Target, stage: Stage) -> None:
     commit = commit_of(target, stage)
     target.path.joinpath("part-00000-theirs.parquet").write_bytes(b"theirs")
-    note_links(stage.path, "predictions", target.path, app_id_of(target))
+    note_links(stage.path, "predictions", target.path, app_id_of(target), commit.files)
     link_files(stage.path, target.path, commit.files)
 
     unlink_uncommitted(stage.path)
@@ -314,10 +314,10 @@ def test_other_partitions_and_files_without_folders_are_not_committed(target: Ta
 
 
 def test_links_in_folders_of_partitions_are_removed_with_the_folders(target: Target, stage: Stage) -> None:
-    with StageWriter(str(stage.path), 0, partition_by=("label",)) as writer:
-        writer.write(ROWS)
+    with StageWriter(str(stage.path), 0, partition_by=("label", "id")) as writer:
+        writer.write(ROWS.append_column("x", pa.array([1, 2, 3])))
         files = writer.finish()
-    note_links(stage.path, "predictions", target.path, app_id_of(target))
+    note_links(stage.path, "predictions", target.path, app_id_of(target), files)
     link_files(stage.path, target.path, files)
     (target.path / "label=a" / "theirs").touch()
 
