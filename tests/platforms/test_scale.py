@@ -28,8 +28,8 @@ PACKAGE: Final = Path(sparkscore.__file__).parent
 FILES: Final = 10_000
 ROWS: Final = 5_000_000
 ROW_GROUP: Final = 100_000
-# Garbage of Python and of allocators comes and goes; a leak of one mini-batch in ten would be more than this.
-MOST_GROWTH: Final = 1.15
+# Garbage of Python and of allocators comes and goes; a leak of one mini-batch in five would be more than this.
+MOST_GROWTH: Final = 1.07
 
 IMAGES: Final = """
 from PIL import Image

@@ -26,18 +26,18 @@ class Memory:
         self.samples: dict[int, list[int]] = defaultdict(list)
 
     def growth(self) -> float:
-        """Return by which factor the process that grew most did so, from its second quarter to its last quarter.
+        """Return by which factor the process that grew most did so, from its third quarter to its last quarter.
 
-        The first quarter is left out: a process imports packages and loads its model there. Processes that were seen
-        a few times only are not counted.
+        The first half is left out: a process imports packages there, waits for the model, and its allocator keeps the
+        memory of the first mini-batches. Processes that were seen a few times only are not counted.
         """
         counted = [sizes for sizes in self.samples.values() if len(sizes) >= _LEAST_SAMPLES]
         assert counted, "no process ran long enough"
-        return max(_last(sizes) / _second(sizes) for sizes in counted)
+        return max(_last(sizes) / _third(sizes) for sizes in counted)
 
 
-def _second(sizes: list[int]) -> float:
-    return median(sizes[len(sizes) // 4 : len(sizes) // 2])
+def _third(sizes: list[int]) -> float:
+    return median(sizes[len(sizes) // 2 : 3 * len(sizes) // 4])
 
 
 def _last(sizes: list[int]) -> float:
