@@ -17,7 +17,14 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 
-from sparkscore.config.mini_batch_size import MAX_INT, PATTERN, MiniBatchSize, parse_mini_batch_size
+from sparkscore.config.mini_batch_size import (
+    FILE_PATTERN,
+    MAX_INT,
+    PATTERN,
+    MiniBatchSize,
+    parse_file_size,
+    parse_mini_batch_size,
+)
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.signature import parse_ddl
@@ -144,6 +151,14 @@ Size: TypeAlias = Annotated[
         {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_INT}, {"type": "string", "pattern": PATTERN}]}
     ),
 ]
+
+FileSize: TypeAlias = Annotated[
+    int,
+    PlainValidator(parse_file_size),
+    PlainSerializer(lambda size: f"{size}B", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": FILE_PATTERN}),
+]
+"""A number of bytes, written with a unit."""
 
 Recorded: TypeAlias = dict[str, Any]
 """An Azure mapping that is recorded without being checked."""

@@ -1,4 +1,4 @@
-"""Parse the mini-batch size, which is a number of items or bytes. Runs on the driver."""
+"""Parse sizes: that of a mini-batch, a number of items or bytes, and that of a file. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ MAX_INT: Final = 2**31 - 1
 EXPECTED: Final = (
     "a number of items (10) or of bytes with a unit B, KB, MB or GB ('512KB', '1MB'), up to 2147483647 items or 1024GB"
 )
+#: Sizes of files, always with a unit.
+FILE_PATTERN: Final = r"^[1-9][0-9]{0,17} ?([Bb]|[Kk][Bb]|[Mm][Bb]|[Gg][Bb])$"
+EXPECTED_OF_FILES: Final = "a number of bytes with a unit B, KB, MB or GB ('128MB'), from 64KB to 1024GB"
 _MAX_BYTES: Final = 1024**4
+# A file needs a few KB even for a single row.
+_LEAST_FILE_BYTES: Final = 64 * 1024
 _BYTES_PER_UNIT: Final = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 
@@ -66,6 +71,23 @@ def parse_mini_batch_size(value: object) -> MiniBatchSize:
     if size_bytes is not None:
         return MiniBatchSize(size_bytes=size_bytes)
     return MiniBatchSize(items=number, is_text=isinstance(value, str))
+
+
+def parse_file_size(value: object) -> int:
+    """Parse the size of a file and return the number of bytes. A unit is needed.
+
+    >>> parse_file_size("128MB")
+    134217728
+
+    Raises:
+        ValueError: the value has no unit, is not a size, or is too small or too large. The message lists the allowed
+            values.
+    """
+    match = re.match(FILE_PATTERN, str(value).strip())
+    size = 0 if match is None else int(match[0].removesuffix(match[1])) * _BYTES_PER_UNIT[match[1].upper()]
+    if not _LEAST_FILE_BYTES <= size <= _MAX_BYTES:
+        raise ValueError(EXPECTED_OF_FILES)
+    return size
 
 
 def default_mini_batch_size(item_type: ItemType, *, is_azure: bool) -> MiniBatchSize:

@@ -9,6 +9,7 @@ from pydantic import Field
 from sparkscore.config.field_types import (
     Arguments,
     Ddl,
+    FileSize,
     InputDdl,
     LoggingLevel,
     NameList,
@@ -271,6 +272,11 @@ class Output(Section):
         default="auto",
         description="Writer of a Delta table's files. worker: the files that the workers wrote become the table's. "
         "spark: Spark writes their rows again. auto: worker where that is exact, otherwise spark; the record says why.",
+    )
+    target_file_size: FileSize | None = Field(
+        default=None,
+        description="About the size of the table's files, with a unit (128MB): smaller ones of the same partition are "
+        "joined, and larger ones are not written. When absent, files are joined only if there are many small ones.",
     )
 
 

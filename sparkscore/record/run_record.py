@@ -173,7 +173,7 @@ class Seconds(Part):
 
     plan: float = Field(default=0.0, description="finding and pinning the input, probe included")
     score: float = Field(default=0.0, description="scoring")
-    publish: float = Field(default=0.0, description="publishing")
+    publish: float = Field(default=0.0, description="joining small files, and publishing")
 
 
 class Versions(Part):

@@ -102,7 +102,8 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
                 refuse_unseen(spark, plan.snapshot, ((report.failure, report.worker) for report in reports))
                 decide(reports, plan.snapshot.items, prepared.scorer_name, work.spec.rules.tolerance)
                 source.check_unchanged()
-                manifest = keep_manifest(active, stage, work, reports)
+                with recording.timed("publish"):
+                    manifest = keep_manifest(active, outputs.predictions, stage, work, reports)
                 if deployment.publish == "audit":
                     rows = hold_result(active, outputs, stage, manifest)
                     recording.ends_as(HELD)

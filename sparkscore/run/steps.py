@@ -40,7 +40,7 @@ from sparkscore.run.recording import Recording, recorded
 from sparkscore.run.result import Run
 from sparkscore.run.scored_again import note_publishing, only_failed_entry
 from sparkscore.run.scoring import Work, match_input, prepare_work
-from sparkscore.run.staged_files import check_staged_files
+from sparkscore.run.staged_files import check_staged_files, join_small_files
 from sparkscore.run.state import RunState
 from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scripts.mlflow_store import where_scripts_logged
@@ -275,8 +275,8 @@ def count_scores(active: ActiveRun, stage: Stage, plan: Plan, work: Work, report
     _note_scores(active.recording, plan, work, reports)
 
 
-def keep_manifest(active: ActiveRun, stage: Stage, work: Work, reports: list[MiniBatchReport]) -> Manifest:
-    """Write the manifest of the staged files, and return it.
+def keep_manifest(active: ActiveRun, sink: Sink, stage: Stage, work: Work, reports: list[MiniBatchReport]) -> Manifest:
+    """Join small staged files if necessary, write the manifest of the files, and return it.
 
     With the manifest, the run can be published later without its input and its model.
 
@@ -284,7 +284,8 @@ def keep_manifest(active: ActiveRun, stage: Stage, work: Work, reports: list[Min
         SinkConflictError: another driver has taken over the run.
         LineageError: the manifest cannot be written.
     """
-    manifest = manifest_of(reports, work.result.schema, work.spec.result.lineage, active.recording.content)
+    written = manifest_of(reports, work.result.schema, work.spec.result.lineage, active.recording.content)
+    manifest = join_small_files(active.spark, written, stage, sink)
     stage.check_still_ours()
     active.prepared.folder.write_manifest(manifest)
     return manifest
@@ -389,12 +390,11 @@ def _note_scores(recording: Recording, plan: Plan, work: Work, reports: list[Min
     warnings = [redact(warning) for warning in found]
     for warning in warnings:
         logger.warning("%s", warning)
-    verified = verified_models_of(reports)
     recording.note(
         counts=counts,
         input=recording.content.input.model_copy(update={"items": counts.items}),
         warnings=warnings,
-        verified_models=verified,
+        verified_models=verified_models_of(reports),
         unseen_categories=unseen_of(reports),
         **loads_of(reports, work.probe),
     )

@@ -215,4 +215,5 @@ def target_of(config: Output, run_id: str, run_id_column: str, part: str = "pred
         part,
         replaces_foreign=config.replace == "foreign",
         writer=config.writer,
+        file_bytes=config.target_file_size,
     )

@@ -32,6 +32,7 @@ from sparkscore.sinks.delta_errors import not_a_table, note_failed, publish_fail
 from sparkscore.sinks.delta_links import LOG
 from sparkscore.sinks.delta_names import refuse_names
 from sparkscore.sinks.delta_rules import TableRules
+from sparkscore.sinks.file_number import files_of_size, rows_of_size
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.stage import first_commit_began, note_first_commit
 from sparkscore.sinks.staged_rows import is_laid_out, read_files
@@ -131,7 +132,7 @@ class DeltaSink:
             ConfigError: ``output.writer`` is ``worker``, and Spark would have to write the rows.
             SinkError: the decision in the stage was modified.
         """
-        return decide_layout(self._spark, self._target, schema, stage)
+        return decide_layout(self._spark, self._target, schema, stage)._replace(file_bytes=self._target.file_bytes)
 
     def columns_without_null(self) -> list[str]:
         """Return the names of the table's NOT NULL columns, or an empty list if there is no table yet."""
@@ -279,10 +280,14 @@ class DeltaSink:
             "txnVersion": str(VERSION),
             "userMetadata": user_metadata_of(self._target, staged.commit_info),
         }
-        rows = self.read_staged(staged)
-        if self._target.partition_by and is_laid_out(staged.files, self._target.partition_by):
+        rows, size = self.read_staged(staged), self._target.file_bytes
+        if size is not None:
+            options["maxRecordsPerFile"] = str(rows_of_size(staged.files, size))
+        if self._target.partition_by and (size or is_laid_out(staged.files, self._target.partition_by)):
             # Each task reads files of several partitions. Without this, it would write a file for each of them.
             rows = rows.hint("rebalance", *map(column, self._target.partition_by))
+        elif size is not None:
+            rows = rows.coalesce(files_of_size(staged.files, size))
         writer = write_to_delta(rows, options).mode(mode)
         return writer.partitionBy(*self._target.partition_by)
 

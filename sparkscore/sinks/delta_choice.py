@@ -9,7 +9,7 @@ from pyspark.sql.types import StructType
 
 from sparkscore.sinks.delta_commit import has_commits, why_not_commit
 from sparkscore.sinks.delta_errors import cannot_write
-from sparkscore.sinks.delta_number import why_too_many
+from sparkscore.sinks.file_number import why_too_many
 from sparkscore.sinks.staged_rows import is_laid_out
 from sparkscore.sinks.target import Layout, StagedResult, Target
 from sparkscore.spark.jobs import task_slots
@@ -55,7 +55,9 @@ def why_spark(spark: SparkSession, target: Target, staged: StagedResult) -> str 
         return reason
     if not is_laid_out(files, target.partition_by):
         return "the rows are staged without folders of partitions"
-    return why_too_many(files, task_slots(spark)) if target.writer == "auto" else None
+    # There are too many if they could not be joined, or if an earlier version staged them.
+    is_wished = target.writer == "worker" or target.file_bytes is not None
+    return None if is_wished else why_too_many(files, task_slots(spark))
 
 
 def _why_not_table(spark: SparkSession, target: Target, schema: StructType) -> str | None:

@@ -101,7 +101,7 @@ class ParquetSink:
     def lay_out(self, schema: StructType, stage: RunStage) -> Layout:
         """Return a folder for each partition, and files without the run id, which is in the run's folder's name."""
         del schema, stage
-        return Layout(self._target.partition_by, (self._target.run_id_column,))
+        return Layout(self._target.partition_by, (self._target.run_id_column,), self._target.file_bytes)
 
     def columns_without_null(self) -> list[str]:
         """Return an empty list, because columns of Parquet files are never declared NOT NULL."""

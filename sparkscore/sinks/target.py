@@ -41,6 +41,7 @@ class Target:
         replaces_foreign: whether ``overwrite`` may replace files that sparkscore did not write, if the output is a
             folder of Parquet files. Such files are moved to another folder.
         writer: who may write the files of a Delta table: ``worker``, ``spark``, or ``auto`` for whoever can.
+        file_bytes: about the size that the files should have, or None if the deployment does not set it.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Target:
     part: str = "predictions"
     replaces_foreign: bool = False
     writer: str = "auto"
+    file_bytes: int | None = None
 
     def entries(self) -> list[str]:
         """Return the names of the files and folders in the output, except the folders for stages and replaced files.
@@ -69,10 +71,12 @@ class Layout(NamedTuple):
     Attributes:
         partition_by: columns whose values are written to folder names instead of the files.
         left_out: further columns that are not in the files.
+        file_bytes: about the largest size of a file, or None if files may have any size.
     """
 
     partition_by: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    file_bytes: int | None = None
 
 
 @dataclass(frozen=True)

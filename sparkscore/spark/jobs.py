@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from typing import Final
 
@@ -42,6 +43,11 @@ _CHANGED_SCHEMA: Final = pa.schema([("path", pa.string()), ("difference", pa.str
 # Number of footers that the driver reads itself. Reading a footer takes about a third of a millisecond.
 _MOST_FOOTERS_HERE: Final = 1000
 _TASKS_OF_A_CHECK: Final = 200
+_JOINED_SCHEMA: Final = pa.schema(
+    {"group": pa.int64(), "path": pa.string(), "rows": pa.int64(), "size_bytes": pa.int64(), "sha256": pa.string()}
+)
+# All files of a task go to one folder, of which the stage should have few.
+_JOINS_PER_SLOT: Final = 4
 
 
 def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) -> list[MiniBatchReport]:
@@ -121,6 +127,32 @@ def find_changed_files(
     return changed
 
 
+def join_files(
+    spark: SparkSession, stage: TaskStage, groups: Sequence[Sequence[StagedFile]], check: HostCheck | None
+) -> list[StagedFile | None]:
+    """Join the staged files of each group on the workers, and return the joined files.
+
+    A file is None if its group cannot be joined. No job is started if there are no groups.
+
+    Args:
+        spark: the session.
+        stage: the run's stage.
+        groups: the files of each group.
+        check: the conditions that each worker must meet, or None if the workers are on this host.
+
+    Raises:
+        SparkscoreError: the Spark job failed, or a worker has no access to the stage.
+    """
+    joined: list[StagedFile | None] = []
+    for part in in_jobs(groups):
+        count = min(len(part), _JOINS_PER_SLOT * task_slots(spark))
+        function = _join_function(stage, tuple(part), count, check)
+        found = run_in_arrow(spark, spark.range(0, count, 1, count), function, _JOINED_SCHEMA).to_pylist()
+        files = {row.pop("group"): StagedFile(**row) for row in found}
+        joined += [files.get(number) for number in range(len(part))]
+    return joined
+
+
 def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
     """Return up to ten mini-batches. Before the run, they are scored one by one until the result columns are known.
 
@@ -196,6 +228,22 @@ def _check_function(
                 yield pa.RecordBatch.from_pylist(rows, schema=_CHANGED_SCHEMA)
 
     return find_changed
+
+
+def _join_function(
+    stage: TaskStage, groups: tuple[Sequence[StagedFile], ...], count: int, check: HostCheck | None
+) -> ArrowFunction:
+    def join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Join the files of this task's groups, and yield the joined files. Runs on a worker."""
+        prove_once(check)
+        for batch in batches:
+            for first in batch.column(0).to_pylist():
+                numbers = range(first, len(groups), count)
+                joined = zip(numbers, stage.join_groups([groups[number] for number in numbers]), strict=True)
+                rows = [{"group": number, **asdict(file)} for number, file in joined if file is not None]
+                yield pa.RecordBatch.from_pylist(rows, schema=_JOINED_SCHEMA)
+
+    return join
 
 
 def _probe_function(spec: ProbeSpec) -> ArrowFunction:

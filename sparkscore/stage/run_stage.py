@@ -177,6 +177,15 @@ class TaskStage(Protocol):
                 are compared.
         """
 
+    def join_groups(self, groups: Sequence[Sequence[StagedFile]]) -> list[StagedFile | None]:
+        """Join the files of each group into a new file, with the same rows in the same order.
+
+        The files themselves stay. After a crash, the stage may contain joined files that nobody asks for.
+
+        Returns:
+            the joined files. A file is None if its group cannot be joined, for example because a file was changed.
+        """
+
 
 class RunStage(Protocol):
     """The part of a stage that the driver uses. A driver may change the stage only while holding the stage's lock.
@@ -191,13 +200,16 @@ class RunStage(Protocol):
     def is_there(self) -> bool:
         """Return whether the stage exists."""
 
-    def for_tasks(self, partition_by: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> TaskStage:
+    def for_tasks(
+        self, partition_by: tuple[str, ...] = (), left_out: tuple[str, ...] = (), file_bytes: int | None = None
+    ) -> TaskStage:
         """Return the part of the stage that the tasks use, for rows with the given partition columns.
 
         Args:
             partition_by: partition columns. Their values are not written to the files but stored in the names of
                 folders, such as ``name=value``.
             left_out: additional columns that are not written, because the published files' paths contain their values.
+            file_bytes: about the largest size of a file, or None if files may have any size.
         """
 
     def keep_nonce(self) -> str:

@@ -18,6 +18,7 @@ from sparkscore.parquet import FilePart
 from sparkscore.stage import chunks, layout
 from sparkscore.stage.checksums import changed_note, find_changed, read_sealed, sealed
 from sparkscore.stage.copies import copy_once
+from sparkscore.stage.joining import join_groups
 from sparkscore.stage.parts_file import read_parts, read_planned_parts, write_parts
 from sparkscore.stage.plan_file import count_files, is_plan_of, read_planned_mini_batches, write_plan
 from sparkscore.stage.progress import ItemsDone, ProgressFile, ask_to_stop, forget_progress, read_progress
@@ -46,12 +47,14 @@ class StageFolder:
         """Return whether the stage's folder exists."""
         return self.path.is_dir()
 
-    def for_tasks(self, partition_by: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> TaskFolder:
+    def for_tasks(
+        self, partition_by: tuple[str, ...] = (), left_out: tuple[str, ...] = (), file_bytes: int | None = None
+    ) -> TaskFolder:
         """Return the part of this stage that tasks use.
 
         See `sparkscore.stage.run_stage.RunStage.for_tasks` for the arguments.
         """
-        return TaskFolder(str(self.path), partition_by, left_out)
+        return TaskFolder(str(self.path), partition_by, left_out, file_bytes)
 
     def keep_nonce(self) -> str:
         """Return the content of the stage's ``nonce`` file. The first call writes the file."""
@@ -182,11 +185,13 @@ class TaskFolder:
         partition_by: partition columns, whose values are written to folder names ``name=value`` instead of the files.
         left_out: additional columns that are not stored in the files, because the paths of the published files contain
             their values.
+        file_bytes: about the largest size of a file, or None if files may have any size.
     """
 
     folder: str
     partition_by: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    file_bytes: int | None = None
 
     def planned(self, units: Iterable[int]) -> Iterator[MiniBatch]:
         """Return an iterator over the plan file's mini-batches for the given work units."""
@@ -222,9 +227,10 @@ class TaskFolder:
             unit: number of the work unit.
         """
         of_run = ("run_id",) if self.left_out else ()
+        keys, left_out, size = self.partition_by, self.left_out, self.file_bytes
         with (
-            StageWriter(self.folder, unit, partition_by=self.partition_by, left_out=self.left_out) as result,
-            StageWriter(self.folder, unit, layout.QUARANTINE, left_out=of_run) as quarantine,
+            StageWriter(self.folder, unit, partition_by=keys, left_out=left_out, file_bytes=size) as result,
+            StageWriter(self.folder, unit, layout.QUARANTINE, left_out=of_run, file_bytes=size) as quarantine,
         ):
             yield FolderChunk(result, quarantine)
 
@@ -279,6 +285,10 @@ class TaskFolder:
         See `sparkscore.stage.run_stage.TaskStage.find_changed` for the arguments.
         """
         return find_changed(Path(self.folder), files, reads_all=reads_all)
+
+    def join_groups(self, groups: Sequence[Sequence[StagedFile]]) -> list[StagedFile | None]:
+        """Join the files of each group into a file, and return the joined files, or None for each that cannot be."""
+        return join_groups(self.folder, groups)
 
 
 @dataclass(frozen=True)

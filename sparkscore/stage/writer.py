@@ -42,7 +42,7 @@ class StageWriter:
 
     Rows are buffered until there are at least 128 Ki rows or 64 MiB, and then written to one file per partition. At
     most 64 files are open at a time: before another one is opened, the least recently used file is closed. Later rows
-    of its partition go to a new file.
+    of its partition go to a new file. So do the rows with which a file would become larger than `file_bytes`.
 
     Columns may be dictionaries. Files contain them as plain columns.
 
@@ -52,6 +52,7 @@ class StageWriter:
         rows_folder: `layout.ATTEMPTS` for result rows, or `layout.QUARANTINE` for failed items.
         partition_by: partition columns, whose values are written to folder names ``name=value``.
         left_out: columns that are not written.
+        file_bytes: about the largest size of a file, or None if files may have any size.
     """
 
     def __init__(
@@ -62,14 +63,15 @@ class StageWriter:
         *,
         partition_by: Sequence[str] = (),
         left_out: Sequence[str] = (),
+        file_bytes: int | None = None,
     ) -> None:
         self._store = open_store(stage)
         self._partition_by = list(partition_by)
         self._left_out = list(left_out)
         self._task_attempt = layout.task_attempt(rows_folder, unit, here().token())
-        self._pending: list[pa.Table] = []
-        self._pending_rows = self._pending_bytes = 0
-        self._open: OrderedDict[str, _OpenFile] = OrderedDict()
+        self._file_bytes = file_bytes
+        self._buffer = RowBuffer(file_bytes)
+        self._open: OrderedDict[str, OpenFile] = OrderedDict()
         self._files_made = 0
         self._finished: list[StagedFile] = []
 
@@ -84,11 +86,8 @@ class StageWriter:
 
     def write(self, rows: pa.Table) -> None:
         """Add rows, except for the columns in `left_out`, to the buffer. A full buffer is written to files."""
-        kept = rows.drop_columns(self._left_out)
-        self._pending.append(kept)
-        self._pending_rows += kept.num_rows
-        self._pending_bytes += kept.nbytes
-        if self._pending_rows >= _BUFFER_ROWS or self._pending_bytes >= _BUFFER_BYTES:
+        self._buffer.add(rows.drop_columns(self._left_out))
+        if self._buffer.is_full:
             self._flush()
 
     def finish(self) -> tuple[StagedFile, ...]:
@@ -99,15 +98,16 @@ class StageWriter:
         return tuple(self._finished)
 
     def _flush(self) -> None:
-        # PyArrow writes plain values after the first dictionary of a row group that differs from the ones before it.
-        rows = pa.concat_tables(self._pending).unify_dictionaries() if self._pending else None
-        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
-        if rows is None or not rows.num_rows:
+        rows = self._buffer.take()
+        if rows is None:
             return
         for folder, part in _split_by_partition(rows, self._partition_by):
-            self._file_in(folder, part).write(part)
+            file = self._file_in(folder, part)
+            file.write(part)
+            if self._file_bytes is not None and file.size_bytes + file.last_bytes > self._file_bytes:
+                self._finished.append(self._open.pop(folder).close())
 
-    def _file_in(self, folder: str, first: pa.Table) -> _OpenFile:
+    def _file_in(self, folder: str, first: pa.Table) -> OpenFile:
         """Return the open file of a folder, or a new one whose first rows are given."""
         if folder in self._open:
             self._open.move_to_end(folder)
@@ -116,7 +116,7 @@ class StageWriter:
             self._close_oldest()
         self._files_made += 1
         path = layout.part(self._task_attempt, folder, self._files_made)
-        self._open[folder] = _OpenFile(self._store, path, first)
+        self._open[folder] = OpenFile(self._store, path, first)
         return self._open[folder]
 
     def _close_oldest(self) -> None:
@@ -124,10 +124,51 @@ class StageWriter:
         self._finished.append(file.close())
 
 
-class _OpenFile:
-    """A Parquet file that is open for writing rows of one partition."""
+class RowBuffer:
+    """Rows that are written together, as a row group of a file.
+
+    Args:
+        file_bytes: about the largest size of a file, or None. More rows than fit into a file are not kept.
+    """
+
+    def __init__(self, file_bytes: int | None = None) -> None:
+        self._most_bytes = _BUFFER_BYTES if file_bytes is None else min(_BUFFER_BYTES, file_bytes)
+        self._tables: list[pa.Table] = []
+        self._rows = self._bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are enough rows for a row group."""
+        return self._rows >= _BUFFER_ROWS or self._bytes >= self._most_bytes
+
+    def add(self, rows: pa.Table) -> None:
+        """Add rows to those in the buffer."""
+        self._tables.append(rows)
+        self._rows += rows.num_rows
+        self._bytes += rows.nbytes
+
+    def take(self) -> pa.Table | None:
+        """Empty the buffer and return its rows, or None if there are none."""
+        # PyArrow writes plain values after the first dictionary of a row group that differs from the ones before it.
+        rows = pa.concat_tables(self._tables).unify_dictionaries() if self._rows else None
+        self._tables, self._rows, self._bytes = [], 0, 0
+        return rows
+
+
+class OpenFile:
+    """A Parquet file of the stage that is open for writing rows of one partition.
+
+    Attributes:
+        last_bytes: number of bytes that the last call of `write` added to the file.
+
+    Args:
+        store: the stage.
+        path: path of the file, relative to the stage.
+        first: the first rows, which are not written yet.
+    """
 
     def __init__(self, store: Store, path: str, first: pa.Table) -> None:
+        self.last_bytes = 0
         self._path = path
         self._rows = 0
         self._floats = FloatColumns(first.schema)
@@ -141,12 +182,21 @@ class _OpenFile:
             store_schema=False,  # it would say which columns were dictionaries; Parquet's own types say all the rest
         )
 
+    @property
+    def size_bytes(self) -> int:
+        """The number of bytes written so far."""
+        return self._file.size_bytes
+
     def write(self, rows: pa.Table) -> None:
+        """Write rows as a row group."""
+        before = self.size_bytes
         self.writer.write_table(rows)
+        self.last_bytes = self.size_bytes - before
         self._rows += rows.num_rows
         self._floats.add(rows)
 
     def close(self) -> StagedFile:
+        """Complete the file, which makes it visible under its name, and return what it is."""
         try:
             self.writer.add_key_value_metadata(self._floats.metadata())
             self.writer.close()
@@ -156,6 +206,7 @@ class _OpenFile:
         return StagedFile(self._path, self._rows, self._file.size_bytes, self._file.sha256)
 
     def abandon(self) -> None:
+        """Discard the file, unless it is complete."""
         try:
             self.writer.close()
         finally:

@@ -273,8 +273,8 @@ def test_spark_publishes_rows_in_folders_with_their_values(
 def test_many_small_files_of_partitions_are_joined_by_spark(
     publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sparkscore.sinks.delta_number._FEW", 0)
-    monkeypatch.setattr("sparkscore.sinks.delta_number._TIMES", 1)
+    monkeypatch.setattr("sparkscore.sinks.file_number._FEW", 0)
+    monkeypatch.setattr("sparkscore.sinks.file_number._TIMES", 1)
     monkeypatch.setattr("sparkscore.stage.writer._OPEN_FILES", 1)
     monkeypatch.setattr("sparkscore.stage.writer._BUFFER_ROWS", 4)
     rows = pa.concat_tables([PARTED] * 5)

@@ -9,6 +9,7 @@ from sparkscore.config.mini_batch_size import (
     ItemType,
     MiniBatchSize,
     default_mini_batch_size,
+    parse_file_size,
     parse_mini_batch_size,
 )
 
@@ -88,3 +89,27 @@ def test_a_number_in_quotes_counts_bytes_of_azures_tables(size: int | str, expec
     assert str(azure.mini_batch_size_for("rows")) == expected
     assert str(azure.mini_batch_size_for("files")) == ("1024B" if size == "1KB" else "100")
     assert str(load_deployment(None, {"mini_batch_size": "100"}).mini_batch_size_for("rows")) == "100"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("64KB", 2**16), ("65536B", 2**16), ("128MB", 2**27), ("1 gb", 2**30), ("1024GB", 2**40), (" 1MB ", 2**20)],
+)
+def test_the_size_of_a_file_has_a_unit(value: object, expected: int) -> None:
+    assert parse_file_size(value) == expected
+
+
+@pytest.mark.parametrize("value", [128, "134217728", "63KB", "1B", "1025GB", "1TB", "0MB", "-1MB", True, None, [], ""])
+def test_another_size_of_a_file_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="'128MB'"):
+        parse_file_size(value)
+
+
+def test_the_size_of_a_file_is_read_again_as_it_is_recorded() -> None:
+    deployment = load_deployment(None, {"output.target_file_size": "2MB"})
+    recorded = deployment.effective()["output"]
+
+    assert deployment.output.target_file_size == 2 * 1024**2
+    assert recorded["target_file_size"] == "2097152B"  # type: ignore[index] # a mapping
+    again = load_deployment(None, {"output": recorded})
+    assert again.output.target_file_size == 2 * 1024**2

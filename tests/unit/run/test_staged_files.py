@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from sparkscore.errors import SinkError
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ScoringError, SinkError
 from sparkscore.progress import SilentDisplay
-from sparkscore.run import PreparedRun, execute, publish, resume, steps
+from sparkscore.run import PreparedRun, execute, publish, resume, staged_files, steps
 from sparkscore.run.staged_files import check_staged_files
 from tests.support.ledger import check_ledger
 
@@ -66,3 +68,75 @@ def test_after_a_changed_file_the_run_is_completed_by_its_id(
 
     check_ledger(run.record, tmp_path / "runs", [str(path) for path in files.glob("*.txt")], key=None)
     assert 0 < len((files / "calls.log").read_text().split()) - before < 3
+
+
+def published(folder: Path) -> list[Path]:
+    return sorted((folder / "out" / "run_id=night").rglob("*.parquet"))
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let two files be many."""
+    monkeypatch.setattr("sparkscore.sinks.file_number._FEW", 1)
+    monkeypatch.setattr("sparkscore.sinks.file_number._TIMES", 1)
+
+
+@pytest.mark.parametrize("settings", [{}, {"output__target_file_size": "64KB"}, {"chunk_size": 1}])
+def test_each_unit_has_a_file_unless_files_are_joined(
+    session: Any, ask: Ask, files: Path, tmp_path: Path, settings: dict[str, str]
+) -> None:
+    run = execute(session, ask(**settings), progress=SilentDisplay())
+
+    assert len(published(tmp_path)) == (1 if "output__target_file_size" in settings else 3)
+    check_ledger(run.record, tmp_path / "runs", [str(path) for path in files.glob("*.txt")], key=None)
+    assert sorted(pq.read_table(tmp_path / "out")["size"].to_pylist()) == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("few")
+def test_too_many_files_are_joined_also_those_of_a_run_that_is_held(
+    session: Any, ask: Ask, files: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "sparkscore"):
+        held = execute(session, ask(publish="audit"), progress=SilentDisplay())
+    assert "3 files of the result were joined into 1" in caplog.text
+    assert len(list((Path(held.record["stage"]) / "attempts").rglob("*.parquet"))) == 4
+
+    run = publish(session, "night")
+
+    assert len(published(tmp_path)) == 1
+    check_ledger(run.record, tmp_path / "runs", [str(path) for path in files.glob("*.txt")], key=None)
+
+
+@pytest.mark.usefixtures("few")
+def test_files_that_cannot_be_joined_are_published_as_they_are(
+    session: Any, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> list[None]:
+        raise ScoringError(code=ErrorCode.SPARK_JOB, what="the Spark job", got="a lost executor", next_step="Repeat.")
+
+    monkeypatch.setattr(staged_files, "join_files", fail)
+
+    execute(session, ask(), progress=SilentDisplay())
+
+    assert "small files of the result could not be joined: the Spark job: got a lost executor" in caplog.text
+    assert len(published(tmp_path)) == 3
+
+
+@pytest.mark.usefixtures("few")
+def test_after_a_change_of_a_joined_file_it_is_joined_again(
+    session: Any, ask: Ask, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check_after_a_change(spark: Any, manifest: Any, stage: Any) -> None:
+        monkeypatch.setattr(steps, "check_staged_files", check_staged_files)
+        (stage.path / manifest.files[0].path).write_bytes(b"other")
+        check_staged_files(spark, manifest, stage)
+
+    monkeypatch.setattr(steps, "check_staged_files", check_after_a_change)
+    with pytest.raises(SinkError, match=r"\[STAGED_FILE_CHANGED\]"):
+        execute(session, ask(), progress=SilentDisplay())
+
+    run = resume(session, "night")
+
+    check_ledger(run.record, tmp_path / "runs", [str(path) for path in files.glob("*.txt")], key=None)
+    assert len(published(tmp_path)) == 1
+    assert len((files / "calls.log").read_text().split()) == 3

@@ -122,7 +122,7 @@ def test_more_partition_values_than_open_files_are_fine(tmp_path: Path, monkeypa
     most = 0
     alive: Counter[str] = Counter()
 
-    class Counting(stage._OpenFile):
+    class Counting(stage.OpenFile):
         def __init__(self, *arguments: Any) -> None:
             nonlocal most
             super().__init__(*arguments)
@@ -133,7 +133,7 @@ def test_more_partition_values_than_open_files_are_fine(tmp_path: Path, monkeypa
             alive["now"] -= 1
             return super().close()
 
-    monkeypatch.setattr(stage, "_OpenFile", Counting)
+    monkeypatch.setattr(stage, "OpenFile", Counting)
     keys = [number % 100 for number in range(300)]
     rows = pa.table({"key": pa.array(keys, pa.int64()), "row": pa.array(range(300), pa.int64())})
 
@@ -351,3 +351,21 @@ def test_a_task_that_outlives_its_run_makes_no_stage_again(tmp_path: Path) -> No
         write_chunk(str(gone), 0, 0, [])
 
     assert not gone.exists()
+
+
+@pytest.mark.parametrize("partition_by", [(), ("key",)])
+def test_files_have_about_the_size_that_is_asked_for(tmp_path: Path, partition_by: tuple[str, ...]) -> None:
+    size, values = 256 * 1024, np.random.default_rng(1).random(400_000)
+    rows = pa.table({"key": ["a", "b"] * 200_000, "x": values})
+
+    with StageWriter(str(tmp_path), 0, partition_by=partition_by, file_bytes=size) as writer:
+        for first in range(0, 400_000, 4000):
+            writer.write(rows.slice(first, 4000))
+        files = writer.finish()
+
+    last = {file.path.rpartition("/")[0]: file for file in files}.values()
+    assert all(size / 2 < file.size_bytes < 1.5 * size for file in files if file not in last)
+    assert len(files) > 8
+    of_one = [file for file in files if not partition_by or "key=a" in file.path]
+    found = pa.concat_tables([pq.ParquetFile(tmp_path / file.path).read(["x"]) for file in of_one])
+    assert np.array_equal(found["x"].to_numpy(), values[::2] if partition_by else values)

@@ -1,4 +1,4 @@
-"""Decide whether the workers wrote too many files for a Delta table, compared with Spark. Runs on the driver."""
+"""Decide whether the workers wrote too many files for a table, compared with Spark. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from sparkscore.stage.layout import within_task_attempt
 
 # Spark's defaults for `spark.sql.files.maxPartitionBytes` and `spark.sql.files.openCostInBytes`.
 _TASK_BYTES: Final = 128 * 1024 * 1024
+#: Largest size of the files that are joined if there are too many, so that they have the size that Spark would write.
+JOINED_BYTES: Final = _TASK_BYTES
 _OPEN_BYTES: Final = 4 * 1024 * 1024
 # So few files slow down no reader.
 _FEW: Final = 64
 _TIMES: Final = 4
 
 
+def are_few(files: Sequence[StagedFile]) -> bool:
+    """Return whether there are so few files that their number does not matter."""
+    return len(files) <= _FEW
+
+
 def why_too_many(files: Sequence[StagedFile], slots: int) -> str | None:
-    """Return why Spark should write the rows again because of the number of files, or None if it need not.
+    """Return why there should be fewer files, or None if there are not many more than Spark would write.
 
     Args:
         files: the staged files with rows.
@@ -44,3 +51,14 @@ def files_of_spark(files: Sequence[StagedFile], slots: int) -> int:
     total = sum(file.size_bytes + _OPEN_BYTES for file in files)
     task_bytes = min(_TASK_BYTES, max(_OPEN_BYTES, total // max(slots, 1)))
     return min(-(-total // task_bytes), sum(-(-file.size_bytes // task_bytes) for file in files))
+
+
+def files_of_size(files: Sequence[StagedFile], size_bytes: int) -> int:
+    """Return how many files of a given size have the rows of some staged files. There is at least one."""
+    return max(1, -(-sum(file.size_bytes for file in files) // size_bytes))
+
+
+def rows_of_size(files: Sequence[StagedFile], size_bytes: int) -> int:
+    """Return about how many rows of some staged files fit into a file of a given size. There is at least one."""
+    total = sum(file.size_bytes for file in files)
+    return max(1, sum(file.rows for file in files) * size_bytes // max(total, 1))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sparkscore.sinks.delta_number import files_of_spark, why_too_many
+from sparkscore.sinks.file_number import are_few, files_of_size, files_of_spark, rows_of_size, why_too_many
 from sparkscore.stage import StagedFile
 
 MB = 1024 * 1024
@@ -40,3 +40,21 @@ def test_too_many_files_are_four_times_as_many_and_more_than_64() -> None:
     assert why_too_many(files(20, MB, values), 2) == "the workers wrote 1280 files, and Spark writes about 64"
     assert why_too_many(files(100, 1000), 2) == "the workers wrote 100 files, and Spark writes about 4"
     assert why_too_many(files(100, 200 * MB), 2) is None
+
+
+def test_the_number_of_few_files_does_not_matter() -> None:
+    assert are_few(files(64, 1000))
+    assert not are_few(files(65, 1000))
+
+
+@pytest.mark.parametrize(
+    ("staged", "size", "count", "rows"),
+    [
+        ([], MB, 1, 1),
+        (files(1, 10), MB, 1, MB // 10),
+        (files(10, MB), 4 * MB, 3, 4),
+        (files(3, 4 * MB), MB, 12, 1),
+    ],
+)
+def test_files_of_a_size_have_the_rows_that_fit(staged: list[StagedFile], size: int, count: int, rows: int) -> None:
+    assert (files_of_size(staged, size), rows_of_size(staged, size)) == (count, rows)

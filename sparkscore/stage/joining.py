@@ -1,0 +1,108 @@
+"""Join small staged files into larger ones, without changing a row or the order of rows.
+
+Runs on the workers. The driver chooses the files.
+
+The files stay as they are. If a joined file is not used, for example because the driver died, nothing is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sparkscore.stage import layout
+from sparkscore.stage.checksums import find_changed
+from sparkscore.stage.report import StagedFile
+from sparkscore.stage.store import Store
+from sparkscore.stage.surroundings import here, open_store
+from sparkscore.stage.writer import OpenFile, RowBuffer
+
+_BATCH_ROWS = 16 * 1024
+
+
+def groups_to_join(files: Iterable[StagedFile], target_bytes: int) -> list[tuple[StagedFile, ...]]:
+    """Return the files that should become one file each, so that fewer files have at most a given size.
+
+    The files of a group have the rows of one partition, and follow each other.
+
+    Args:
+        files: the staged files, in the order of their rows.
+        target_bytes: the largest sum of the sizes of files that are joined.
+    """
+    open_groups: dict[str, list[StagedFile]] = {}
+    found = []
+    for file in (file for file in files if file.rows):
+        partition = layout.within_task_attempt(file.path).rpartition("/")[0]
+        group = open_groups.setdefault(partition, [])
+        if group and sum(each.size_bytes for each in group) + file.size_bytes > target_bytes:
+            found.append(open_groups[partition])
+            group = open_groups[partition] = []
+        group.append(file)
+    return [tuple(group) for group in (*found, *open_groups.values()) if len(group) > 1]
+
+
+def join_groups(stage: str, groups: Sequence[Sequence[StagedFile]]) -> list[StagedFile | None]:
+    """Join the files of each group, and return the joined files.
+
+    All files are written to a folder that no other task attempt uses. A file is None if its group cannot be joined: a
+    file of it was changed or cannot be read, or the joined file cannot be written. The files of the group then count as
+    before, and a check before they are published reports what is wrong with them.
+
+    Args:
+        stage: path of the run's stage.
+        groups: the files of each group, from `groups_to_join`.
+    """
+    token, joined = here().token(), []
+    for number, group in enumerate(groups, start=1):
+        rows_folder, attempt, _ = group[0].path.split("/", 2)
+        folder = layout.within_task_attempt(group[0].path).rpartition("/")[0]
+        unit = int(attempt.partition("-")[0])
+        path = layout.part(layout.task_attempt(rows_folder, unit, token), folder, number)
+        joined.append(_join(Path(stage), group, path))
+    return joined
+
+
+def _join(stage: Path, group: Sequence[StagedFile], path: str) -> StagedFile | None:
+    store = open_store(stage)
+    try:
+        if find_changed(stage, group, reads_all=True):
+            return None
+        joined = _write(store, path, _in_row_groups(_rows_of(store, group)))
+        with store.open(path) as written, store.open(group[0].path) as first:
+            is_alike = pq.read_metadata(written).schema.equals(pq.read_metadata(first).schema)
+    except (OSError, pa.ArrowException):
+        return None
+    return joined if is_alike and joined.rows == sum(file.rows for file in group) else None
+
+
+def _write(store: Store, path: str, row_groups: Iterator[pa.Table]) -> StagedFile:
+    first = next(row_groups)
+    file = OpenFile(store, path, first)
+    try:
+        file.write(first)
+        for rows in row_groups:
+            file.write(rows)
+        return file.close()
+    finally:
+        file.abandon()
+
+
+def _in_row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    buffer = RowBuffer()
+    for table in tables:
+        buffer.add(table)
+        if buffer.is_full and (rows := buffer.take()) is not None:
+            yield rows
+    if (rows := buffer.take()) is not None:
+        yield rows
+
+
+def _rows_of(store: Store, group: Iterable[StagedFile]) -> Iterator[pa.Table]:
+    for file in group:
+        with store.open(file.path) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
+            for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
+                # The metadata of a file has statistics of its own rows.
+                yield pa.Table.from_batches([batch]).replace_schema_metadata(None)

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparkscore.stage import joining, layout
+from sparkscore.stage.checksums import find_changed
+from sparkscore.stage.dictionaries import repeat_value
+from sparkscore.stage.joining import groups_to_join, join_groups
+from sparkscore.stage.report import StagedFile
+from sparkscore.stage.statistics import float_statistics
+from sparkscore.stage.writer import OpenFile, StageWriter
+from tests.support.all_types import write_all_types
+
+# Pairs of the size of a file and its partition.
+FILES = st.lists(st.tuples(st.integers(1, 120), st.sampled_from(["", "day=1/", "day=2/shop=a/"])), max_size=30)
+
+
+def file_of(number: int, size: int, partition: str) -> StagedFile:
+    return StagedFile(f"attempts/{number:05d}-{'0' * 32}/{partition}part-{number}.parquet", 1, size)
+
+
+def partition_of(file: StagedFile) -> str:
+    return layout.within_task_attempt(file.path).rpartition("/")[0]
+
+
+@given(FILES)
+def test_neighbors_of_a_partition_are_joined_up_to_the_size(sizes: list[tuple[int, str]]) -> None:
+    files = [file_of(number, size, partition) for number, (size, partition) in enumerate(sizes)]
+
+    groups = groups_to_join(files, 100)
+
+    joined = [file for group in groups for file in group]
+    assert len(joined) == len(set(joined))
+    for partition in {partition_of(file) for file in files}:
+        own = [file for file in files if partition_of(file) == partition]
+        grouped = {file: group for group in groups for file in group}
+        together = list(dict.fromkeys(grouped.get(file, (file,)) for file in own))
+        # In their order, none is missing, none is too large, and no two neighbors could have been joined.
+        assert [file for group in together for file in group] == own
+        bytes_of = [sum(file.size_bytes for file in group) for group in together]
+        assert all(size <= 100 or len(group) == 1 for size, group in zip(bytes_of, together, strict=True))
+        assert all(size + after[0].size_bytes > 100 for size, after in zip(bytes_of, together[1:], strict=False))
+
+
+def test_files_without_rows_are_not_joined() -> None:
+    files = [file_of(number, 10, "") for number in range(3)]
+
+    assert groups_to_join([files[0], replace(files[1], rows=0), files[2]], 100) == [(files[0], files[2])]
+
+
+def staged(stage: Path, *tables: pa.Table, partition_by: tuple[str, ...] = ()) -> list[StagedFile]:
+    found: list[StagedFile] = []
+    for unit, table in enumerate(tables):
+        with StageWriter(str(stage), unit, partition_by=partition_by) as writer:
+            writer.write(table)
+            found += writer.finish()
+    return found
+
+
+def all_types(folder: Path) -> pa.Table:
+    write_all_types(folder)
+    tables = [pq.ParquetFile(path).read() for path in sorted(folder.rglob("*.parquet"))]
+    return pa.concat_tables(tables).append_column("run_id", repeat_value("night", 16, pa.string()))
+
+
+def test_a_joined_file_has_the_same_rows_in_their_order_with_their_types(tmp_path: Path) -> None:
+    rows, stage = all_types(tmp_path / "in"), tmp_path / "stage"
+    stage.mkdir()
+    files = staged(stage, rows.slice(0, 1), rows.slice(1, 7), rows.slice(8))
+
+    (joined,) = join_groups(str(stage), [tuple(files)])
+
+    assert joined is not None
+    assert joined.rows == 16
+    assert joined.path.startswith("attempts/00000-")
+    assert not find_changed(stage, [joined, *files], reads_all=True)
+    before = pa.concat_tables([pq.ParquetFile(stage / file.path).read() for file in files])
+    after = pq.ParquetFile(stage / joined.path).read()
+    assert after.schema.equals(before.schema)
+    names = [name for name in before.schema.names if name != "single"]  # NaN is not equal to itself
+    assert after.select(names).equals(before.select(names).combine_chunks())
+    bits = [table["single"].combine_chunks().fill_null(7).to_numpy().view(np.int32) for table in (before, after)]
+    assert np.array_equal(*bits)
+    found = pq.read_metadata(stage / joined.path)
+    assert found.schema.equals(pq.read_metadata(stage / files[0].path).schema)
+    assert "RLE_DICTIONARY" in found.row_group(0).column(found.num_columns - 1).encodings
+
+
+def test_each_group_stays_in_its_partition_and_all_are_in_one_folder_of_an_attempt(tmp_path: Path) -> None:
+    tables = [pa.table({"day": ["1", "2", None], "n": [number, number + 10, number + 20]}) for number in range(3)]
+    files = staged(tmp_path, *tables, partition_by=("day",))
+
+    joined = join_groups(str(tmp_path), groups_to_join(files, 1024 * 1024))
+
+    assert all(joined)
+    rows = {partition_of(file): pq.ParquetFile(tmp_path / file.path).read()["n"].to_pylist() for file in joined if file}
+    assert rows == {
+        "day=1": [0, 1, 2],
+        "day=2": [10, 11, 12],
+        "day=__HIVE_DEFAULT_PARTITION__": [20, 21, 22],
+    }
+    assert len({layout.task_attempt_of(file.path) for file in joined if file}) == 1
+
+
+def test_statistics_of_floats_are_those_of_all_rows(tmp_path: Path) -> None:
+    files = staged(tmp_path, pa.table({"x": [1.5, None]}), pa.table({"x": [-2.0]}))
+
+    (joined,) = join_groups(str(tmp_path), [tuple(files)])
+
+    assert joined is not None
+    found = float_statistics(pq.read_metadata(tmp_path / joined.path).metadata)
+    assert (found["x"].nulls, found["x"].bounds) == (1, (-2.0, 1.5))
+
+
+def test_rows_come_together_in_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = staged(tmp_path, *(pa.table({"n": [number] * 10}) for number in range(10)))
+    monkeypatch.setattr("sparkscore.stage.writer._BUFFER_ROWS", 40)
+
+    (joined,) = join_groups(str(tmp_path), [tuple(files)])
+
+    assert joined is not None
+    found = pq.read_metadata(tmp_path / joined.path)
+    assert [found.row_group(group).num_rows for group in range(found.num_row_groups)] == [40, 40, 20]
+
+
+def damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[6] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [damage, lambda file: file.unlink(), lambda file: file.write_bytes(b"PAR1")],
+    ids=["a bit", "removed", "another file"],
+)
+def test_a_group_with_a_file_that_was_changed_stays_as_it_is(tmp_path: Path, change: Any) -> None:
+    files = staged(tmp_path, *(pa.table({"n": [number]}) for number in range(4)))
+    change(tmp_path / files[1].path)
+
+    first, second = join_groups(str(tmp_path), [tuple(files[:2]), tuple(files[2:])])
+
+    assert first is None
+    assert second is not None
+
+
+def test_files_with_other_columns_are_not_joined(tmp_path: Path) -> None:
+    files = staged(tmp_path, pa.table({"n": [1]}), pa.table({"n": pa.array([1], pa.int32())}))
+
+    assert join_groups(str(tmp_path), [tuple(files)]) == [None]
+
+
+def test_a_full_disk_leaves_the_files_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = staged(tmp_path, pa.table({"n": [1]}), pa.table({"n": [2]}))
+
+    class Full(OpenFile):
+        def close(self) -> StagedFile:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(joining, "OpenFile", Full)
+
+    assert join_groups(str(tmp_path), [tuple(files)]) == [None]
+    assert not find_changed(tmp_path, files, reads_all=True)
+    assert len(list(tmp_path.rglob("*.parquet"))) == 2
