@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.bench.machine import describe
 from tests.bench.page import write_pages
 from tests.bench.process import QUIET
 from tests.bench.registry import ROOT, SIDES
-from tests.bench.rounds import run_workload
+from tests.bench.rounds import SideResult, run_workload
 
 FOLDER: Final = ROOT / ".make" / "bench"
 
@@ -45,7 +46,11 @@ def main(arguments: list[str]) -> int:
             continue
         folder = FOLDER / "sides" / workload.name
         shutil.rmtree(folder, ignore_errors=True)
-        sides = run_workload(workload, FOLDER / "cache", folder, _tell)
+        try:
+            sides = run_workload(workload, FOLDER / "cache", folder, _tell)
+        except Exception as error:  # noqa: BLE001 - the other workloads take hours
+            traceback.print_exc()
+            sides = {name: SideResult(error=f"the benchmark failed: {error!r}") for name in workload.sides}
         results["workloads"][workload.name] = _entry(workload, sides)
         target.write_text(json.dumps(results, indent=1, default=str) + "\n")
     _tell(f"results: {target}; the page: python -m tests.bench --page {target}")
