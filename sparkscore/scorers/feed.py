@@ -95,9 +95,11 @@ def _matrix(rows: pa.Table, feed: Feed) -> Tensor:
 def _batch_of(rows: pa.Table, feed: Feed) -> pa.RecordBatch:
     """Return the feed's columns with the feed's type, if it has one, in one record batch."""
     chosen = rows.select(feed.columns)
-    batches = chosen.to_batches()
-    if len(batches) == 1 and set(chosen.schema.types) == {feed.type}:
-        return batches[0]
+    if set(chosen.schema.types) == {feed.type}:
+        # The rows of a mini-batch may come from two record batches. One call for all columns takes half as long.
+        batches = chosen.combine_chunks().to_batches()
+        if len(batches) == 1:
+            return batches[0]
     columns = [_column(rows, name, feed) for name in feed.columns]
     return pa.RecordBatch.from_arrays(columns, names=list(feed.columns))
 
