@@ -66,11 +66,11 @@ def settle(rows: pa.Table, dtypes: Dtypes) -> pa.Table:
     plain = rows.replace_schema_metadata(None)
     if dtypes.are_arrow:
         return plain
-    columns = [
-        _settled(name, column, dtypes) if has_two_dtypes(column.type) else column
-        for name, column in zip(plain.column_names, plain.columns, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, names=plain.column_names)
+    settled = plain
+    for index, field in enumerate(plain.schema):
+        if has_two_dtypes(field.type):
+            settled = settled.set_column(index, field.name, _settled(field.name, plain.column(index), dtypes))
+    return settled
 
 
 def _settled(name: str, column: pa.ChunkedArray, dtypes: Dtypes) -> pa.ChunkedArray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ import pandas as pd
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError, names
 from sparkscore.scorers.dtypes import Dtypes
+
+# Estimators that may treat a DataFrame differently from an array of the same numbers.
+_TELLING_FRAMES_APART: Final = frozenset({"ColumnTransformer", "FunctionTransformer"})
 
 
 def is_estimator(model: object) -> bool:
@@ -37,6 +40,26 @@ def pass_texts_as_column(model: object) -> None:
     for part in parts_of(model, set()):
         if not _takes_a_table(part) and callable(getattr(part, "transform", None)):
             part.transform = _taking_a_column(part.transform, type(part).__name__, takes_texts=_takes_texts(part))
+
+
+def takes_matrix(model: object) -> bool:
+    """Return whether a model was fitted with an array, so that it takes the numbers of a DataFrame as an array anyway.
+
+    This is known only of scikit-learn's own estimators, with all their parts. Code of the user that they call, and a
+    ``ColumnTransformer``, may treat a DataFrame differently.
+    """
+    parts = list(parts_of(model, set()))
+    is_own = all(type(part).__module__.startswith("sklearn.") for part in parts)
+    if not parts or not is_own or any(type(part).__name__ in _TELLING_FRAMES_APART for part in parts):
+        return False
+    return all(_takes_a_table(part) for part in parts) and _has_no_names(model)
+
+
+def _has_no_names(model: object) -> bool:
+    """Return whether a fitted estimator knows how many columns it was fitted with, but not their names."""
+    return hasattr(model, "n_features_in_") and not any(
+        hasattr(part, "feature_names_in_") for part in parts_of(model, set())
+    )
 
 
 def warn_of_nan(model: object, dtypes: Dtypes) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -44,7 +45,7 @@ def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
     """
     settled = settle(rows, dtypes)
     frame, before = _make(settled, dtypes)
-    return HandedOver(frame, settled, frame.columns, before if np.dtype(object) in set(before.dtypes) else None)
+    return HandedOver(frame, settled, frame.columns, before)
 
 
 def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
@@ -65,10 +66,29 @@ def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
     return _make(settle(rows, dtypes), dtypes)[0]
 
 
-def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a DataFrame for the user's code, and a copy of it that shows later whether that code changed the rows.
+def to_matrix(rows: pa.Table) -> npt.NDArray[Any] | None:
+    """Return floats as a writable matrix, with the values and the memory layout of ``to_pandas(rows).to_numpy()``.
 
-    The two DataFrames share their Python objects. If the first is Arrow-backed, the second has no columns.
+    The layout matters, because libraries add up numbers in another order if it differs.
+
+    Args:
+        rows: the rows. NULL becomes NaN.
+
+    Returns:
+        the matrix, of shape (rows, columns) and in column-major order. None if not all columns are doubles, or all
+        single-precision floats, since pandas would have to convert them.
+    """
+    types = set(rows.schema.types)
+    if types not in ({pa.float32()}, {pa.float64()}):
+        return None
+    matrix = np.empty((rows.num_columns, rows.num_rows), types.pop().to_pandas_dtype())
+    for values, column in zip(matrix, rows.columns, strict=True):
+        values[:] = column.to_numpy()
+    return matrix.T
+
+
+def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Return a DataFrame for the user's code, and a copy of it with the same Python objects, or None if it has none.
 
     Args:
         settled: the rows, as returned by `settle`.
@@ -76,7 +96,7 @@ def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame
     """
     if dtypes.are_arrow:
         frame: pd.DataFrame = settled.to_pandas(types_mapper=pd.ArrowDtype)
-        return frame, frame.iloc[:, :0]
+        return frame, None
     made: pd.DataFrame = settled.to_pandas(integer_object_nulls=True)
     for name, column in zip(settled.column_names, settled.columns, strict=True):
         if pa.types.is_nested(column.type):
@@ -86,8 +106,12 @@ def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame
             made[name] = made[name].astype(object)
         if dtypes.nan and column.null_count and _is_text_or_boolean(column.type):
             made[name] = _with_nan(made[name], column)
-    # A column without NULLs can be a read-only view of Arrow's memory, to which scripts could not assign values.
-    return made.copy(), made
+    # The arrays in which the values are. Looking at each column takes longer than scoring a small mini-batch.
+    arrays = [block.values for block in made._mgr.blocks]  # noqa: SLF001, PD011
+    has_objects = any(array.dtype == object for array in arrays)
+    # A column without NULLs can be a read-only view of Arrow's memory, to which a script could not assign values.
+    is_own = all(isinstance(array, np.ndarray) and array.flags.writeable for array in arrays)
+    return made.copy() if has_objects or not is_own else made, made if has_objects else None
 
 
 def _is_text_or_boolean(type_: pa.DataType) -> bool:

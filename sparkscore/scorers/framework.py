@@ -14,10 +14,10 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import MissingDependencyError, SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers.categories import CategoryMaker, category_maker, use_own_categories
-from sparkscore.scorers.estimators import is_estimator, pass_texts_as_column, warn_of_nan
+from sparkscore.scorers.estimators import is_estimator, pass_texts_as_column, takes_matrix, warn_of_nan
 from sparkscore.scorers.feature_names import class_name_of, find_named, take_named
 from sparkscore.scorers.feed import feed_columns, names_of
-from sparkscore.scorers.frames import HandedOver, hand_over
+from sparkscore.scorers.frames import HandedOver, hand_over, to_matrix
 from sparkscore.scorers.load_warnings import LOADING
 from sparkscore.scorers.model_code import methods_of, refuse_unknown_params, reporting
 from sparkscore.scorers.model_files import fetch_model
@@ -44,7 +44,8 @@ class FrameworkScorer:
     """A scorer for scikit-learn, XGBoost and LightGBM model files. It calls the model as plain Python code would.
 
     - Pickles from scikit-learn or any other library: the methods of the unpickled model get a DataFrame. XGBoost
-      Boosters get a ``DMatrix`` instead.
+      Boosters get a ``DMatrix`` instead, and scikit-learn's own estimators that were fitted with an array get a matrix
+      of the same numbers.
     - XGBoost files: ``Booster.predict`` gets a ``DMatrix``, unless `booster_method` gets the same bits without one. For
       a classifier, it usually returns probabilities. If the deployment names a method that a Booster does not have,
       such as ``predict_proba``, the file is loaded as an ``XGBClassifier`` or ``XGBRegressor``, whose methods get a
@@ -53,7 +54,7 @@ class FrameworkScorer:
 
     Attributes:
         handed_over: the last DataFrame that was made for the model and the rows it was made from. None before the
-            first call and after `close`.
+            first call and after `close`, and if the model gets a matrix.
         warnings: warnings about the model, collected while it was loaded.
         verified: digest of the model file, once it has been checked on this host. Empty until then.
     """
@@ -64,7 +65,7 @@ class FrameworkScorer:
         self.verified: tuple[str, ...] = ()
         self._spec = spec
         self._model: Any = None
-        self._is_estimator = False
+        self._is_estimator = self._takes_matrix = False
         self._methods: dict[str, Callable[..., Any]] = {}
         self._counted: dict[str, int] = {}
 
@@ -98,6 +99,7 @@ class FrameworkScorer:
             use_own_categories(model, self._counted)
             self.warnings = (*warn_of_nan(model, self._spec.dtypes), *_doubts_about(model, path))
             self._is_estimator = is_estimator(model)
+            self._takes_matrix = not self._spec.dtypes.are_arrow and takes_matrix(model)
             self._model = model
             methods = methods_of(model, wanted, self._spec.files.name)
             refuse_unknown_params(methods, dict(self._spec.params), _MORE_PARAMS.get(class_name_of(model), ()))
@@ -117,11 +119,10 @@ class FrameworkScorer:
         if not self._methods:
             raise RuntimeError("the scorer is not loaded")
         self._counted.clear()
-        self.handed_over = self._hand_over(mini_batch.rows)
-        frame = self.handed_over.frame
+        data = self._data_of(mini_batch.rows)
         params = dict(self._spec.params)
         with reporting(ErrorCode.MODEL_PREDICT):
-            outputs = {name: method(frame, **params) for name, method in self._methods.items()}
+            outputs = {name: method(data, **params) for name, method in self._methods.items()}
             if len(outputs) > 1:
                 return named_outputs(outputs, is_of_estimator=self._is_estimator)
             return plain_output(*outputs.values(), is_of_estimator=self._is_estimator)
@@ -130,14 +131,19 @@ class FrameworkScorer:
         """Release the model."""
         self._methods, self._model, self.handed_over = {}, None, None
 
-    def _hand_over(self, rows: pa.Table | None) -> HandedOver:
+    def _data_of(self, rows: pa.Table | None) -> Any:
+        """Return the argument for the model's methods: a matrix if the model was fitted with one, or a DataFrame."""
         spec = self._spec
         if rows is None:
             raise _mismatch(spec, "files", "rows: the model takes columns")
         if spec.feeds is not None:
-            return hand_over(feed_columns(rows, spec.feeds), spec.dtypes.renamed(names_of(spec.feeds)))
-        found = find_named(rows, self._model, spec.order_doubt)
-        return hand_over(take_named(rows, found), spec.dtypes.renamed(found))
+            taken, dtypes = feed_columns(rows, spec.feeds), spec.dtypes.renamed(names_of(spec.feeds))
+        else:
+            found = find_named(rows, self._model, spec.order_doubt)
+            taken, dtypes = take_named(rows, found), spec.dtypes.renamed(found)
+        matrix = to_matrix(taken) if self._takes_matrix else None
+        self.handed_over = hand_over(taken, dtypes) if matrix is None else None
+        return matrix if self.handed_over is None else self.handed_over.frame
 
 
 def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:

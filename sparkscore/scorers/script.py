@@ -277,13 +277,14 @@ class ScriptScorer:
         ``init()``, its next call uses the changed settings, unless the block raised an exception.
         """
         workers_own = Surroundings.of_this_process()
+        left: Surroundings | None = None
         try:
-            (self._scripts_own or self._first_surroundings(workers_own)).enter()
+            (self._scripts_own or self._first_surroundings(workers_own)).enter(workers_own)
             with nullcontext() if self._azure is None else self._azure.present():
                 yield
-            self._scripts_own = Surroundings.of_this_process()
+            self._scripts_own = left = Surroundings.of_this_process()
         finally:
-            workers_own.enter_again()
+            workers_own.enter_again(left or Surroundings.of_this_process())
 
     def _first_surroundings(self, workers: Surroundings) -> Surroundings:
         script = self._folder / self._spec.script

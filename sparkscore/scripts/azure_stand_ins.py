@@ -256,6 +256,8 @@ def _entry_script_class(folders: ScriptFolders, loggers: list[logging.Logger]) -
 
 def _take_modules() -> dict[str, ModuleType]:
     """Remove Azure's modules or their replacements from ``sys.modules``, and return them by name."""
+    if not any(package in sys.modules for package in _OURS):
+        return {}  # importing a module imports its package first, and looking through all modules takes 0.2 ms
     found = [name for name in sys.modules if name.startswith(_OURS) and name.partition(".")[0] in _OURS]
     return {name: sys.modules.pop(name) for name in found}
 

@@ -6,8 +6,8 @@ import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
+from typing import Any, Final
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringScriptError
@@ -35,13 +35,16 @@ class Surroundings:
     def of_this_process(cls) -> Surroundings:
         """Return this process's environment variables, working directory, import path, arguments and modules."""
         try:
-            folder = str(Path.cwd())
+            folder = os.getcwd()  # noqa: PTH109 - a Path takes longer, and this is called for each mini-batch
         except FileNotFoundError:
             folder = ""
-        return cls(os.environ.copy(), folder, sys.path.copy(), sys.argv, sys.modules.copy())
+        return cls(_environments.current(), folder, sys.path.copy(), sys.argv, _modules.current())
 
-    def enter(self) -> None:
+    def enter(self, current: Surroundings) -> None:
         """Set this process's environment variables, working directory, import path and arguments to the saved state.
+
+        Args:
+            current: the state of this process now.
 
         Raises:
             ScoringScriptError: the working directory cannot be entered, for example because it no longer exists.
@@ -50,24 +53,65 @@ class Surroundings:
             os.chdir(self.folder)
         except OSError as error:
             raise _lost_folder(self.folder) from error
-        self._enter()
+        self._enter(current)
 
-    def enter_again(self) -> None:
+    def enter_again(self, current: Surroundings) -> None:
         """Restore environment variables, working directory, import path and arguments after a script has run.
 
         Modules are restored only if the script cleared ``sys.modules``. No error is raised if the working directory
         cannot be entered.
+
+        Args:
+            current: the state of this process now.
         """
         with suppress(OSError):
             os.chdir(self.folder)
-        self._enter()
+        self._enter(current)
         if "builtins" not in sys.modules:  # a script called sys.modules.clear()
             sys.modules.update({**self.modules, **sys.modules})
 
-    def _enter(self) -> None:
+    def _enter(self, current: Surroundings) -> None:
         sys.argv, sys.path[:] = self.arguments, self.path
-        os.environ.clear()
-        os.environ.update(self.environment)
+        # Setting every variable again would take longer than scoring a small mini-batch.
+        for name in current.environment.keys() - self.environment.keys():
+            del os.environ[name]
+        os.environ.update(self.environment.items() - current.environment.items())
+
+
+class _Environments:
+    """Keeps the last environments of this process: a worker's own and a script's, between which each call changes."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[dict[Any, Any], dict[str, str]]] = []
+
+    def current(self) -> dict[str, str]:
+        """Return the environment variables. The dictionary must not be changed."""
+        # Python decodes each variable that is read, which takes longer than all other work between two calls.
+        encoded = getattr(os.environ, "_data", None)
+        if encoded is None:
+            return os.environ.copy()
+        for known, decoded in self._known:
+            if known == encoded:
+                return decoded
+        self._known = [*self._known[-1:], (encoded.copy(), os.environ.copy())]
+        return self._known[-1][1]
+
+
+class _Modules:
+    """Keeps the last copy of the loaded modules, which is needed only if a script removes them all."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, ModuleType] = {}
+
+    def current(self) -> dict[str, ModuleType]:
+        """Return the loaded modules. Those that were replaced since the last call may be missing."""
+        if len(self._known) != len(sys.modules):
+            self._known = sys.modules.copy()
+        return self._known
+
+
+_environments: Final = _Environments()
+_modules: Final = _Modules()
 
 
 def _lost_folder(folder: str) -> ScoringScriptError:

@@ -18,7 +18,8 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome
-from sparkscore.worker.child.supervisor import BROKEN, ENDED, TIMEOUT
+from sparkscore.worker.child.ended import BROKEN
+from sparkscore.worker.child.supervisor import ENDED, TIMEOUT
 from sparkscore.worker.rules import FailureRules
 
 WRONG_COUNT: Final = ErrorCode.OUTPUT_ROWS

@@ -123,6 +123,21 @@ def test_the_state_of_the_script_lasts_from_mini_batch_to_mini_batch(make: Make)
     assert score(engine, "assert os.environ['SEEN'] == 'yes'").failure is None
 
 
+def test_rows_that_the_script_keeps_stay_as_they_are(make: Make) -> None:
+    engine = make()
+    engine.load()
+    keep = "globals().setdefault('kept', []).append(rows)"
+    check = "kept = [r for r in globals()['kept']]; assert [(r['x'][0], r['list'][0].tolist()) for r in kept] == "
+
+    for number, order in enumerate([keep, keep, check + "[(0, [0, 5]), (1, [1, 5])]"]):
+        rows = pa.table({"x": [number], "list": [[number, 5]], "order": [order]})
+        outcome = engine.score(MiniBatch("0-0", (), rows), RESULT, AT)
+
+        assert outcome.failure is None
+        assert outcome.table is not None
+        assert outcome.table.column("x").to_pylist() == [number]
+
+
 def test_variables_are_set_while_the_model_is_loaded(make: Make) -> None:
     engine = make("assert os.environ['COLOUR'] == 'red'", None, (("COLOUR", "red"),))
     before = os.environ.get("COLOUR")

@@ -27,7 +27,14 @@ import numpy as np
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Outcome
-from sparkscore.worker.child.messages import Connection, ConnectionLostError, DescriptorLostError, ForeignMessageError
+from sparkscore.worker.child.messages import (
+    Connection,
+    ConnectionLostError,
+    DescriptorLostError,
+    ForeignMessageError,
+    Forked,
+)
+from sparkscore.worker.child.shared_memory import SharedMemory
 from sparkscore.worker.engine import LocalEngine
 from sparkscore.worker.result import ResultSpec, without_known
 
@@ -60,40 +67,48 @@ def main(end: int, worker: int, token: str) -> None:
         while True:
             number += 1
             child_token = connection.receive(number, worker)
-            _, (child_end, trace), *_ = socket.recv_fds(control, 1, 2)
+            _, (child_end, trace, *shared), *_ = socket.recv_fds(control, 1, 3)
+            memory = SharedMemory.received(shared)
             child = os.fork()
+            if memory is not None:
+                memory.close_descriptor()
             if not child:
                 connection.close()
-                _be_child(child_end, trace, template, worker, child_token)
+                _be_child((child_end, trace), memory, (template, worker), child_token)
                 return
-            os.close(child_end)
-            os.close(trace)
-            connection.send(child, number)
+            for descriptor in (child_end, trace):
+                os.close(descriptor)
+            if memory is not None:
+                memory.close()
+            connection.send(Forked(child, memory is not None), number)
             connection.send(_wait_for(child), number)
             number += 1
             connection.receive(number, worker)
             os.waitpid(child, 0)
 
 
-def _be_child(end: int, trace: int, template: int, worker: int, token: bytes) -> None:
+def _be_child(descriptors: tuple[int, int], memory: SharedMemory | None, above: tuple[int, int], token: bytes) -> None:
     """Set up this newly forked child process, and answer the worker's requests until the connection is closed.
 
     Args:
-        end: file descriptor of the child's end of the socket.
-        trace: file descriptor of the file that receives the traceback of a crash.
-        template: process id of the template.
-        worker: process id of the worker.
+        descriptors: file descriptors of the child's end of the socket, and of the file that receives the traceback of a
+            crash.
+        memory: memory that the child shares with the worker, or None.
+        above: process ids of the template and of the worker.
         token: token of the connection.
     """
+    template, worker = above
     os.setsid()
     _die_with(template)
-    for descriptor in (end, trace):
+    end, trace = descriptors
+    for descriptor in descriptors:
         # Descriptors received through a socket are inheritable, but programs started by the user's code must not keep
         # them open.
         os.set_inheritable(descriptor, False)
     faulthandler.enable(trace)
     np.random.seed()  # noqa: NPY002 - each child must draw other random numbers
     connection = Connection(socket.socket(fileno=end), token)
+    connection.memory = memory
     # Processes forked by the user's code must not answer requests or keep the connection open.
     os.register_at_fork(after_in_child=connection.close)
     _serve(connection, worker)

@@ -4,7 +4,8 @@ Runs on the workers, also in child processes.
 
 Each message begins with the connection's token, the call number and the sender's process id. The receiver knows which
 values to expect. Any other data raises an error, because the user's code, or a process it started, may have written to
-the socket.
+the socket. The rows of a mini-batch reach a child through memory that it shares with the worker, if there is such
+memory. All other data goes through the socket.
 """
 
 from __future__ import annotations
@@ -18,15 +19,21 @@ import struct
 import time
 from collections.abc import Callable
 from os import getpid  # a script may replace os.getpid
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
+
+from sparkscore.worker.child.shared_memory import SharedMemory
 
 _HEADER: Final = struct.Struct("!16sQQQ")
 _SIZE: Final = struct.Struct("!Q")
 # A socket does not send or receive more bytes than this at once. Larger pieces would use more memory without saving
 # time.
 _PIECE: Final = 1 << 20
+# The pickled object of a message is sent together with the header if it is not larger than this.
+_SMALL: Final = 1 << 16
+# No more memory than this is taken for data that a message announces and that has not arrived yet.
+_MOST_AWAITED: Final = 64 << 20
 # Seconds between checks whether the other process is still running. The socket does not always show that, because a
 # process forked by the other process may keep it open.
 _LOOK_SECONDS: Final = 0.25
@@ -45,10 +52,30 @@ class ForeignMessageError(Exception):
     """The received data is not the expected message."""
 
 
+class UnreadableMessageError(Exception):
+    """The received message is the expected one, but its content cannot be read."""
+
+
+class Forked(NamedTuple):
+    """A template's answer when it has forked a child.
+
+    Attributes:
+        pid: process id of the child.
+        has_memory: whether the child has mapped the memory that it is to share with the worker.
+    """
+
+    pid: int
+    has_memory: bool
+
+
 class Connection:
     """One end of the socket between a worker and its child, or between a worker and its template.
 
     Messages are unpickled. This is as safe as running the user's code, because both processes belong to the same user.
+
+    Attributes:
+        memory: memory that both processes have mapped, or None. A table in a message is written to it at the worker's
+            end, and read from it at the child's. Without it, tables go through the socket.
     """
 
     def __init__(self, end: socket.socket, token: bytes, *, is_other_alive: Callable[[], bool] | None = None) -> None:
@@ -60,10 +87,12 @@ class Connection:
             is_other_alive: function that returns whether the other process is still running. Without it, only the
                 socket shows that the process has ended.
         """
+        self.memory: SharedMemory | None = None
         self._socket = end
         self._token = token
         self._is_other_alive = is_other_alive
         self._file = _file_of(end)
+        self._timeout = end.gettimeout()
 
     def send(self, message: object, number: int, timeout: float | None = None) -> None:
         """Send one message.
@@ -78,10 +107,12 @@ class Connection:
             DescriptorLostError: the file descriptor of this end was closed or replaced.
             ConnectionLostError: the other process has ended or closed its end.
         """
-        parts = [part.raw() for part in _dump(message)]
+        parts = [part.raw() for part in _dump(message, self.memory)]
         self._check_own_end()
         header = _HEADER.pack(self._token, number, getpid(), len(parts))
-        header += b"".join(_SIZE.pack(part.nbytes) for part in parts)
+        header += struct.pack(f"!{len(parts)}Q", *(part.nbytes for part in parts))
+        if parts[0].nbytes <= _SMALL:
+            header += bytes(parts.pop(0))
         deadline = _deadline(timeout)
         for part in (memoryview(header), *parts):
             sent = 0
@@ -99,6 +130,7 @@ class Connection:
         Raises:
             TimeoutError: no complete message arrived in time.
             ForeignMessageError: the received data is not the expected message.
+            UnreadableMessageError: the message cannot be unpickled, for example because its sizes are wrong.
             DescriptorLostError: the file descriptor of this end was closed or replaced.
             ConnectionLostError: the other process has ended or closed its end.
         """
@@ -107,9 +139,12 @@ class Connection:
         token, *found, count = _HEADER.unpack(self._read(_HEADER.size, deadline))
         if token != self._token or found != [number, sender]:
             raise ForeignMessageError
-        sizes = [_SIZE.unpack(self._read(_SIZE.size, deadline))[0] for _ in range(count)]
+        sizes = [size for (size,) in _SIZE.iter_unpack(self._read(count * _SIZE.size, deadline))]
         message, *buffers = [self._read(size, deadline) for size in sizes]
-        return pickle.loads(message, buffers=buffers)  # noqa: S301 - see the class
+        try:
+            return _Unpickler(message, buffers, self.memory).load()
+        except Exception as error:
+            raise UnreadableMessageError from error
 
     def wait(self, seconds: float) -> bool:
         """Wait until data arrives or the connection is closed. Return False if the time runs out first."""
@@ -129,10 +164,18 @@ class Connection:
     def _read(self, size: int, deadline: float | None) -> bytearray:
         """Read exactly `size` bytes from the socket and return them.
 
+        Memory is taken as the bytes arrive, because the size comes from the other process and may be wrong.
+
         Raises:
             TimeoutError: the bytes did not arrive before the deadline.
             ConnectionLostError: the other process has ended or closed its end.
         """
+        data = self._read_at_once(min(size, _MOST_AWAITED), deadline)
+        while len(data) < size:
+            data += self._read_at_once(min(size - len(data), _MOST_AWAITED), deadline)
+        return data
+
+    def _read_at_once(self, size: int, deadline: float | None) -> bytearray:
         data = bytearray(size)
         view, filled = memoryview(data), 0
         while filled < size:
@@ -160,18 +203,25 @@ class Connection:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError
-            is_alive = self._is_other_alive is None or self._is_other_alive()
             if self._is_other_alive is not None:
                 left = _LOOK_SECONDS if left is None else min(left, _LOOK_SECONDS)
             try:
-                self._socket.settimeout(left)
-                return move(piece)
+                return self._move_within(left, move, piece)
             except TimeoutError:
-                # Only checked after the timeout, so that a message sent before the process ended is still read.
-                if not is_alive:
-                    raise ConnectionLostError from None
+                if self._is_other_alive is None or self._is_other_alive():
+                    continue
             except OSError as error:
                 raise ConnectionLostError from error
+            try:
+                return self._move_within(0.0, move, piece)  # a message that was sent before the process ended
+            except OSError:
+                raise ConnectionLostError from None
+
+    def _move_within(self, seconds: float | None, move: Callable[[memoryview], int], piece: memoryview) -> int:
+        if seconds != self._timeout:
+            self._socket.settimeout(seconds)
+            self._timeout = seconds
+        return move(piece)
 
 
 def _file_of(end: socket.socket) -> tuple[int, int] | None:
@@ -187,21 +237,47 @@ def _deadline(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
-def _dump(message: object) -> list[pickle.PickleBuffer]:
-    """Return the pickled message, followed by its out-of-band buffers, for example Arrow table data."""
+def _dump(message: object, memory: SharedMemory | None) -> list[pickle.PickleBuffer]:
+    """Return the pickled message, followed by its out-of-band buffers, for example the data of Arrow tables."""
     buffers: list[pickle.PickleBuffer] = []
     text = io.BytesIO()
-    _Pickler(text, protocol=5, buffer_callback=buffers.append).dump(message)
+    _Pickler(text, buffers, memory).dump(message)
     return [pickle.PickleBuffer(text.getvalue()), *buffers]
 
 
 class _Pickler(pickle.Pickler):
-    """A pickler that writes Arrow tables as Arrow streams, because a pickled slice would contain the whole table."""
+    """A pickler that writes Arrow tables as Arrow streams, because a pickled slice would contain the whole table.
+
+    The first table is written to the shared memory, if there is any and the table fits. A mini-batch has one table.
+    """
+
+    def __init__(self, text: io.BytesIO, buffers: list[pickle.PickleBuffer], memory: SharedMemory | None) -> None:
+        super().__init__(text, protocol=5, buffer_callback=buffers.append)
+        self._free = memory if memory is not None and memory.is_writable else None
+
+    def persistent_id(self, value: Any) -> int | None:
+        if self._free is None or not isinstance(value, pa.Table):
+            return None
+        memory, self._free = self._free, None
+        return memory.put(value)
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, pa.Table):
             return _read_stream, (pickle.PickleBuffer(write_stream(value)),)
         return NotImplemented
+
+
+class _Unpickler(pickle.Unpickler):
+    """An unpickler that finds a table in the shared memory by the size of its Arrow stream."""
+
+    def __init__(self, text: bytearray, buffers: list[bytearray], memory: SharedMemory | None) -> None:
+        super().__init__(io.BytesIO(text), buffers=buffers)
+        self._memory = memory
+
+    def persistent_load(self, size: int) -> pa.Table:
+        if self._memory is None:
+            raise pickle.UnpicklingError("no shared memory")
+        return _read_stream(self._memory.get(size))
 
 
 def write_stream(table: pa.Table) -> pa.Buffer:

@@ -22,24 +22,23 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
+from sparkscore.worker.child.ended import failure_of, failure_of_interpreter, no_interpreter
 from sparkscore.worker.child.interpreter import find_interpreter
 from sparkscore.worker.child.main import CONNECTION_BROKEN
-from sparkscore.worker.child.messages import TOKEN_BYTES, Connection, ConnectionLostError, ForeignMessageError
-from sparkscore.worker.child.template import (
-    IMPORT_FAILED,
-    PYTHON_NEEDED,
-    PYTHON_TOO_OLD,
-    ChildEndedError,
-    ChildStart,
-    Templates,
-    import_path,
+from sparkscore.worker.child.messages import (
+    TOKEN_BYTES,
+    Connection,
+    ConnectionLostError,
+    ForeignMessageError,
+    UnreadableMessageError,
 )
+from sparkscore.worker.child.shared_memory import SharedMemory
+from sparkscore.worker.child.template import ChildEndedError, ChildStart, Templates, import_path
 from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine, Probed
 from sparkscore.worker.result import ResultSpec, with_known
 
 TIMEOUT: Final = ErrorCode.MINI_BATCH_TIMEOUT
 ENDED: Final = ErrorCode.PROCESS_ENDED
-BROKEN: Final = ErrorCode.PROCESS_BROKEN
 LOAD_TIMEOUT: Final = ErrorCode.LOAD_TIMEOUT
 LOAD_ENDED: Final = ErrorCode.LOAD_PROCESS_ENDED
 
@@ -69,15 +68,18 @@ class Child:
         self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         ours, theirs = socket.socketpair()
         token = os.urandom(TOKEN_BYTES)
+        self._memory = SharedMemory.create()
         self._connection = Connection(ours, token, is_other_alive=lambda: self.is_alive)
         try:
-            start = ChildStart(theirs, self._trace, token, timeout)
-            self._template, self.pid = templates.start_child(python, start, is_own_python=is_own_python)
+            start = ChildStart(theirs, self._trace, token, timeout, self._memory)
+            self._template, forked = templates.start_child(python, start, is_own_python=is_own_python)
         except (OSError, ChildEndedError):
             self._close()
             raise
         finally:
             theirs.close()
+        self.pid = forked.pid
+        self._connection.memory = self._memory if forked.has_memory else None
 
     @property
     def is_alive(self) -> bool:
@@ -105,7 +107,7 @@ class Child:
             raise self._end(is_timeout=True) from None
         except ConnectionLostError:
             raise self._end() from None
-        except ForeignMessageError:
+        except (ForeignMessageError, UnreadableMessageError):
             raise self._end(broken="it sent something else than its answer") from None
         if status == "broken":
             raise self._end(broken=f"it could not answer ({answer.strip().splitlines()[-1][:500]})", trace=answer)
@@ -163,6 +165,8 @@ class Child:
     def _close(self) -> None:
         self._connection.close()
         self._trace.close()
+        if self._memory is not None:
+            self._memory.close()
 
 
 class ChildEngine:
@@ -198,9 +202,9 @@ class ChildEngine:
             return self._load_here(error)
         except ChildEndedError as ended:
             self._child = None
-            of_python = _of_the_interpreter(self._child_spec, ended, has_begun=has_begun)
+            of_python = failure_of_interpreter(self._child_spec, ended, has_begun=has_begun)
             limit = self._child_spec.load_timeout
-            return Loaded(of_python or self._failure(ended, LOAD_TIMEOUT, LOAD_ENDED, "loading", limit))
+            return Loaded(of_python or failure_of(ended, LOAD_TIMEOUT, LOAD_ENDED, "loading", limit))
         if loaded.failure is not None:
             self.close()
         return loaded
@@ -257,7 +261,7 @@ class ChildEngine:
             error: why no child can be started.
         """
         if not self._child_spec.is_own_python:
-            return Loaded(_no_interpreter(self._child_spec, error))
+            return Loaded(no_interpreter(self._child_spec, error))
         self._local = LocalEngine(self._spec)
         loaded = self._local.load()
         told = (
@@ -277,124 +281,4 @@ class ChildEngine:
             return self._child.ask(request, self._child_spec.timeout)
         except ChildEndedError as ended:
             self._child = None
-            return self._failure(ended, TIMEOUT, ENDED, "the mini-batch", self._child_spec.timeout)
-
-    def _failure(
-        self, ended: ChildEndedError, timeout_code: ErrorCode, ended_code: ErrorCode, what: str, limit: Any
-    ) -> Failure:
-        """Return the failure for a child that ended or was killed while loading the scorer or scoring a mini-batch.
-
-        Args:
-            ended: how the child ended.
-            timeout_code: error code if the child took too long.
-            ended_code: error code if the child ended for another reason.
-            what: what the child was working on, for the message.
-            limit: the child's time limit in seconds.
-        """
-        if ended.broken:
-            return _broke(ended, what)
-        if ended.is_timeout:
-            return Failure(
-                timeout_code,
-                message=f"{what} took longer than {limit:g} s",
-                traceback_text=ended.trace,
-                next_step="Raise 'settings.retry_settings.timeout', or make the mini-batches smaller; the log has the "
-                "traceback of each thread.",
-            )
-        return Failure(
-            ended_code,
-            message=f"the process that scores {_how_ended(ended.code)} during {what}",
-            traceback_text=ended.trace,
-            next_step="The log has the traceback, if there is one. " + _about_the_end(ended.code),
-        )
-
-
-def _how_ended(code: int | None) -> str:
-    """Return a phrase that describes how a process ended, for example ``ended with exit code 1``.
-
-    Args:
-        code: exit code, negated signal number, or None if the process only closed its connection.
-    """
-    if code is None:
-        return "closed its connection"
-    if code >= 0:
-        return f"ended with exit code {code}"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    hint = ", possibly for lack of memory" if -code == signal.SIGKILL else ""
-    return f"was ended by {name}{hint}"
-
-
-def _about_the_end(code: int | None) -> str:
-    """Return a sentence that explains what usually causes a process to end with the given exit code or signal."""
-    if code == -signal.SIGKILL:
-        return "A process that was killed may have needed more memory than its host has."
-    if code is None or code < 0:
-        return "Native code of a package or of the system usually causes such a signal."
-    return "An exit code comes from a call of os._exit(), or from an interpreter that could not start."
-
-
-def _broke(ended: ChildEndedError, what: str) -> Failure:
-    """Return a `Failure` that says that the user's code damaged the child or its connection to the worker."""
-    return Failure(
-        BROKEN,
-        message=f"the code damaged the process that scores, during {what}: {ended.broken}",
-        traceback_text=ended.trace,
-        next_step="Change the code so that it does not close or write to file descriptors that it did not open "
-        "(os.close, os.closerange, os.write), nor change the modules, built-in functions and limits of its process.",
-    )
-
-
-def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: bool) -> Failure | None:
-    """Return a failure if the child ended because its Python interpreter does not work, or None otherwise.
-
-    Args:
-        spec: how the child is run. If the child uses the worker's own interpreter, the result is None.
-        ended: how the child ended.
-        has_begun: True if the child ended while loading the scorer, False if it ended before that.
-    """
-    if spec.is_own_python:
-        return None
-    if ended.code == IMPORT_FAILED:
-        return _lacks_package(ended)
-    if ended.code == PYTHON_TOO_OLD:
-        return _too_old(ended)
-    return None if has_begun or ended.is_timeout else _no_python(spec, ended)
-
-
-def _lacks_package(ended: ChildEndedError) -> Failure:
-    return Failure(
-        ErrorCode.PYTHON_PACKAGES,
-        message=f"the interpreter of 'python.path' or 'python.archive' lacks what sparkscore needs: {ended.trace}",
-        next_step="Install pyarrow, pandas, numpy and packaging there; 'sparkscore env build' does.",
-    )
-
-
-def _too_old(ended: ChildEndedError) -> Failure:
-    needed = ".".join(map(str, PYTHON_NEEDED))
-    return Failure(
-        ErrorCode.PYTHON_VERSION,
-        message=f"the interpreter of 'python.path' or 'python.archive': got Python {ended.trace}, expected {needed} or "
-        "later",
-        next_step=f"Install Python {needed} or later on the workers' hosts, with the packages of the script, and name "
-        "it in 'python.path'; or let 'sparkscore env build' make an environment for the workers' own Python.",
-    )
-
-
-def _no_python(spec: ChildSpec, ended: ChildEndedError) -> Failure:
-    return Failure(
-        ErrorCode.PYTHON_NOT_FOUND,
-        message=f"'{spec.python or 'bin/python of python.archive'}' cannot be started as a Python interpreter on host "
-        f"'{socket.gethostname()}': it {_how_ended(ended.code)} before it began",
-        traceback_text=ended.trace,
-        next_step=f"Name an interpreter of Python {'.'.join(map(str, PYTHON_NEEDED))} or later in 'python.path'; it is "
-        "a path on the workers' hosts.",
-    )
-
-
-def _no_interpreter(spec: ChildSpec, error: OSError) -> Failure:
-    return Failure(
-        ErrorCode.PYTHON_NOT_FOUND,
-        message=f"the interpreter '{spec.python or 'of python.archive'}' does not start on host "
-        f"'{socket.gethostname()}': {error.strerror}",
-        next_step="Correct 'python.path'; it is a path on the workers' hosts.",
-    )
+            return failure_of(ended, TIMEOUT, ENDED, "the mini-batch", self._child_spec.timeout)

@@ -24,7 +24,8 @@ from typing import IO, Final
 
 from sparkscore.scorers.model_files import fetch_once
 from sparkscore.scorers.script import SAFE_PATH
-from sparkscore.worker.child.messages import TOKEN_BYTES, Connection, ConnectionLostError
+from sparkscore.worker.child.messages import TOKEN_BYTES, Connection, ConnectionLostError, Forked
+from sparkscore.worker.child.shared_memory import SharedMemory
 
 #: The oldest supported Python version, to compare with `sys.version_info`. pyproject.toml contains the same version.
 PYTHON_NEEDED: Final = (3, 11)
@@ -89,12 +90,14 @@ class ChildStart:
         trace: file that receives the traceback if the child crashes.
         token: token of the connection.
         timeout: time limit for the start in seconds, or None for no limit.
+        memory: memory through which the child gets the rows of mini-batches, or None.
     """
 
     end: socket.socket
     trace: IO[bytes]
     token: bytes
     timeout: float | None
+    memory: SharedMemory | None = None
 
 
 def import_path() -> list[str]:
@@ -171,8 +174,8 @@ class Template:
         """Return whether the template is running with this interpreter and the current environment variables."""
         return self._is_alive and self._made_for == (python, is_own_python, _environment())
 
-    def fork_child(self, start: ChildStart) -> int:
-        """Ask the template to fork a child and return the child's process id.
+    def fork_child(self, start: ChildStart) -> Forked:
+        """Ask the template to fork a child, and return its answer.
 
         Raises:
             ChildEndedError: the template has ended, or was killed because it took too long.
@@ -181,13 +184,14 @@ class Template:
         self._code = None
         try:
             self._connection.send(start.token, self._calls, start.timeout)
-            socket.send_fds(self._end, [b"."], [start.end.fileno(), start.trace.fileno()])
-            pid: int = self._connection.receive(self._calls, self._process.pid, start.timeout)
+            memory = [] if start.memory is None else [start.memory.descriptor]
+            socket.send_fds(self._end, [b"."], [start.end.fileno(), start.trace.fileno(), *memory])
+            forked: Forked = self._connection.receive(self._calls, self._process.pid, start.timeout)
         except TimeoutError:
             raise self._ended(is_timeout=True) from None
         except (ConnectionLostError, OSError):
             raise self._ended() from None
-        return pid
+        return forked
 
     def wait_for_child(self, seconds: float) -> int | None:
         """Wait for the child to end, and return its exit code, or None if it is still running when the time is up.
@@ -262,14 +266,14 @@ class Templates:
     def __init__(self) -> None:
         self._waiting: Template | None = None
 
-    def start_child(self, python: str, start: ChildStart, *, is_own_python: bool) -> tuple[Template, int]:
+    def start_child(self, python: str, start: ChildStart, *, is_own_python: bool) -> tuple[Template, Forked]:
         """Fork a child from the idle template if possible, or else from a new template.
 
         The idle template can be used only if it is running and has the right interpreter and environment variables.
         Otherwise, it is stopped.
 
         Returns:
-            the template, and the child's process id.
+            the template, and its answer.
 
         Raises:
             OSError: no process can be started.

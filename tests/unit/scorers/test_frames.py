@@ -248,3 +248,35 @@ def test_a_script_may_change_the_frame_and_does_not_change_the_rows(arrow_dtypes
 def test_no_columns_and_no_rows_are_fine() -> None:
     assert to_pandas(pa.table({})).empty
     assert list(to_pandas(pa.table({"x": pa.array([], pa.int64())})).columns) == ["x"]
+
+
+NUMBERS: dict[str, pa.Array] = {
+    "floats": pa.array([1.5, 2.5]),
+    "floats with NULL": pa.array([1.5, None]),
+    "singles": pa.array([1.5, 2.5], pa.float32()),
+    "integers": pa.array([1, 2]),
+    "booleans": pa.array([True, False]),
+    "times": pa.array([10**6, None], pa.timestamp("us")),
+    "times in UTC": pa.array([dt.datetime(2026, 1, day, tzinfo=dt.UTC) for day in (1, 2)]),
+    "writable memory": pa.Array.from_buffers(pa.float64(), 2, [None, pa.py_buffer(bytearray(np.array([1.0, 2.0])))]),
+}
+
+
+@pytest.mark.parametrize("names", [*([name] for name in NUMBERS), [*NUMBERS]], ids=str)
+@pytest.mark.parametrize("copies", [1, 2])
+def test_what_a_script_writes_to_its_frame_is_in_no_other_memory(names: list[str], copies: int) -> None:
+    rows = pa.table({f"{name} {number}": NUMBERS[name] for name in names for number in range(copies)})
+    stored = rows.to_pydict()
+
+    frame = hand_over(rows).frame
+    for name in frame.columns:
+        frame[name].array[0] = frame[name].array[1]
+
+    assert rows.to_pydict() == stored
+
+
+def test_only_objects_are_kept_beside_the_frame() -> None:
+    assert hand_over(pa.table({"x": [1.5], "y": [2.5]})).before is None
+    before = hand_over(pa.table({"x": [1.5], "y": ["a"]})).before
+    assert before is not None
+    assert before["y"].tolist() == ["a"]

@@ -13,10 +13,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import xgboost
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sparkscore.digest import digest_of_path
 from sparkscore.errors import MissingDependencyError, ModelLoadError, SignatureMismatchError
@@ -25,6 +30,7 @@ from sparkscore.models import ResolvedModel
 from sparkscore.models.framework_model import describe_framework
 from sparkscore.returned import tabulate
 from sparkscore.scorers import load_scorer
+from sparkscore.scorers.estimators import takes_matrix
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.framework import FrameworkScorer
 from sparkscore.scorers.model_files import ModelFiles
@@ -95,6 +101,95 @@ def test_scikit_learn_scores_as_in_a_plain_process(model: Any, rows: pd.DataFram
     assert bits(alone) == bits(model.predict(rows))
     assert bits(both.columns["predict"]) == bits(model.predict(rows))
     assert bits(both.columns["predict_proba"]) == bits(model.predict_proba(rows))
+
+
+class Recorded(list[Any]):
+    """The arguments with which a method was called."""
+
+
+def recording(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> Recorded:
+    method, found = getattr(owner, name), Recorded()
+
+    def record(self: Any, data: Any, **options: Any) -> Any:
+        found.append(data)
+        return method(self, data, **options)
+
+    monkeypatch.setattr(owner, name, record)
+    return found
+
+
+FITTED_WITH_ARRAYS: dict[str, tuple[Any, pd.DataFrame]] = {
+    "pipeline": (make_pipeline(StandardScaler(), Ridge()), NUMBERS),
+    "scales in place": (make_pipeline(StandardScaler(copy=False), Ridge()), NUMBERS),
+    "network": (MLPRegressor(hidden_layer_sizes=(8,), max_iter=20, random_state=0), NUMBERS),
+    "neighbors": (KNeighborsRegressor(3), NUMBERS),
+    "forest": (RandomForestClassifier(10, random_state=1, n_jobs=2), NUMBERS),
+    "search": (GridSearchCV(KNeighborsRegressor(), {"n_neighbors": [2, 3]}), NUMBERS),
+    "missing values": (HistGradientBoostingClassifier(max_iter=5), HOLES),
+}
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names", "ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("case", FITTED_WITH_ARRAYS)
+def test_a_model_that_was_fitted_with_an_array_gets_the_same_numbers_as_one(
+    case: str, dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, rows = FITTED_WITH_ARRAYS[case]
+    rows = rows.astype(dict.fromkeys("abc", dtype))
+    model = clone(model).fit(rows.to_numpy(), LABELS)
+    joblib.dump(model, tmp_path / "m.joblib")
+    expected = model.predict(rows.copy())
+    got = recording(monkeypatch, type(model), "predict")
+
+    scored = score(spec_of(tmp_path / "m.joblib", "sklearn"), rows)
+
+    assert bits(scored) == bits(expected)
+    assert [type(data) for data in got] == [np.ndarray]
+    assert got[0].flags.writeable
+
+
+class OfAUser(BaseEstimator, TransformerMixin):  # type: ignore[misc]
+    """A step that takes a column by its name."""
+
+    def fit(self, _: Any, __: Any = None) -> OfAUser:
+        self.n_features_in_ = 3
+        return self
+
+    def transform(self, rows: Any) -> Any:
+        return rows[["a"]].to_numpy()
+
+
+GET_FRAMES: dict[str, tuple[Any, Any]] = {
+    "fitted with a DataFrame": (make_pipeline(StandardScaler(), Ridge()), NUMBERS),
+    "a user's own step": (make_pipeline(OfAUser(), Ridge()), NUMBERS),
+    "a user's function": (make_pipeline(FunctionTransformer(lambda rows: np.asarray(rows)[:, :1]), Ridge()), NUMBERS),
+    "columns by their place": (make_pipeline(ColumnTransformer([("a", StandardScaler(), [0])]), Ridge()), NUMBERS),
+}
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize("case", GET_FRAMES)
+def test_other_models_get_a_frame(case: str) -> None:
+    model, rows = GET_FRAMES[case]
+    model = clone(model).fit(rows if case != "columns by their place" else rows.to_numpy(), LABELS)
+
+    assert not takes_matrix(model)
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize("columns", [{"a": "int64"}, {"a": "float32"}, {"a": "bool"}])
+def test_columns_of_several_types_come_as_a_frame(
+    columns: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Ridge().fit(NUMBERS.to_numpy(), LABELS)
+    joblib.dump(model, tmp_path / "m.joblib")
+    rows = NUMBERS.astype(columns)
+    expected = model.predict(rows)
+    got = recording(monkeypatch, Ridge, "predict")
+
+    assert bits(score(spec_of(tmp_path / "m.joblib", "sklearn"), rows)) == bits(expected)
+    assert [type(data) for data in got] == [pd.DataFrame]
 
 
 def test_a_model_that_knows_its_columns_takes_them_from_among_others(tmp_path: Path) -> None:

@@ -9,17 +9,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+import pyarrow as pa
 import pytest
 
+from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers import ScriptSpec
 from sparkscore.scripts.packing import pack_script
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import EngineSpec, LineageValues, ResultSpec
 from sparkscore.worker.child.main import CONNECTION_BROKEN
-from sparkscore.worker.child.messages import Connection, ConnectionLostError
+from sparkscore.worker.child.messages import Connection, ConnectionLostError, Forked
+from sparkscore.worker.child.shared_memory import SharedMemory
 
 CODE = "import json, sys; from sparkscore.worker.child.main import main; main(*json.loads(sys.argv[1]))"
 TEMPLATE_TOKEN, CHILD_TOKEN = b"t" * 16, b"c" * 16
@@ -40,15 +44,21 @@ class Started:
         theirs.close()
         self.connection = Connection(self.end, TEMPLATE_TOKEN)
 
-    def start_child(self, trace: IO[bytes]) -> tuple[int, Connection, socket.socket]:
+    def start_child(
+        self, trace: IO[bytes], memory: SharedMemory | None = None
+    ) -> tuple[int, Connection, socket.socket]:
         end, theirs = socket.socketpair()
         self._ends.append(end)
         self._number += 1
         self.connection.send(CHILD_TOKEN, self._number)
-        socket.send_fds(self.end, [b"."], [theirs.fileno(), trace.fileno()])
+        shared = [] if memory is None else [memory.descriptor]
+        socket.send_fds(self.end, [b"."], [theirs.fileno(), trace.fileno(), *shared])
         theirs.close()
-        pid: int = self.connection.receive(self._number, self.process.pid, 60)
-        return pid, Connection(end, CHILD_TOKEN), end
+        forked: Forked = self.connection.receive(self._number, self.process.pid, 60)
+        assert forked.has_memory == (memory is not None)
+        connection = Connection(end, CHILD_TOKEN)
+        connection.memory = memory
+        return forked.pid, connection, end
 
     def end_of_child(self) -> int:
         code: int = self.connection.receive(self._number, self.process.pid, 60)
@@ -99,8 +109,6 @@ def ask(connection: Connection, pid: int, number: int, *request: Any) -> Any:
 def test_a_child_loads_scores_and_ends_with_the_workers_end_of_its_connection(
     template: Started, trace: IO[bytes], engine: Callable[[str], EngineSpec]
 ) -> None:
-    from sparkscore.minibatch import MiniBatch  # noqa: PLC0415 - beside what it is for
-
     spec = engine("def run(files): return [len(file) for file in files]")
     pid, child, _ = template.start_child(trace)
 
@@ -165,3 +173,25 @@ def test_a_template_whose_worker_is_gone_already_ends() -> None:
     with pytest.raises(ConnectionLostError):
         started.connection.receive(1, started.process.pid, 5)
     started.stop()
+
+
+def test_rows_reach_a_child_through_shared_memory_and_stay_as_they_are(
+    template: Started, trace: IO[bytes], engine: Callable[[str], EngineSpec]
+) -> None:
+    memory = SharedMemory.create()
+    assert memory is not None
+    script = "kept = []\ndef run(rows):\n    kept.append(rows)\n    return [int(kept[0]['x'].sum())] * len(rows)"
+    pid, child, _ = template.start_child(trace, memory)
+    ask(child, pid, 1, "load", engine(script), [])
+
+    answers = [
+        ask(child, pid, number, "score", MiniBatch("0", (), pa.table({"x": [number] * 3})), RESULT, datetime.now(UTC))
+        for number in (2, 3)
+    ]
+
+    assert [kind for kind, _ in answers] == ["answer"] * 2
+    assert [outcome.table.column("prediction").to_pylist() for _, outcome in answers] == [[6] * 3] * 2
+    child.close()
+    assert template.end_of_child() == 0
+    assert not Path(f"/proc/{template.process.pid}/maps").read_text().count("memfd:sparkscore")
+    memory.close()

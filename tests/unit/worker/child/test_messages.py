@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import io
 import os
+import pickle
+import signal
 import socket
 import struct
 import threading
@@ -9,12 +12,15 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 
+from sparkscore.worker.child import messages
 from sparkscore.worker.child.messages import (
     Connection,
     ConnectionLostError,
     DescriptorLostError,
     ForeignMessageError,
+    UnreadableMessageError,
 )
+from sparkscore.worker.child.shared_memory import LARGEST, SharedMemory
 
 TOKEN, OTHER_TOKEN = b"t" * 16, b"o" * 16
 
@@ -49,6 +55,57 @@ def test_of_a_slice_of_a_table_its_own_rows_travel(pair: tuple[Connection, Conne
     pair[0].send(table, 1)
 
     assert pair[1].receive(1, os.getpid(), 30).to_pydict() == {"x": [10, 11, 12]}
+
+
+@pytest.fixture
+def sharing(pair: tuple[Connection, Connection]) -> Iterator[tuple[Connection, Connection]]:
+    memory = SharedMemory.create()
+    assert memory is not None
+    received = SharedMemory.received([os.dup(memory.descriptor)])
+    assert received is not None
+    pair[0].memory, pair[1].memory = memory, received
+    yield pair
+    memory.close()
+    received.close()
+
+
+def test_a_table_goes_through_the_shared_memory(
+    ends: tuple[socket.socket, socket.socket], sharing: tuple[Connection, Connection]
+) -> None:
+    table = pa.table({"x": range(100_000), "y": ["é"] * 100_000})
+
+    sharing[0].send(("score", table), 1)
+    waiting = len(ends[1].recv(1 << 20, socket.MSG_PEEK))
+    name, found = sharing[1].receive(1, os.getpid(), 30)
+
+    assert waiting < 1000
+    assert name == "score"
+    assert found.equals(table)
+
+
+def test_an_answer_goes_through_the_socket(sharing: tuple[Connection, Connection]) -> None:
+    sharing[1].send(pa.table({"x": range(1000)}), 1)
+
+    assert sharing[0].receive(1, os.getpid(), 30).column("x").to_pylist() == list(range(1000))
+
+
+def test_of_two_tables_one_goes_through_the_shared_memory(sharing: tuple[Connection, Connection]) -> None:
+    first, second = pa.table({"x": range(1000)}), pa.table({"y": range(500)})
+
+    sharing[0].send([first, second], 1)
+
+    assert sharing[1].receive(1, os.getpid(), 30) == [first, second]
+
+
+def test_a_table_that_does_not_fit_goes_through_the_socket(sharing: tuple[Connection, Connection]) -> None:
+    table = pa.table({"x": pa.nulls(LARGEST // 8 + 1, pa.int64())})
+    thread = threading.Thread(target=sharing[0].send, args=(table, 1))
+
+    thread.start()
+    found = sharing[1].receive(1, os.getpid(), 30)
+    thread.join()
+
+    assert found.equals(table)
 
 
 def test_who_waits_is_told_whether_something_can_be_read(pair: tuple[Connection, Connection]) -> None:
@@ -146,3 +203,76 @@ def test_a_descriptor_that_other_code_closed_is_noticed(
         connection.send("x", 1)
     with pytest.raises(DescriptorLostError):
         connection.receive(1, os.getpid(), 5)
+
+
+def header(size: int, *, sender: int | None = None) -> bytes:
+    return struct.pack("!16sQQQ", TOKEN, 1, sender or os.getpid(), 1) + struct.pack("!Q", size)
+
+
+@pytest.mark.parametrize("size", [100, 1 << 40, 1 << 62, (1 << 64) - 1])
+def test_a_message_that_is_cut_off_is_lost_whatever_its_size(
+    ends: tuple[socket.socket, socket.socket], size: int
+) -> None:
+    ends[0].sendall(header(size) + b"cut off")
+    ends[0].close()
+
+    with pytest.raises(ConnectionLostError):
+        Connection(ends[1], TOKEN).receive(1, os.getpid(), 5)
+
+
+def test_no_memory_is_taken_for_what_has_not_come(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "_MOST_AWAITED", 3)
+    content = pickle.dumps(list(range(100)))
+    ends[0].sendall(header(len(content)) + content)
+
+    assert Connection(ends[1], TOKEN).receive(1, os.getpid(), 5) == list(range(100))
+
+
+@pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps(list(range(100)))[:50], pickle.dumps(1) * 2])
+def test_a_message_whose_size_is_wrong_is_not_read(ends: tuple[socket.socket, socket.socket], content: bytes) -> None:
+    ends[0].sendall(header(len(content)) + content)
+
+    if content == pickle.dumps(1) * 2:  # what follows the object is ignored
+        assert Connection(ends[1], TOKEN).receive(1, os.getpid(), 5) == 1
+    else:
+        with pytest.raises(UnreadableMessageError):
+            Connection(ends[1], TOKEN).receive(1, os.getpid(), 5)
+
+
+@pytest.mark.parametrize("size", [-1, LARGEST + 1, 5])
+def test_a_table_that_is_not_in_the_shared_memory_is_not_read(
+    size: int, ends: tuple[socket.socket, socket.socket], sharing: tuple[Connection, Connection]
+) -> None:
+    class Liar(pickle.Pickler):
+        def persistent_id(self, value: object) -> int | None:
+            return size if value == "table" else None
+
+    content = io.BytesIO()
+    Liar(content, protocol=5).dump(["table"])
+    ends[0].sendall(header(content.tell()) + content.getvalue())
+
+    with pytest.raises(UnreadableMessageError):
+        sharing[1].receive(1, os.getpid(), 5)
+    ends[1].sendall(header(content.tell()) + content.getvalue())
+    sharing[0].memory = None
+    with pytest.raises(UnreadableMessageError):
+        sharing[0].receive(1, os.getpid(), 5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_process_that_is_killed_amid_its_answer_is_noticed(
+    ends: tuple[socket.socket, socket.socket], share: float
+) -> None:
+    content, worker = pickle.dumps(b"x" * 100_000), os.getpid()
+    child = os.fork()
+    if not child:
+        ends[1].sendall(header(len(content), sender=worker) + content[: int(share * len(content))])
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+    # This process holds the other end as well, so the socket does not show the death.
+    connection = Connection(ends[0], TOKEN, is_other_alive=lambda: False)
+    with pytest.raises(ConnectionLostError):
+        connection.receive(1, os.getpid(), 30)

@@ -16,6 +16,7 @@ from sparkscore.scripts.packing import pack_script
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import ChildSpec, EngineSpec, LineageValues, ResultSpec
 from sparkscore.worker.child import supervisor
+from sparkscore.worker.child.shared_memory import SharedMemory
 from sparkscore.worker.child.supervisor import ChildEngine
 from sparkscore.worker.child.template import PYTHON_NEEDED, Template
 from tests.support.scorers import Loads, RecordingScorer
@@ -106,6 +107,26 @@ def test_a_broken_child_is_killed_once_and_its_template_serves_the_next(
     assert engine.load().failure is None
     assert stopped == []
     engine.close()
+
+
+@pytest.mark.parametrize("has_memory", [True, False])
+def test_rows_are_the_same_with_and_without_shared_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_memory: bool
+) -> None:
+    (tmp_path / "score.py").write_text("def run(rows): return [int(rows['x'].sum())] * len(rows)")
+    scorer = ScriptSpec(pack_script(tmp_path, "score.py").code, "score.py", work_folder=str(tmp_path))
+    engine = ChildEngine(EngineSpec("k", scorer), ChildSpec(timeout=30, load_timeout=30))
+    if not has_memory:
+        monkeypatch.setattr(SharedMemory, "create", lambda: None)
+
+    assert engine.load().failure is None
+    tables = [
+        engine.score(MiniBatch("0-0", (), pa.table({"x": [1] * count})), RESULT, datetime.now(UTC)).table
+        for count in (3, 200_000, 2)
+    ]
+    engine.close()
+
+    assert [set(table.column("y").to_pylist()) for table in tables if table is not None] == [{3}, {200_000}, {2}]
 
 
 def test_models_that_the_worker_itself_loads_are_in_the_report(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,136 @@
+"""Share memory between a worker and its child, through which the rows of mini-batches reach the child without a pipe.
+
+Runs on the workers, also in child processes.
+
+Only the worker writes to the memory, and only the child reads it. The child copies the rows out of it before the user's
+code gets them, so that code may keep them while the worker writes the rows of the next mini-batch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import mmap
+import os
+import sys
+from contextlib import suppress
+from typing import Final, Self
+
+import pyarrow as pa
+
+#: Rows that need more bytes than this go through the socket. Only those that are used take up memory.
+LARGEST: Final = 64 * 1024 * 1024
+_STEP: Final = 1024 * 1024
+# Arrow's stream has a header for each column and pads each buffer, so it is larger than the values.
+_OVERHEAD_OF_A_COLUMN: Final = 1024
+# Source: memfd_create(2) and fcntl(2). Python has these names only if it was built with a C library that has them.
+_CLOSE_ON_EXEC, _ALLOW_SEALING, _ADD_SEALS, _SEAL_SHRINK = 1, 2, 1033, 2
+
+
+class SharedMemory:
+    """Memory of `LARGEST` bytes that two processes have mapped.
+
+    Attributes:
+        is_writable: whether this process writes to the memory, rather than reads it.
+        descriptor: file descriptor of the memory. It is needed to pass the memory to another process and to reserve
+            more of it.
+    """
+
+    def __init__(self, descriptor: int, *, is_writable: bool) -> None:
+        """Map the memory.
+
+        Raises:
+            OSError: the process may not use so many addresses.
+        """
+        self.is_writable = is_writable
+        self.descriptor = descriptor
+        self._mapped = mmap.mmap(descriptor, LARGEST, prot=mmap.PROT_READ | (mmap.PROT_WRITE if is_writable else 0))
+        self._reserved = 0
+
+    @classmethod
+    def create(cls) -> Self | None:
+        """Return new memory, or None if this system has no memory that belongs to no file, as Linux has."""
+        descriptor = _create_file()
+        if descriptor is None:
+            return None
+        try:
+            os.ftruncate(descriptor, LARGEST)
+            # If a child could shorten the memory, a signal would end the worker as it writes.
+            fcntl.fcntl(descriptor, _ADD_SEALS, _SEAL_SHRINK)
+            return cls(descriptor, is_writable=True)
+        except OSError:
+            os.close(descriptor)
+            return None
+
+    @classmethod
+    def received(cls, descriptors: list[int]) -> Self | None:
+        """Return the memory that another process created, or None if it sent none or if it cannot be mapped here.
+
+        Args:
+            descriptors: the descriptor of the memory, or an empty list.
+        """
+        for descriptor in descriptors:
+            try:
+                return cls(descriptor, is_writable=False)
+            except OSError:
+                os.close(descriptor)
+        return None
+
+    def put(self, rows: pa.Table) -> int | None:
+        """Write rows to the start of the memory as an Arrow stream, and return its size in bytes.
+
+        Return None if the rows do not fit, or if the system has no memory left. What was in the memory is lost.
+        """
+        if not rows.num_columns:
+            return None
+        needed = rows.nbytes + _OVERHEAD_OF_A_COLUMN * (rows.num_columns + 1) * (rows.column(0).num_chunks + 1)
+        if not self._reserve(needed):
+            return None
+        sink = pa.FixedSizeBufferWriter(pa.py_buffer(memoryview(self._mapped)[: self._reserved]))
+        try:
+            with pa.ipc.new_stream(sink, rows.schema) as writer:
+                writer.write_table(rows)
+            return int(sink.tell())
+        except (pa.ArrowException, OSError):
+            return None
+
+    def get(self, size: int) -> pa.Buffer:
+        """Return a copy of the first bytes of the memory."""
+        copy = pa.allocate_buffer(size)
+        memoryview(copy).cast("B")[:] = memoryview(self._mapped)[:size]
+        return copy
+
+    def close_descriptor(self) -> None:
+        """Close the descriptor, so that the user's code cannot use it. The memory can still be read."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def close(self) -> None:
+        """Close the descriptor and give the memory back."""
+        self.close_descriptor()
+        with suppress(BufferError):  # something still has a view of it, and gives it back when that is dropped
+            self._mapped.close()
+
+    def _reserve(self, size: int) -> bool:
+        """Make sure that the system has as many bytes for the memory, and return whether it has.
+
+        Without this, a signal would end the worker if it writes while the system has no memory left.
+        """
+        if size > LARGEST:
+            return False
+        if size > self._reserved:
+            wanted = min(LARGEST, -(-size // _STEP) * _STEP)
+            try:
+                os.posix_fallocate(self.descriptor, 0, wanted)
+            except OSError:
+                return False
+            self._reserved = wanted
+        return True
+
+
+def _create_file() -> int | None:
+    """Return the descriptor of a new file that exists only in memory, or None if the system has no such files."""
+    create = getattr(ctypes.CDLL(None), "memfd_create", None) if sys.platform == "linux" else None
+    descriptor = -1 if create is None else int(create(b"sparkscore", _CLOSE_ON_EXEC | _ALLOW_SEALING))
+    return None if descriptor < 0 else descriptor
