@@ -56,8 +56,8 @@ def state_style(state: str) -> str:
 def summary_of(run: Run, folder: Path) -> str:
     """Return the record and the first rows of a run as text for stdout, in colour if stdout is a terminal.
 
-    This function needs Spark to read the rows. Stop Spark before printing the text, so that the text is the last thing
-    on the terminal.
+    This function may need Spark to read the rows. Stop Spark before printing the text, so that the text is the last
+    thing on the terminal.
 
     Args:
         run: the run.
@@ -93,9 +93,9 @@ def print_first_rows(run: Run, console: Console) -> None:
     """Print up to five rows of the result as a table, with long values truncated.
 
     The columns ``run_id``, ``model_name``, ``model_version`` and ``scored_at`` are left out. Of the other columns, at
-    most seven are shown: the first ones and the last ones. A Spark job reads the rows.
+    most seven are shown: the first ones and the last ones. A Spark job reads the rows if the driver cannot read them.
     """
-    rows = [row.asDict() for row in run.predictions().limit(_FIRST_ROWS).collect()]
+    rows = run.first_rows(_FIRST_ROWS)
     if not rows:
         return
     own = [name for name in rows[0] if name not in _SAME_IN_EVERY_ROW]

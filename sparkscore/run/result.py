@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.record.run_record import RunRecord
 from sparkscore.record.run_store import RunStore
+from sparkscore.run.first_rows import read_first_rows
 from sparkscore.run.quarantine import open_quarantine, read_quarantine
 from sparkscore.run.recorded_deployment import deployment_of
 from sparkscore.sinks import StagedResult, stage_at
@@ -23,7 +24,7 @@ class Run:
     """A run that is complete or held.
 
     `predictions` and `quarantine` return lazy DataFrames: Spark reads the rows when the DataFrame is used. `attempts`
-    reads its rows when it is called.
+    and `first_rows` read their rows when they are called.
 
     Attributes:
         recorded: the run record as a typed object.
@@ -48,6 +49,14 @@ class Run:
         Runs on the driver.
         """
         return self._read()
+
+    def first_rows(self, count: int) -> list[dict[str, Any]]:
+        """Return up to `count` rows of the result as dictionaries, for a display. Runs on the driver.
+
+        A Spark job reads them only if the driver cannot read them from a file that a worker wrote.
+        """
+        found = read_first_rows(self.recorded, self._folder, count)
+        return [row.asDict() for row in self.predictions().limit(count).collect()] if found is None else found
 
     def quarantine(self) -> DataFrame:
         """Return a DataFrame with the run's rows in the quarantine table, or its staged ones if the run is held.

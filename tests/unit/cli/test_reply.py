@@ -100,17 +100,8 @@ def test_a_records_error_keeps_the_text() -> None:
 class _Rows:
     """A run with one row."""
 
-    def predictions(self) -> _Rows:
-        return self
-
-    def limit(self, _: int) -> _Rows:
-        return self
-
-    def collect(self) -> list[Any]:
-        return [self]
-
-    def asDict(self) -> dict[str, Any]:  # noqa: N802 - Spark's name
-        return {HOSTILE: "x", "text": f"{HOSTILE}"}
+    def first_rows(self, _: int) -> list[dict[str, Any]]:
+        return [{HOSTILE: "x", "text": f"{HOSTILE}"}]
 
 
 def test_the_summary() -> None:

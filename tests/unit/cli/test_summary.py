@@ -12,25 +12,9 @@ from sparkscore.cli.summary import summary_of
 from sparkscore.record.run_record import end_record, new_record, record_in
 
 
-class Row(dict[str, Any]):
-    def asDict(self) -> dict[str, Any]:  # noqa: N802 - Spark's name
-        return dict(self)
-
-
-class Frame:
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self.rows = rows
-
-    def limit(self, count: int) -> Frame:
-        return Frame(self.rows[:count])
-
-    def collect(self) -> list[Row]:
-        return [Row(row) for row in self.rows]
-
-
 def run_with(rows: list[dict[str, Any]], **parts: Any) -> Any:
     content = end_record(new_record("r1", "d.yml", {}), "COMPLETE").as_dict() | parts
-    return SimpleNamespace(recorded=record_in(content, "r1"), predictions=lambda: Frame(rows))
+    return SimpleNamespace(recorded=record_in(content, "r1"), first_rows=lambda count: rows[:count])
 
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:

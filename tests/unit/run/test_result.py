@@ -87,3 +87,26 @@ def test_attempts_are_the_rows_of_the_run_table(tmp_path: Path) -> None:
     assert isinstance(rows, pa.Table)
     assert rows.num_rows == 0
     assert "mini_batch" in schema.names
+
+
+def test_first_rows_are_asked_of_spark_only_where_the_driver_cannot_read_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Row(dict[str, Any]):
+        def asDict(self) -> dict[str, Any]:  # noqa: N802 - Spark's name
+            return dict(self)
+
+    class Frame:
+        def limit(self, count: int) -> Frame:
+            assert count == 5
+            return self
+
+        def collect(self) -> list[Row]:
+            return [Row(asked="Spark")]
+
+    run = Run(new_record("night", None, CONFIG), Frame, None, RunFolder(tmp_path, "night"))  # type: ignore[arg-type]
+
+    assert run.first_rows(5) == [{"asked": "Spark"}]
+
+    monkeypatch.setattr(subject, "read_first_rows", lambda *_: [{"asked": "nobody"}])
+    assert run.first_rows(5) == [{"asked": "nobody"}]
