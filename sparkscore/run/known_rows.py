@@ -37,19 +37,21 @@ def check_known_rows(
         SinkSchemaError: the table would reject a row, and no failed item is tolerated.
     """
     try:
-        sink.check_rows(partial(_known_columns, spark, source.frame(), result), result.schema)
+        sink.check_rows(partial(_known_columns, spark, source, result), result.schema)
     except SinkSchemaError as error:
         if error_threshold == 0:
             raise
         logger.warning("%s. Unless these items fail, the run will not be published", error.sentence)
 
 
-def _known_columns(spark: SparkSession, rows: DataFrame | None, result: ResultColumns) -> DataFrame:
+def _known_columns(spark: SparkSession, source: Source, result: ResultColumns) -> DataFrame:
     """Return a DataFrame with the result columns whose values are known before scoring.
 
     These are the carried columns, the run id, and the model's name and version. The DataFrame has one row for each
     input row, or a single row if the items are files.
     """
+    # Most tables have no rules for their rows. Then Spark need not look at the input.
+    rows = source.frame()
     spec, lineage = result.spec, result.spec.lineage
     values = {"run_id": lineage.run_id, "model_name": lineage.model_name, "model_version": lineage.model_version}
     carried = [column(name).alias(spec.name_of_carried(name)) for name in spec.carried]

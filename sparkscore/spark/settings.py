@@ -230,7 +230,8 @@ def has_defaults_for_tables(spark: SparkSession) -> bool:
     Also return True if the session's settings cannot be read.
     """
     try:
-        return any(key.startswith(_DEFAULTS_FOR_TABLES) for key in spark.conf.getAll)
+        found = written_settings(spark)
+        return any(key.startswith(_DEFAULTS_FOR_TABLES) for key in (spark.conf.getAll if found is None else found))
     except SPARK_ERRORS as error:
         _refuse_lost_server(error)
         return True

@@ -39,6 +39,17 @@ def test_rows_that_keep_the_rules_pass(error_threshold: int) -> None:
     check(error_threshold, refuses=False)
 
 
+def test_the_input_is_opened_only_for_a_table_with_rules() -> None:
+    asked: list[str] = []
+    source: Any = SimpleNamespace(frame=lambda: asked.append("frame"))
+    spark: Any = None
+    table: Any = Table(refuses=False)
+
+    check_known_rows(spark, table, source, RESULT, 0)
+
+    assert asked == []
+
+
 def test_rows_that_break_a_rule_are_refused_where_no_item_may_fail() -> None:
     with pytest.raises(SinkSchemaError, match="rows break a rule"):
         check(0, refuses=True)
