@@ -14,7 +14,10 @@ from sparkscore.errors import ScoringScriptError
 
 # The modules that are loaded before any script. A script of the same name would replace the module.
 _TAKEN: Final = frozenset(sys.modules)
-_NEEDED: Final = sys.stdlib_module_names | {"numpy", "packaging", "pandas", "pyarrow", "sparkscore"}
+# A notebook or a debugger loads these on the driver. Workers do not.
+_INTERACTIVE: Final = {"bdb", "cmd", "code", "codeop", "pdb"}
+_OF_PYTHON: Final = sys.stdlib_module_names - _INTERACTIVE
+_OF_WORKERS: Final = {"numpy", "packaging", "pandas", "pyarrow", "sparkscore"}
 
 
 def missing_run(script: str) -> ScoringScriptError:
@@ -60,10 +63,10 @@ def is_always_taken(name: str) -> bool:
 
     Runs on the driver.
 
-    The module must belong to the standard library, to sparkscore, or to a package that sparkscore needs on workers. It
-    must also have been loaded on the driver when ``refusals`` was imported.
+    These are sparkscore, the packages that it needs on workers, and modules of the standard library that were loaded on
+    the driver when ``refusals`` was imported. Modules that only notebooks and debuggers load do not count.
     """
-    return name in _TAKEN and name in _NEEDED
+    return name in _OF_WORKERS or (name in _TAKEN and name in _OF_PYTHON)
 
 
 def taken_name(script: str) -> ScoringScriptError:

@@ -22,8 +22,8 @@ def main(version: str, folder: Path, requirements: Path) -> None:
     options = ["--quiet", "--disable-pip-version-check", "--retries", "3", "--no-deps", "--only-binary", ":all:"]
     subprocess.run([python, "-m", "pip", "install", *options, "--require-hashes", "-r", str(locked)], check=True)
     ours, theirs = Path(sysconfig.get_path("purelib")), folder / "lib" / f"python{version}" / "site-packages"
-    # PySpark comes as source and is the same for each Python.
-    for package in ours.glob("pyspark*"):
+    # PySpark comes as source and is the same for each Python. The metadata of this package has its version.
+    for package in (*ours.glob("pyspark*"), *ours.glob("sparkscore*.dist-info")):
         (theirs / package.name).symlink_to(package)
     (theirs / "sparkscore.pth").write_text(f"{Path.cwd()}\n", encoding="utf-8")
 

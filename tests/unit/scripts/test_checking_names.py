@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,14 @@ def test_other_names_are_allowed(tmp_path: Path, name: str, source: str) -> None
     (tmp_path / f"{name}.py").write_text(f"{source}\ndef run(b): ...")
 
     check_script(tmp_path / f"{name}.py")
+
+
+def test_what_a_notebook_or_debugger_loads_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("def run(b): ...")
+    lines = [
+        "import code, pathlib, pdb, sys",
+        "from sparkscore.scripts.checking import check_script",
+        "check_script(pathlib.Path(sys.argv[1]))",
+    ]
+
+    subprocess.run([sys.executable, "-c", "\n".join(lines), tmp_path / "code.py"], check=True)
