@@ -21,8 +21,8 @@ SECTIONS: Final = (
                 "Run again when the input is complete.",
             ),
             ErrorCode.INPUT_CODEC: Explanation(
-                "A Parquet file is compressed with a codec that Spark cannot read.",
-                "Write it with snappy, zstd, gzip or lz4, or without compression.",
+                "A Parquet file is compressed with a codec that its reader lacks. Only the workers read Brotli.",
+                "Write it with snappy, zstd, gzip or lz4, or without compression. For Brotli, see `input.reader`.",
             ),
             ErrorCode.INPUT_COLUMNS: Explanation(
                 "The input does not have the columns that the deployment asks for.",
@@ -133,7 +133,7 @@ SECTIONS: Final = (
                 "Start the session with the time zone that the message names, or set `input.options.timeZone`.",
             ),
             ErrorCode.INPUT_TYPES: Explanation(
-                "A column has several types, or a type that cannot be kept exactly.",
+                "A column has several types, or a type that cannot be kept exactly by the reader of the input.",
                 "Declare it in `input.schema`, exclude it with `input.columns`, or cast it before scoring.",
             ),
             ErrorCode.INPUT_READER: Explanation(

@@ -13,6 +13,7 @@ import pyarrow as pa
 from sparkscore.parquet.casting import Convert, as_microseconds, find_cast
 from sparkscore.parquet.nested import as_list, as_map, as_struct
 from sparkscore.parquet.stored import Leaf, StoredColumn, StoredFile, UnreadableError
+from sparkscore.parquet.uuids import as_texts
 from sparkscore.signature.naming import MAX_DECIMAL_DIGITS, SCALAR_NAMES, type_name
 from sparkscore.signature.same_name import keys_of
 
@@ -20,8 +21,10 @@ _CODECS: Final = frozenset({"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4", "BR
 _TIMES: Final = ("Date", "Timestamp")
 _UTC: Final = pa.timestamp("us", "UTC")
 _LOCAL: Final = pa.timestamp("us")
-# Types that Spark reads as another type, which holds the same values.
+# Types that are read as another type, which holds the same values. Spark does so too, except for half floats, which it
+# cannot read.
 _READ_AS: Final = {
+    pa.float16(): pa.float32(),
     pa.uint8(): pa.int16(),
     pa.uint16(): pa.int32(),
     pa.uint32(): pa.int64(),
@@ -33,7 +36,8 @@ _READ_AS: Final = {
     pa.binary_view(): pa.binary(),
 }
 _LONGEST_DECIMAL: Final = 16
-# The meanings of stored values for which Spark's reader and PyArrow agree, by stored type.
+# The meanings of stored values for which Spark's reader and PyArrow agree, by stored type. Only PyArrow knows Float16
+# and UUID.
 _MEANINGS: Final = {
     "BOOLEAN": {"None"},
     "INT32": {"None", "Int", "Date", "Decimal", "Null"},
@@ -42,7 +46,7 @@ _MEANINGS: Final = {
     "FLOAT": {"None"},
     "DOUBLE": {"None"},
     "BYTE_ARRAY": {"None", "String", "Decimal", "JSON", "BSON"},
-    "FIXED_LEN_BYTE_ARRAY": {"None", "Decimal"},
+    "FIXED_LEN_BYTE_ARRAY": {"None", "Decimal", "Float16", "UUID"},
 }
 
 
@@ -112,7 +116,9 @@ def _find(source: pa.DataType, target: pa.DataType, leaves: Iterator[Leaf], dots
         return lambda array: inner(array.dictionary_decode())
     if pa.types.is_nested(source):
         return _find_nested(source, target, leaves, dots)
-    return _find_leaf(source, target, next(leaves), dots)
+    convert = _find_leaf(source, target, next(leaves), dots)
+    # PyArrow may read texts of JSON and UUIDs as extension types although the schema of the footer does not say so.
+    return lambda array: convert(array.storage if isinstance(array, pa.ExtensionArray) else array)
 
 
 def _find_nested(source: pa.DataType, target: pa.DataType, leaves: Iterator[Leaf], dots: int) -> Convert:
@@ -153,6 +159,8 @@ def _find_leaf(source: pa.DataType, target: pa.DataType, leaf: Leaf, dots: int) 
         raise UnreadableError("has decimals in more than 16 bytes")
     if pa.types.is_timestamp(source):
         return _find_time(source, target, leaf)
+    if meaning == "UUID":
+        return _find_uuid(target)
     read = _read_as(source)
     cast = None if read is None else find_cast(read, target)
     if cast is None:
@@ -172,6 +180,13 @@ def _find_time(source: pa.DataType, target: pa.DataType, leaf: Leaf) -> Convert:
     if target != read:
         raise _other_type(read, target)
     return lambda array: as_microseconds(array, read)
+
+
+def _find_uuid(target: pa.DataType) -> Convert:
+    """Return the function for UUIDs. As in Iceberg's tables, they are texts in Spark, which has no such type."""
+    if target != pa.string():
+        raise _other_type(pa.string(), target)
+    return as_texts
 
 
 def _read_as(source: pa.DataType) -> pa.DataType | None:

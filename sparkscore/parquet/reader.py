@@ -10,6 +10,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sparkscore.errors import names
 from sparkscore.parquet.casting import Convert, InexactError
 from sparkscore.parquet.conversion import find_conversions
 from sparkscore.parquet.keys import FolderKeys
@@ -21,6 +22,7 @@ _MOST_ROWS: Final = 16_384
 _BATCH_BYTES: Final = 16 * 1024 * 1024
 # Without a buffer, PyArrow reads all columns of a row group at once.
 _BUFFER_BYTES: Final = 256 * 1024
+_AS_PLANNED: Final = "the columns that it had"
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,14 @@ class ColumnRead:
         name: name of the column.
         type: Arrow type of the values, which is that of the Spark reader after `settle_types`.
         is_nullable: whether the type allows NULL. The values are not checked.
+        is_everywhere: whether each file with rows had the column when the run was planned. Otherwise, files may lack
+            it, and its values are then NULL.
     """
 
     name: str
     type: pa.DataType
     is_nullable: bool = True
+    is_everywhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,9 +121,12 @@ class _Rows:
         """Return a function for each column that the file has."""
         wanted = {column.name: column.type for column in columns if column.name not in self._constants}
         try:
-            return find_conversions(describe(self._file.metadata), wanted)
+            found = find_conversions(describe(self._file.metadata), wanted)
         except UnreadableError as error:
-            raise changed_file(self._part.path, str(error), "the columns that it had") from error
+            raise changed_file(self._part.path, str(error), _AS_PLANNED) from error
+        if lost := [column.name for column in columns if column.is_everywhere and column.name not in found]:
+            raise changed_file(self._part.path, f"no column {names(lost)}", _AS_PLANNED)
+        return found
 
     def _find_groups(self) -> Iterator[tuple[int, int]]:
         """Yield the row groups that contain the rows, each with the number of its first rows that are left out."""

@@ -186,6 +186,9 @@ def _read_footer(path: str) -> Footer | None:
 def _footer_of(stored: StoredFile, *, is_empty: bool) -> Footer:
     paths = [f"{leaf.path}." for leaf in stored.leaves if leaf.physical == "INT96"]
     old = frozenset(name for name in stored.schema.names if any(path.startswith(f"{name}.") for path in paths))
-    columns = {each.name: file_type(each, is_int96=each.name in old) for each in stored.schema}
+    uuids = {leaf.path for leaf in stored.leaves if leaf.logical == "UUID"}
+    columns = {
+        each.name: file_type(each, is_int96=each.name in old, is_uuid=each.name in uuids) for each in stored.schema
+    }
     # Spark itself never writes nanoseconds, even into INT96.
     return Footer(columns, stored, frozenset() if stored.is_by_spark else old, is_empty)

@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 from pyspark.sql.types import (
     DataType,
     DecimalType,
+    DoubleType,
     NullType,
     StringType,
     StructField,
@@ -33,11 +34,13 @@ from sparkscore.sources.parquet_types import (
     is_same,
     is_shape_of,
     merged,
+    widened,
 )
 from sparkscore.sources.schema_line import schema_line
+from sparkscore.sources.worker_only import refused_codec
 
-# Spark does not include these codecs.
-_NO_CODECS: Final = frozenset({"BROTLI", "LZO"})
+# Neither Spark nor PyArrow includes this codec. PyArrow, but not Spark, includes Brotli.
+_NO_CODEC: Final = "LZO"
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class _Planner:
         Raises:
             SourceSchemaError: see `plan_parquet`.
         """
-        self._refuse_codecs()
+        self._refuse_codec()
         types = {name: self._type_of(name) for name in self._names}
         if not (self._is_planned or self._have_empty_ones_other_types(types)):
             return None
@@ -157,17 +160,11 @@ class _Planner:
         ]
         return any(of_file is None or not is_same(of_input, of_file) for of_input, of_file in pairs)
 
-    def _refuse_codecs(self) -> None:
-        """Raise an error if a file's first row group is compressed with a codec that Spark does not include."""
+    def _refuse_codec(self) -> None:
+        """Raise an error if a file's first row group is compressed with a codec that no reader includes."""
         for footer, file in self._firsts:
-            if wrong := footer.codecs & _NO_CODECS:
-                raise SourceSchemaError(
-                    code=ErrorCode.INPUT_CODEC,
-                    what=f"Parquet file '{file.path}'",
-                    got=f"values packed with {min(wrong)}",
-                    expected="snappy, zstd, gzip, lz4 or no compression, which Spark reads",
-                    next_step="Write the file with one of them, in pandas with compression='zstd'.",
-                )
+            if _NO_CODEC in footer.codecs:
+                raise refused_codec(file.path, _NO_CODEC)
 
     def _found(self, name: str) -> dict[FileType, InputFile]:
         """Return the distinct types of a column, each with the first file that has it.
@@ -200,7 +197,7 @@ class _Planner:
         for file_type, file in found.items():
             if file_type.spark is None:
                 self._refuse_type(name, file_type, file)
-            both = merged(common, file_type.spark)
+            both = merged(common, file_type.spark) or widened(common, file_type.spark)
             if both is None:
                 self._refuse_two(name, types, file_type, file)
             types[file_type], common = file, both
@@ -227,8 +224,9 @@ class _Planner:
             is_nested = is_untyped and not file_type.is_null
             if is_nested and not is_shape_of(in_order_of(file_type.spark or common, common), common):
                 self._refuse_inside(name, file_type, file, common)
-            is_other = isinstance(common, DecimalType) and not is_same(common, file_type.spark or common)
-            if file_type.is_nanos or is_untyped or is_other:
+            is_wider = isinstance(common, (DecimalType, DoubleType))
+            is_other = is_wider and not is_same(common, file_type.spark or common)
+            if file_type.is_nanos or file_type.needs_worker or is_untyped or is_other:
                 self._is_planned = True
 
     def _check_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> None:
@@ -241,7 +239,7 @@ class _Planner:
                 the declared type.
         """
         if file_type.spark is not None and is_same(file_type.spark, target):
-            self._is_planned = self._is_planned or file_type.is_nanos
+            self._is_planned = self._is_planned or file_type.is_nanos or file_type.needs_worker
             return
         self._is_planned = True
         if file_type.is_null or (file_type.stored is not None and is_same(file_type.stored, target)):
@@ -353,12 +351,12 @@ class _Planner:
 def _is_foreign(file_type: FileType) -> bool:
     """Return whether Spark cannot read a type in a Parquet file directly.
 
-    This is the case if Spark has no type for the values, if Spark reads them as a different type, or if all values of
-    the column or of a nested part are NULL.
+    This is the case if Spark has no type for the values or cannot read them, if Spark reads them as a different type,
+    or if all values of the column or of a nested part are NULL.
     """
-    return (
-        file_type.spark is None or file_type.stored is not None or file_type.is_null or has_null_inside(file_type.spark)
-    )
+    if file_type.spark is None or file_type.needs_worker:
+        return True
+    return file_type.stored is not None or file_type.is_null or has_null_inside(file_type.spark)
 
 
 def _declarable(file_type: FileType) -> str:
@@ -376,7 +374,7 @@ def _declarable(file_type: FileType) -> str:
 def _type_text(file_type: FileType) -> str:
     """Return the name of a type for an error message: Spark's name, or Arrow's name if Spark has no such type.
 
-    For nanosecond timestamps, both names are included.
+    For nanosecond timestamps, and for types that only the workers read, both names are included.
     """
     text = file_type.arrow_type if file_type.spark is None else file_type.spark.simpleString()
-    return f"{text} ({file_type.arrow_type})" if file_type.is_nanos else text
+    return f"{text} ({file_type.arrow_type})" if file_type.is_nanos or file_type.needs_worker else text

@@ -41,10 +41,10 @@ def choose_reader(
     """
     try:
         _check_schema(schema)
-        columns = tuple(ColumnRead(field.name, field.type, field.nullable) for field in to_arrow(schema))
+        firsts = {id(footer): (file, footer) for file, footer in reversed(list(zip(files, footers, strict=True)))}
+        columns = _columns_of(schema, keys, [footer for _, footer in firsts.values() if footer is not None])
         _check_options(options or {})
         stored = {column.name: column.type for column in columns if keys is None or column.name not in keys.names}
-        firsts = {id(footer): (file, footer) for file, footer in reversed(list(zip(files, footers, strict=True)))}
         for file, footer in firsts.values():
             _check_file(file, footer, stored)
     except UnreadableError as error:
@@ -52,6 +52,21 @@ def choose_reader(
     except SourceSchemaError as error:
         return error.sentence
     return ParquetReader(columns, keys)
+
+
+def _columns_of(schema: StructType, keys: FolderKeys | None, footers: Sequence[Footer]) -> tuple[ColumnRead, ...]:
+    """Return the columns to read, each with whether all files with rows have it.
+
+    Args:
+        schema: the columns of the rows.
+        keys: the partition columns, whose values are not in the files, or None if there are none.
+        footers: the distinct footers.
+    """
+    of_files = [footer.columns.keys() for footer in footers if not footer.is_empty]
+    everywhere = frozenset[str]().union(*of_files).intersection(*of_files) - frozenset(keys.names if keys else ())
+    return tuple(
+        ColumnRead(field.name, field.type, field.nullable, field.name in everywhere) for field in to_arrow(schema)
+    )
 
 
 def _check_options(options: Mapping[str, str]) -> None:

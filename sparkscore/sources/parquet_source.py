@@ -26,6 +26,7 @@ from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.sources.rows import pinned_reads, select_columns, with_source_file
 from sparkscore.sources.samples import check_files_unchanged
 from sparkscore.sources.spark_files import list_readable_files, open_files, snapshot_of_files
+from sparkscore.sources.worker_only import WorkerOnly, find_worker_only
 from sparkscore.spark.map_in_arrow import map_on_workers
 from sparkscore.survey.int96_times import find_nanoseconds
 
@@ -49,6 +50,7 @@ class ParquetSource:
         self._schema = StructType([])
         self._groups: ParquetPlan | None = None
         self._not_null: frozenset[str] = frozenset()
+        self._worker_only: WorkerOnly | None = None
         order_doubt = ""
         if listing.files:
             with pinned_reads(spark, "parquet"):
@@ -67,14 +69,30 @@ class ParquetSource:
         return self._columns
 
     def frame(self) -> DataFrame | None:
-        """Return the rows, with each row's source file in a hidden column, or None if the input has no files."""
+        """Return the rows, with each row's source file in a hidden column, or None if the input has no files.
+
+        Raises:
+            SourceSchemaError: only the workers can read the files.
+        """
+        if self._worker_only is not None:
+            raise self._worker_only.refused("a Spark model, a rule of the output or a search for NULLs needs its rows")
         if self._frame is None and self._columns is not None:
             with pinned_reads(self._files.spark, "parquet"):
                 self._frame = self._read(self._columns.names)
         return self._frame
 
     def planned_rows(self) -> PlannedRows | str:
-        """Return the rows for workers that read the files themselves, or the reason why Spark must read them."""
+        """Return the rows for workers that read the files themselves, or the reason why Spark must read them.
+
+        Raises:
+            SourceSchemaError: Spark must read the files, and only the workers can.
+        """
+        found = self._find_planned_rows()
+        if isinstance(found, str) and self._worker_only is not None:
+            raise self._worker_only.refused(found)
+        return found
+
+    def _find_planned_rows(self) -> PlannedRows | str:
         files, rows = self._files, [each for each in self._footers.rows if each is not None]
         if self._columns is None or len(rows) < len(files.files):
             return "the footer of a file cannot be read"
@@ -138,6 +156,9 @@ class ParquetSource:
             lambda columns: (columns, doubt_of_parquet(files.files, names_of(footers))),
         )
         self._columns = all_nullable(StructType([self._schema[name] for name in order]))
+        self._worker_only = find_worker_only(files.files, footers, order)
+        if self._worker_only is not None and config.reader == "spark":
+            raise self._worker_only.refused("'input.reader' is spark", is_chosen=True)
         return doubt
 
     def _read(self, order: Sequence[str]) -> DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -34,6 +34,7 @@ from pyspark.sql.types import (
 _MOST_DIGITS: Final = 38
 _BIGINT_DIGITS: Final = 19
 _INTEGERS: Final = ("tinyint", "smallint", "int", "bigint")
+_AS_FLOAT: Final = "write it as float, in pandas with .astype('float32')"
 _RAW: Final = "write it as a type with its meaning, or declare it {declared} to get the stored numbers"
 
 
@@ -47,6 +48,7 @@ class FileType:
         stored: the type with which Spark reads the values from the file, or None if it is the same as `spark`.
         fix: if Spark has no type for the values, advice on how to write them with a different type.
         is_nanos: whether the values are nanosecond timestamps, which Spark can read only as integers.
+        needs_worker: whether Spark cannot read the values, or parts of nested values, but the workers can.
     """
 
     arrow_type: str
@@ -54,6 +56,7 @@ class FileType:
     stored: DataType | None = None
     fix: str = ""
     is_nanos: bool = False
+    needs_worker: bool = False
 
     @property
     def is_null(self) -> bool:
@@ -71,14 +74,17 @@ class FileType:
         return None if found is None else filled(found, IntegerType())
 
 
-def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
+def file_type(field: pa.Field, *, is_int96: bool, is_uuid: bool = False) -> FileType:
     """Return the type of a column in a Parquet file.
 
     Args:
         field: the column, as Arrow reads it from the file's footer.
         is_int96: whether the column's timestamps, including nested ones, are stored as INT96. Spark reads these as its
             type ``timestamp``.
+        is_uuid: whether the column's values are UUIDs. Not all writers store this in the type that Arrow reads.
     """
+    if is_uuid:
+        return _uuid()
     if is_int96:
         return replace(_plain(_as_instants(field.type)), arrow_type=f"int96 ({field.type})")
     extension = _extension_of(field)
@@ -112,13 +118,18 @@ def _extension(arrow_type: pa.DataType, name: str) -> FileType:
     """Return the `FileType` of a column with an Arrow extension type."""
     storage = arrow_type.storage_type if isinstance(arrow_type, pa.BaseExtensionType) else arrow_type
     if name == "arrow.uuid":
-        return FileType(name, None, fix="write it as text, in pandas with .astype(str)")
+        return _uuid()
     stored = _plain(storage)
     # The stored values are numbers. Their meaning is in the file's metadata, which Spark does not read.
     if pa.types.is_integer(storage) or pa.types.is_floating(storage):
         read = stored.spark
         return FileType(name, None, read, fix=_RAW.format(declared="" if read is None else read.simpleString()))
     return stored
+
+
+def _uuid() -> FileType:
+    """Return the `FileType` of a column of UUIDs. The workers write them as texts, because Spark has no such type."""
+    return FileType("arrow.uuid", StringType(), fix="write it as text, in pandas with .astype(str)", needs_worker=True)
 
 
 def _plain(arrow_type: pa.DataType) -> FileType:
@@ -160,13 +171,19 @@ def _nested(arrow_type: pa.DataType) -> FileType:
         if each.spark is None or each.is_nanos:
             fix = "write it in microseconds, in pandas with coerce_timestamps='us'" if each.is_nanos else each.fix
             return FileType(text, None, fix=fix)
-    types = [each.spark for each in inner if each.spark is not None]
+    fix = next((each.fix for each in inner if each.needs_worker), "")
+    spark = _nested_of(arrow_type, [each.spark for each in inner if each.spark is not None])
+    return FileType(text, spark, fix=fix, needs_worker=bool(fix))
+
+
+def _nested_of(arrow_type: pa.DataType, types: Sequence[DataType]) -> DataType:
+    """Return Spark's type for a nested Arrow type whose parts have the given types in Spark."""
     if pa.types.is_map(arrow_type):
-        return FileType(text, MapType(types[0], types[1]))
+        return MapType(types[0], types[1])
     if pa.types.is_struct(arrow_type):
         names = [arrow_type.field(number).name for number in range(arrow_type.num_fields)]
-        return FileType(text, StructType([StructField(*pair) for pair in zip(names, types, strict=True)]))
-    return FileType(text, ArrayType(types[0]))
+        return StructType([StructField(*pair) for pair in zip(names, types, strict=True)])
+    return ArrayType(types[0])
 
 
 def _is_text(arrow_type: pa.DataType) -> bool:
@@ -205,7 +222,7 @@ _TYPES: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType],
     (pa.types.is_timestamp, _timestamp),
     (pa.types.is_dictionary, lambda arrow_type: _plain(arrow_type.value_type)),
     (pa.types.is_nested, _nested),
-    (pa.types.is_float16, lambda _: _refused("write it as float, in pandas with .astype('float32')")),
+    (pa.types.is_float16, lambda _: FileType("", FloatType(), fix=_AS_FLOAT, needs_worker=True)),
     (pa.types.is_time, lambda _: _refused("write it as text, in pandas with .astype(str)")),
     (pa.types.is_duration, lambda _: FileType("", None, LongType(), fix=_RAW.format(declared="bigint"))),
 )
@@ -247,6 +264,18 @@ def _merged_structs(one: StructType, other: StructType) -> StructType | None:
             return None
         types[field.name] = both
     return StructType([StructField(name, data_type) for name, data_type in types.items()])
+
+
+def widened(one: DataType, other: DataType) -> DataType | None:
+    """Return double if one of two types is double and the other an integer type, or None if they are other types.
+
+    Each value must be checked when it is read, because a double cannot hold each bigint.
+
+    >>> widened(LongType(), DoubleType()), widened(DoubleType(), ShortType()), widened(LongType(), FloatType())
+    (DoubleType(), DoubleType(), None)
+    """
+    pair = (one, other) if isinstance(one, DoubleType) else (other, one)
+    return DoubleType() if isinstance(pair[0], DoubleType) and isinstance(pair[1], IntegralType) else None
 
 
 def is_same(one: DataType, other: DataType) -> bool:

@@ -21,12 +21,13 @@ from pyspark.sql.functions import lit
 from pyspark.sql.types import DataType, StructField, StructType
 
 from sparkscore.config import Input
+from sparkscore.errors import SourceSchemaError
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.parquet import FilePart, ParquetReader
 from sparkscore.parquet.casting import InexactError, find_cast
 from sparkscore.parquet.stored import UnreadableError
 from sparkscore.plan import InputFile
-from sparkscore.sources import open_source, parquet_rows
+from sparkscore.sources import PlannedRows, open_source, parquet_rows
 from sparkscore.sources.folder_keys import read_keys
 from sparkscore.sources.footers import read_footers
 from sparkscore.sources.parquet_reader import choose_reader
@@ -174,6 +175,30 @@ def test_names_of_folders_that_spark_reads_otherwise_are_left_to_it(spark: Spark
     with pytest.raises(UnreadableError, match="k=%C3%A9' has escaped bytes"):
         chosen(spark, source)
     assert read_by_spark(source)["k"].to_pylist() != ["é"]
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "told"),
+    [
+        (pa.array([0.5], pa.float16()), {}, r"\[INPUT_TYPES\] column 'x' .*/a\.parquet'.*halffloat"),
+        (pa.array([bytes(16)], pa.uuid()), {}, r"\[INPUT_TYPES\] column 'x' .*/a\.parquet'.*arrow\.uuid"),
+        (pa.array([1.5]), {"compression": "brotli"}, r"\[INPUT_CODEC\] .*/a\.parquet'.*BROTLI"),
+    ],
+    ids=["half", "uuid", "brotli"],
+)
+def test_what_only_the_workers_read_is_refused_where_spark_must_read(
+    values: pa.Array, options: dict[str, str], told: str, spark: SparkSession, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"id": [1], "x": values}), tmp_path / "a.parquet", **options)
+
+    assert isinstance(opened(spark, tmp_path).planned_rows(), PlannedRows)
+    with pytest.raises(SourceSchemaError, match=rf"{told}.*'input.reader' is spark.*Set 'input.reader: worker'"):
+        opened(spark, tmp_path, reader="spark")
+    source = opened(spark, tmp_path, options={"datetimeRebaseMode": "LEGACY"})
+    with pytest.raises(SourceSchemaError, match=rf"{told}.*'input.options' has datetimeRebaseMode: LEGACY"):
+        source.planned_rows()
+    with pytest.raises(SourceSchemaError, match=rf"{told}.*needs its rows"):
+        source.frame()
 
 
 # ---------------------------------------------------------------------------------------------------- casts of numbers

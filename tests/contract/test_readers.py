@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from onnx import TensorProto, helper
 from pyspark.sql import SparkSession
 
 import sparkscore
-from sparkscore.errors import ConfigError, SourceError
+from sparkscore.errors import ConfigError, SourceError, SparkscoreError
 from tests.support.all_types import NAMES, comparable, write_all_types, written_rows
 from tests.support.ledger import check_ledger, read_table
 
@@ -151,6 +152,47 @@ def test_all_types_and_the_keys_of_folders_come_through_unchanged(
     for table in tables:
         rows = table.select(["id", "day", *NAMES[1:]]).to_pylist()
         assert {row.pop("id"): comparable(row) for row in rows} == expected
+
+
+def test_what_only_the_workers_can_read_is_scored_exactly(
+    spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
+) -> None:
+    (tmp_path / "in").mkdir()
+    keys = [uuid.UUID(int=2**127 + 5), None, uuid.UUID(int=0)]
+    stored = {
+        "id": range(3),
+        "half": pa.array([0.5, None, 65504.0], pa.float16()),
+        "key": pa.array([None if key is None else key.bytes for key in keys], pa.uuid()),
+    }
+    pq.write_table(pa.table({**stored, "n": [2**53, None, 3]}), tmp_path / "in" / "a.parquet", compression="brotli")
+    pq.write_table(pa.table({**stored, "id": range(3, 6), "n": [0.5, None, -0.0]}), tmp_path / "in" / "b.parquet")
+    deployment = make_deployment("def run(frame):\n    return [1] * len(frame)\n", settings={"mini_batch_size": 2})
+
+    run = sparkscore.score(spark, deployment, input=tmp_path / "in", output=tmp_path / "out")
+
+    texts = [None if key is None else str(key) for key in keys]
+    assert run.record["input"]["reader"] == "worker"
+    assert [run.record["input"]["columns"][name] for name in ("half", "key", "n")] == ["float", "string", "double"]
+    found = [(row["id"], row["half"], row["key"], repr(row["n"])) for row in rows_of(run)]
+    assert found == [
+        (row, [0.5, None, 65504.0][row % 3], texts[row % 3], n)
+        for row, n in enumerate(["9007199254740992.0", "None", "3.0", "0.5", "None", "-0.0"])
+    ]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_an_integer_that_a_double_cannot_hold_is_refused_where_another_file_has_doubles(
+    reader: str, spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
+) -> None:
+    (tmp_path / "in").mkdir()
+    pq.write_table(pa.table({"id": [1], "n": [2**53 + 1]}), tmp_path / "in" / "a.parquet")
+    pq.write_table(pa.table({"id": [2], "n": [0.5]}), tmp_path / "in" / "b.parquet")
+    deployment = make_deployment("def run(frame):\n    return [1] * len(frame)\n")
+
+    with pytest.raises(SparkscoreError, match="a bigint that double does not hold exactly") as caught:
+        score(spark, tmp_path, deployment, reader)
+
+    assert caught.value.code == "INPUT_VALUE"
 
 
 def test_each_file_is_one_mini_batch_where_azure_passes_whole_files(spark: SparkSession, tmp_path: Path) -> None:

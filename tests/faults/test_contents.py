@@ -124,9 +124,11 @@ def test_59_a_column_of_another_type_in_some_files_is_never_read_wrong(
         return
     error = refused(spark, deployment, tmp_path / "out", input=tmp_path / "in", settings=settings)
 
-    assert error.code == "INPUT_TYPES"
+    # Integers and doubles are doubles together, unless one of the integers cannot be held.
+    is_double = pa.types.is_floating(other)
+    assert error.code == ("INPUT_VALUE" if is_double else "INPUT_TYPES")
     assert "'id'" in str(error)
-    assert "b.parquet" in str(error)
+    assert ("a.parquet" if is_double else "b.parquet") in str(error)
 
 
 def test_60_a_column_that_only_some_files_have_is_kept(

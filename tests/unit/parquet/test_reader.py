@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import pickle
 import struct
+import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from sparkscore.errors import SourceError, SourceSchemaError
 from sparkscore.parquet import ColumnRead, FilePart, FolderKeys, ParquetReader
 from sparkscore.parquet import reader as module
+from sparkscore.parquet.uuids import as_texts
 
 Read = Callable[..., pa.Table]
 ELEMENT = pa.field("element", pa.int64())
@@ -49,6 +52,10 @@ def read(tmp_path: Path) -> Read:
     return write_and_read
 
 
+HALVES = [0.5, None, -0.0, 65504.0, 2.0**-24, float("inf"), -float("inf")]
+UUIDS = [uuid.UUID("f81d4fae-7dec-11d0-a765-00a0c91e6bf6"), None, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)]
+UUID_TEXTS = [None if each is None else str(each) for each in UUIDS]
+STORED_UUIDS = pa.array([None if each is None else each.bytes for each in UUIDS], pa.uuid())
 MOST_FLOATS = [0.10000000149011612, -0.0, float("inf"), None]
 DAYS = [dt.date(1, 1, 1), None, dt.date(9999, 12, 31)]
 EXACT = [
@@ -59,6 +66,12 @@ EXACT = [
     (pa.array([2**64 - 1, None], pa.uint64()), pa.decimal128(20, 0), [Decimal(2**64 - 1), None]),
     (pa.array([255, None], pa.uint8()), pa.int64(), [255, None]),
     (pa.array(MOST_FLOATS, pa.float32()), pa.float64(), MOST_FLOATS),
+    (pa.array(HALVES, pa.float16()), pa.float32(), HALVES),
+    (pa.array(HALVES, pa.float16()), pa.float64(), HALVES),
+    (pa.array([HALVES, None], pa.list_(pa.float16())), pa.list_(pa.field("element", pa.float32())), [HALVES, None]),
+    (STORED_UUIDS, pa.string(), UUID_TEXTS),
+    (STORED_UUIDS.slice(1), pa.string(), UUID_TEXTS[1:]),
+    (pa.nulls(3, pa.uuid()), pa.string(), [None] * 3),
     (pa.array(["a", None, "a", "é"]).dictionary_encode(), pa.string(), ["a", None, "a", "é"]),
     (pa.array([7, None, 7]).dictionary_encode(), pa.int64(), [7, None, 7]),
     (pa.array(["a", None], pa.large_string()), pa.string(), ["a", None]),
@@ -115,8 +128,46 @@ def test_stored_values_become_those_of_the_type(
     assert [repr(each) for each in found.to_pylist()] == [repr(each) for each in expected]
 
 
-def test_nan_stays_nan_as_a_smaller_float(read: Read) -> None:
-    assert str(read(pa.array([float("nan")]), pa.float32()).to_pylist()) == "[nan]"
+@pytest.mark.parametrize("stored", [pa.float16(), pa.float64()], ids=str)
+def test_nan_stays_nan_as_another_float(stored: pa.DataType, read: Read) -> None:
+    assert str(read(pa.array([float("nan")], stored), pa.float32()).to_pylist()) == "[nan]"
+
+
+def test_each_half_float_is_the_same_number_as_a_float(read: Read) -> None:
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+
+    found = read(pa.array(halves), pa.float32()).to_numpy()
+
+    np.testing.assert_array_equal(found, halves.astype(np.float32))
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(halves))
+
+
+JSON = pa.array(['{"a": 1}', None], pa.json_())
+
+
+@pytest.mark.parametrize(
+    ("stored", "target", "expected"),
+    [
+        (STORED_UUIDS, pa.string(), UUID_TEXTS),
+        (JSON, pa.string(), ['{"a": 1}', None]),
+        (pa.ListArray.from_arrays([0, 2], JSON), pa.list_(pa.field("element", pa.string())), [['{"a": 1}', None]]),
+    ],
+    ids=["uuid", "json", "list of json"],
+)
+def test_a_meaning_that_is_not_in_arrows_own_schema_is_found(
+    stored: pa.Array, target: pa.DataType, expected: list[Any], read: Read
+) -> None:
+    assert read(stored, target, store_schema=False).to_pylist() == expected
+
+
+@given(st.lists(st.none() | st.uuids(), max_size=20), st.integers(0, 20), st.integers(0, 20))
+def test_uuids_have_the_text_that_python_gives_them(values: list[uuid.UUID | None], start: int, count: int) -> None:
+    stored = pa.array([None if each is None else each.bytes for each in values], pa.binary(16)).slice(start, count)
+
+    found = as_texts(stored)
+
+    found.validate(full=True)
+    assert found.to_pylist() == [None if each is None else str(each) for each in values[start : start + count]]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +220,17 @@ def test_columns_are_found_by_name_and_missing_ones_are_null(tmp_path: Path) -> 
     found = rows_of(reader, whole(tmp_path / "a.parquet"))
 
     assert found.to_pylist() == [{"a.b": "x", "c": None, "b": 1}, {"a.b": None, "c": None, "b": 2}]
+
+
+def test_a_column_that_each_file_had_and_one_lacks_now_is_an_error(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
+    planned = [ColumnRead(name, pa.int64(), is_everywhere=name != "c") for name in "abc"]
+    part = whole(tmp_path / "a.parquet")
+
+    with pytest.raises(SourceError, match=r"\[INPUT_CHANGED\].*a\.parquet.*got no column 'b', expected the columns"):
+        list(ParquetReader(tuple(planned)).read(part))
+    # A column that the task does not need is not looked for.
+    assert rows_of(ParquetReader(tuple(planned)).only(["a", "c"]), part).to_pylist() == [{"a": 1, "c": None}]
 
 
 def test_a_reader_of_some_columns_keeps_their_order_and_can_be_sent(tmp_path: Path) -> None:

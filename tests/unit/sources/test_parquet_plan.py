@@ -10,10 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql.types import ArrayType, CharType, DataType, StructField, StructType, VarcharType
+from pyspark.sql.types import ArrayType, CharType, DataType, DoubleType, StructField, StructType, VarcharType
 
 from sparkscore.errors import SourceSchemaError
 from sparkscore.plan import InputFile
+from sparkscore.sources import parquet_plan
 from sparkscore.sources.footers import read_footers
 from sparkscore.sources.parquet_plan import ParquetPlan, plan_parquet
 from sparkscore.sources.parquet_types import in_order_of
@@ -151,8 +152,7 @@ def test_lists_that_are_all_empty_in_one_file_take_the_type_of_the_others(plan: 
 @pytest.mark.parametrize(
     ("one", "other", "advice"),
     [
-        (pa.int64(), pa.float64(), "id double"),
-        (pa.float64(), pa.int64(), "id double"),
+        (pa.int64(), pa.float32(), "id double"),
         (pa.int32(), pa.int64(), "id bigint"),
         (pa.float32(), pa.float64(), "id double"),
         (pa.decimal128(4, 2), pa.decimal128(5, 3), "id decimal(5,3)"),
@@ -185,10 +185,8 @@ def test_two_types_are_refused_with_both_files_and_what_helps(
 @pytest.mark.parametrize(
     ("values", "type_"),
     [
-        (pa.array(np.array([1, 2], "float16")), "halffloat"),
         (pa.array([dt.time(1)]), "time64[us]"),
         (pa.array([1], pa.time32("ms")), "time32[ms]"),
-        (pa.array([bytes(16)], pa.uuid()), "arrow.uuid"),
         (pa.array([1], pa.duration("ns")), "duration[ns]"),
         (pa.array([None], pa.decimal256(50, 2)), "decimal"),
         (pa.array([[1]], pa.list_(NS)), "timestamp[ns]"),
@@ -213,12 +211,64 @@ def test_the_stored_numbers_of_a_duration_can_be_declared(plan: Plan) -> None:
     assert types(plan(pa.table({"c": pa.array([1], pa.duration("ns"))}), declared="c bigint")) == {"c": "bigint"}
 
 
-def test_codecs_that_spark_lacks_are_refused(plan: Plan, tmp_path: Path) -> None:
-    message = told(plan, pa.table({"id": [1]}), compression="brotli")
-
-    assert message.startswith(f"[INPUT_CODEC] Parquet file '{tmp_path / 'a.parquet'}': got values packed with BROTLI")
-    for codec in ("snappy", "zstd", "gzip", "lz4", "none"):
+def test_a_codec_that_no_reader_has_is_refused(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for codec in ("snappy", "zstd", "gzip", "lz4", "brotli", "none"):
         assert plan(pa.table({"id": [1]}), compression=codec) is None
+    # PyArrow cannot write LZO.
+    monkeypatch.setattr(parquet_plan, "_NO_CODEC", "SNAPPY")
+
+    message = told(plan, pa.table({"id": [1]}))
+
+    assert message.startswith(f"[INPUT_CODEC] Parquet file '{tmp_path / 'a.parquet'}': got values packed with SNAPPY")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("integer", [pa.int8(), pa.int64(), pa.uint32()], ids=str)
+def test_integers_in_one_file_and_doubles_in_the_next_are_doubles_whose_values_are_checked(
+    integer: pa.DataType, order: int, plan: Plan
+) -> None:
+    tables = [pa.table({"x": pa.array([1, None], each)}) for each in (integer, pa.float64(), integer)]
+
+    found = plan(*tables[::order])
+
+    assert types(found) == {"x": "double"}
+    assert found is not None
+    assert {group.columns["x"].spark for group in found.groups} >= {DoubleType()}
+    assert plan(tables[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        (pa.array(np.array([1, 2], "float16")), "float"),
+        (pa.array([bytes(16)], pa.uuid()), "string"),
+        (pa.array([[0.5], None], pa.list_(pa.float16())), "array<float>"),
+        (pa.StructArray.from_arrays([pa.array([bytes(16)], pa.uuid())], ["u"]), "struct<u:string>"),
+        (pa.array([[("k", 0.5)]], pa.map_(pa.string(), pa.float16())), "map<string,float>"),
+    ],
+    ids=lambda value: str(getattr(value, "type", value)),
+)
+def test_types_that_only_the_workers_read_are_planned(values: pa.Array, name: str, plan: Plan) -> None:
+    table = pa.table({"id": range(len(values)), "c": values})
+
+    found = plan(table)
+
+    assert types(found)["c"].startswith(name)
+    assert found is not None
+    (group,) = found.groups
+    assert group.columns["c"].needs_worker
+    assert "write it as" in group.columns["c"].fix
+    # Spark reads the types of all columns of a file, also of those that are left out.
+    assert types(plan(table, wanted=["id"])) == {"id": "bigint"}
+    assert types(plan(table, declared=f"id bigint; c {types(found)['c']}")) == types(found)
+
+
+def test_a_half_float_may_be_a_float_in_another_file_and_be_declared_as_a_double(plan: Plan) -> None:
+    half, single = (pa.table({"x": pa.array([0.5], type_)}) for type_ in (pa.float16(), pa.float32()))
+
+    assert types(plan(half, single)) == {"x": "float"}
+    assert types(plan(half, declared="x double")) == {"x": "double"}
+    assert "float (halffloat)" in told(plan, half, pa.table({"x": ["a"]}))
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,30 @@ def test_files_of_several_types_are_read_by_the_workers(choose: Choose) -> None:
     assert reader.schema() == pa.schema({"id": pa.int64(), "x": pa.float64(), "k": pa.string()})
 
 
+def test_what_only_the_workers_can_read_is_read_by_them(choose: Choose) -> None:
+    halves = pa.table({"x": pa.array([0.5], pa.float16()), "u": pa.array([bytes(16)], pa.uuid())})
+
+    reader = choose({"x": "float", "u": "string"}, halves, compression="brotli")
+
+    assert isinstance(reader, ParquetReader)
+
+
+def test_the_columns_that_all_files_with_rows_have_are_known(choose: Choose) -> None:
+    reader = choose(
+        {"id": "bigint", "x": "double", "k": "string"},
+        pa.table({"id": [1], "x": [1.0], "k": ["a"]}),
+        pa.table({"id": [1], "k": ["a"]}),
+        pa.table({"other": pa.array([], pa.int8())}),
+        keys=FolderKeys("/", ("k",)),
+    )
+
+    assert isinstance(reader, ParquetReader)
+    assert {column.name: column.is_everywhere for column in reader.columns} == {"id": True, "x": False, "k": False}
+    empty = choose({"id": "bigint"}, pa.table({"id": pa.array([], pa.int64())}))
+    assert isinstance(empty, ParquetReader)
+    assert not empty.columns[0].is_everywhere
+
+
 DECIMAL = pa.array([decimal.Decimal("0.1")])
 
 
@@ -69,8 +93,8 @@ DECIMAL = pa.array([decimal.Decimal("0.1")])
         ("double", DECIMAL, r"has the type decimal\(1,1\)"),
         ("decimal(10,2)", pa.array([0.1]), "has the type double"),
         ("decimal(38,30)", pa.array([1]), "has the type bigint"),
-        ("float", pa.array([0.5], pa.float16()), "has values of the type Float16"),
-        ("string", pa.array([b"a" * 16], pa.uuid()), "has values of the type UUID"),
+        ("bigint", pa.array([b"a" * 16], pa.uuid()), "has the type string, which does not become bigint"),
+        ("binary", pa.array([b"a" * 16], pa.uuid()), "has the type string, which does not become binary"),
         ("string", pa.array([dt.time(1)]), "has values of the type Time"),
         ("array<bigint>", pa.array([[1, 2], None], pa.list_(pa.int64(), 2)), "has lists of a fixed length"),
         ("array<string>", pa.array([[1]]), "has the type bigint"),
