@@ -105,12 +105,13 @@ def connect_server(
     command = [str(_HOME / "bin" / "spark-submit"), "--master", settings.get("spark.master", "local[2,4]")]
     command += ["--properties-file", str(properties), "--class", _CLASS, "spark-internal"]
     with log.open("ab") as out:
+        before = out.tell()
         process = subprocess.Popen(
             command, stdout=out, stderr=out, cwd=folder, env=_environment(), start_new_session=True
         )
     server = ConnectServer(port, process, log)
     try:
-        _wait_for(server)
+        _wait_for(server, before)
         yield server
     finally:
         server.kill()
@@ -150,10 +151,11 @@ def _environment() -> dict[str, str]:
     return {**given, **addresses, "SPARK_HOME": str(_HOME), "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": path}
 
 
-def _wait_for(server: ConnectServer) -> None:
+def _wait_for(server: ConnectServer, before: int) -> None:
+    """Wait until the server has logged that it started, after the output of earlier servers in the same file."""
     end = time.monotonic() + _LONGEST_S
     while time.monotonic() < end and server.process.poll() is None:
-        if _STARTED in server.log.read_text(errors="replace"):
+        if _STARTED.encode() in server.log.read_bytes()[before:]:
             return
         time.sleep(0.1)
     raise TimeoutError(f"the server did not start:\n{server.log.read_text(errors='replace')[-2000:]}")
