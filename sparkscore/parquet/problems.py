@@ -13,6 +13,14 @@ from sparkscore.errors import SourceError, SourceSchemaError
 
 _STATE: Final = "Nothing was published."
 _MOST_CHARACTERS: Final = 200
+_OPEN: Final = (
+    "Run again when the workers can open the file: it was removed during the run, for example by VACUUM, or they may "
+    "not read it."
+)
+_REPAIR: Final = (
+    "Repair or remove the file if it is damaged or truncated. Otherwise set 'input.reader: spark', and score again "
+    "under another --run-id: Spark's reader may be able to read it."
+)
 
 
 def refused_value(column: str, got: str, file: str) -> SourceSchemaError:
@@ -41,13 +49,14 @@ def unreadable_file(file: str, error: Exception | str) -> SourceError:
         file: path of the file.
         error: the exception, whose message is about the layout of the file, or a phrase.
     """
+    is_closed = isinstance(error, (FileNotFoundError, PermissionError))
     got = re.sub(r"\s+", " ", str(error))[:_MOST_CHARACTERS].rstrip(". ")
     return SourceError(
         code=ErrorCode.INPUT_UNREADABLE,
         what=f"PyArrow cannot read the input file '{file}'",
         got=got,
         state=_STATE,
-        next_step="Repair or remove the file: it is damaged or truncated, or was removed during the run.",
+        next_step=_OPEN if is_closed else _REPAIR,
     )
 
 
