@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StringType, StructType
+from pyspark.sql.types import StructType
 
 from sparkscore.config import Input
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.parquet import FolderKeys
+from sparkscore.parquet.stored import UnreadableError
 from sparkscore.plan import InputFile, Snapshot
 from sparkscore.sources.column_order import doubt_of_parquet
 from sparkscore.sources.declaration import declared_schema, not_null_columns
+from sparkscore.sources.folder_keys import read_keys
 from sparkscore.sources.footers import Footer, names_of, read_footers
 from sparkscore.sources.parquet_plan import ParquetPlan, plan_parquet
 from sparkscore.sources.parquet_reader import choose_reader
@@ -98,12 +101,15 @@ class ParquetSource:
             return "the footer of a file cannot be read"
         if not all(_is_text(file.path) for file in files.files):
             return "the path of a file is not text"
-        typed = [name for name in files.keys if not isinstance(self._schema[name].dataType, StringType)]
-        if typed:
-            return f"'{typed[0]}', the key of folders, is declared as another type than string"
-        keys = None if files.folder is None else FolderKeys(str(files.folder), files.keys)
-        found = choose_reader(files.files, self._footers.of_files, self._columns, keys, files.options)
-        return found if isinstance(found, str) else PlannedRows(found, tuple(rows))
+        names = None if files.folder is None else FolderKeys(str(files.folder), files.keys)
+        found = choose_reader(files.files, self._footers.of_files, self._columns, names, files.options)
+        if isinstance(found, str):
+            return found
+        try:
+            reader = replace(found, keys=self._read_keys(self._columns))
+        except UnreadableError as error:
+            return str(error)
+        return PlannedRows(reader, tuple(rows))
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the NULL counts of the given columns, from the footers of the files.
@@ -173,6 +179,21 @@ class ParquetSource:
         frame = files.load_rows(self._schema, read)
         is_in_order = [name for name in frame.columns if name not in HIDDEN_COLUMNS] == list(order)
         return frame if is_in_order else select_columns(frame, tuple(order), "parquet")
+
+    def _read_keys(self, columns: StructType) -> FolderKeys | None:
+        """Return the values of the partition columns for the workers, or None if there are no partition columns.
+
+        Args:
+            columns: the columns of the rows.
+
+        Raises:
+            UnreadableError: Spark would read the name of a folder as another text.
+        """
+        files = self._files
+        if files.folder is None:
+            return None
+        with pinned_reads(files.spark, "parquet"):
+            return read_keys(files.spark, files.files, files.folder, columns, files.keys, files.zone)
 
     def _count_rows(self) -> int:
         """Return the number of rows, or 0 if the input has no files.
