@@ -18,6 +18,8 @@ from sparkscore.survey.text_bytes import find_control_character, find_other_form
 
 _SPACE: Final = " \t\r\n"
 _TOO_DEEP: Final = "fields that are nested too deep"
+# Python's own limit depends on its version. Each value is later visited by functions that call themselves.
+_DEEPEST: Final = 910
 
 
 class Number(str):
@@ -114,7 +116,8 @@ def records_of_line(text: str, decoder: json.JSONDecoder) -> list[dict[str, Any]
     if end != len(stripped):
         rest = stripped[end:].lstrip(_SPACE)
         raise RecordError("behind", "another record" if rest.startswith(("{", "[")) else "more text")
-    return [_checked(each, stripped) for each in (value if isinstance(value, list) else [value])]
+    _check_values(value, stripped)
+    return [_as_record(each) for each in (value if isinstance(value, list) else [value])]
 
 
 def records_of_file(text: str, decoder: json.JSONDecoder) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -129,7 +132,8 @@ def records_of_file(text: str, decoder: json.JSONDecoder) -> Iterator[tuple[int,
     for offset, end, value in _elements(text, decoder):
         line, last = line + text.count("\n", last, offset), offset
         try:
-            yield line, _checked(value, text[offset:end])
+            _check_values(value, text[offset:end])
+            yield line, _as_record(value)
         except RecordError as error:
             raise RecordError(error.reason, error.detail, line - 1) from None
 
@@ -203,13 +207,29 @@ def _record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _TYPE_NAMES: Final = {str: "a text", int: "a number", Number: "a number", NotFinite: "a number", bool: "true or false"}
 
 
-def _checked(value: Any, text: str) -> dict[str, Any]:
+def _as_record(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         found = "null" if value is None else _TYPE_NAMES.get(type(value), "an array")
         raise RecordError("object", found)
+    return value
+
+
+def _check_values(value: Any, text: str) -> None:
+    """Raise a `RecordError` if the values in a text are nested too deep, or a string has half of a surrogate pair."""
+    if text.count("[") + text.count("{") > _DEEPEST and _is_too_deep(value):
+        raise RecordError("json", _TOO_DEEP)
     if ("\\ud" in text or "\\uD" in text) and _has_lone_surrogate(value):
         raise RecordError("surrogate")
-    return value
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        inside = (inner for each in level for inner in (each.values() if isinstance(each, dict) else each))
+        level = [inner for inner in inside if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _has_lone_surrogate(value: Any) -> bool:

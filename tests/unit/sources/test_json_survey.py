@@ -118,6 +118,7 @@ def test_other_forms_of_records_are_read(content: str, read: Read) -> None:
         ("null", "INPUT_RECORD", "got null, expected a JSON object"),
         ('[{"a": 1}, 5]', "INPUT_RECORD", "got a number, expected a JSON object"),
         ('{"a": ' + "[" * 5000 + "]" * 5000 + "}", "INPUT_RECORD", "nested too deep"),
+        ('{"a": ' + "[" * 950 + "]" * 950 + "}", "INPUT_RECORD", "nested too deep"),
         (b'{"a": "caf\xe9"}', "INPUT_ENCODING", "'input.options.encoding'"),
         ('{"a": "\ud800"}'.encode("utf-8", "surrogatepass"), "INPUT_ENCODING", "not UTF-8"),
     ],
