@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.record.runs_folder import RunFolder
+from tests.storm.processes import MARK, of_life, with_role
 from tests.support import drive
 from tests.support.ledger import check_ledger, read_table
 
 MakeDeployment = Callable[..., Path]
 FILES = 40
 ROWS_OF_A_CALL = 25
-# Each call leaves a file of its own, so that calls can be counted whoever dies.
+# Each call leaves a file of its own, with its number of items and its first row, so that calls can be counted whoever
+# dies.
 SCRIPT = """
-import os, time, uuid
+import time, uuid
 from pathlib import Path
 
 def run(items):
     time.sleep({seconds})
-    (Path({calls!r}) / uuid.uuid4().hex).touch()
+    first = items["id"].iloc[0] if hasattr(items, "columns") else 0
+    (Path({calls!r}) / f"{{len(items)}}-{{first}}-{{uuid.uuid4().hex}}").touch()
     return [1] * len(items)
 """
 
@@ -42,6 +46,7 @@ class Rig:
     def __init__(
         self, folder: Path, make_deployment: MakeDeployment, output_format: str, seconds: float, *, is_rows: bool
     ) -> None:
+        self.mark = uuid.uuid4().hex
         self.folder, self.drivers = folder, list[subprocess.Popen[str]]()
         self.calls, self.input, self.output = folder / "calls", folder / "in", folder / "out"
         self.calls.mkdir()
@@ -55,11 +60,10 @@ class Rig:
             output={"format": output_format},
             chunk_size=2 * ROWS_OF_A_CALL if is_rows else None,
         )
-        options = {
+        self.options: dict[str, Any] = {
             "deployment": str(deployment), "input": str(self.input), "input_format": "parquet" if is_rows else "files",
             "output": str(self.output), "run_id": "night", "runs": str(folder / "runs"),
         }  # fmt: skip
-        (folder / "options.json").write_text(json.dumps(options))
         self.record = RunFolder(folder / "runs", "night")
         self.stage = self.output / "_sparkscore" / "night"
 
@@ -75,28 +79,41 @@ class Rig:
             pq.write_table(pa.table({"id": part}), self.input / f"{number}.parquet")
         return [*keys]
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, master: str = "local[2,4]") -> subprocess.Popen[str]:
+        (self.folder / "options.json").write_text(json.dumps({**self.options, "master": master}))
         command = [sys.executable, str(Path(drive.__file__)), str(self.folder / "options.json")]
         driver = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            env=os.environ | {MARK: self.mark},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         self.drivers.append(driver)
         return driver
 
     def kill_when(self, condition: Callable[[], object], number: int = signal.SIGKILL) -> None:
         """Start a driver, and kill it with all that it started as soon as the condition holds."""
+        driver = self.start_until(condition)
+        os.killpg(driver.pid, number)
+        driver.communicate(timeout=60)
+        assert driver.returncode != 0
+
+    def start_until(self, condition: Callable[[], object]) -> subprocess.Popen[str]:
+        """Start a driver, and return it as soon as the condition holds."""
         driver = self.start()
         end = time.monotonic() + 90
         while not condition():
             assert driver.poll() is None, "the driver ended before it could be killed"
             assert time.monotonic() < end, "what the test waits for did not happen"
             time.sleep(0.002)
-        os.killpg(driver.pid, number)
-        driver.communicate(timeout=60)
-        assert driver.returncode != 0
+        return driver
 
-    def finish(self) -> tuple[dict[str, Any], str]:
-        driver = self.start()
+    def finish(
+        self, master: str = "local[2,4]", driver: subprocess.Popen[str] | None = None
+    ) -> tuple[dict[str, Any], str]:
+        driver = driver or self.start(master)
         out, err = driver.communicate(timeout=120)
         assert driver.returncode == 0, err
         record: dict[str, Any] = json.loads(out.splitlines()[-1])
@@ -168,6 +185,46 @@ def test_1_a_driver_killed_while_it_scores_rows_costs_the_chunks_in_flight(
     assert kept <= int(told[-1]) <= kept + 2
     # The probe's call, and three times two chunks of two calls that were in flight.
     assert FILES < len(list(rig.calls.iterdir())) <= FILES + 1 + 3 * 4
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("reader", "who"), [("auto", "worker"), ("spark", "spark")])
+def test_1_a_driver_with_other_task_slots_goes_on_with_the_same_reader_and_mini_batches(
+    make_rig: Callable[..., Rig], reader: str, who: str
+) -> None:
+    rig = make_rig("parquet", is_rows=True)
+    rig.options["settings"] = {"input.reader": reader}
+
+    rig.kill_when(lambda: rig.done() >= 6)
+    record, _ = rig.finish("local[3,4]")
+
+    rig.check(record)
+    assert record["input"]["reader"] == who
+    calls = [tuple(map(int, path.name.split("-")[:2])) for path in rig.calls.iterdir()]
+    assert {*calls} == {(ROWS_OF_A_CALL, ROWS_OF_A_CALL * number) for number in range(FILES)}
+    # The probe's call, and two chunks of two calls that were in flight.
+    assert FILES < len(calls) <= FILES + 1 + 4
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are found in /proc")
+@pytest.mark.parametrize(("reader", "who"), [("auto", "worker"), ("spark", "spark")])
+def test_4_workers_killed_amid_a_work_unit_of_rows_cost_the_chunks_in_flight(
+    make_rig: Callable[..., Rig], reader: str, who: str
+) -> None:
+    rig = make_rig(is_rows=True)
+    rig.options["settings"] = {"input.reader": reader}
+
+    driver = rig.start_until(lambda: rig.done() >= 6)
+    workers = with_role("worker", of_life(rig.mark))
+    assert [worker.kill() for worker in workers].count(True) >= 1
+    record, _ = rig.finish(driver=driver)
+
+    rig.check(record)
+    assert record["input"]["reader"] == who
+    assert record["counts"]["failed"] == 0
+    # The probe's call, and two chunks of two calls that were in flight.
+    assert FILES < len(list(rig.calls.iterdir())) <= FILES + 1 + 4
 
 
 @pytest.mark.faults
