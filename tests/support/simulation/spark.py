@@ -37,10 +37,11 @@ class SparkStandIn:
     chances: Chances = field(default_factory=Chances)
     partition: int = 0
     version: str = "4.2.0"
+    master: str = "local[1]"
 
     @property
     def conf(self) -> Any:
-        return _Conf({"spark.master": "local[1]"})
+        return _Conf({"spark.master": self.master})
 
     def range(self, start: int, end: int, step: int, partitions: int) -> _Range:
         assert (start, step, partitions) == (0, 1, end), "one row and one partition for each unit"
@@ -53,6 +54,12 @@ class _Conf(dict[str, str]):
     @property
     def getAll(self) -> dict[str, str]:  # noqa: N802 - Spark's name
         return dict(self)
+
+    def set(self, key: str, value: str) -> None:
+        self[key] = value
+
+    def unset(self, key: str) -> None:
+        self.pop(key, None)
 
 
 @dataclass
