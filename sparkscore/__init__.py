@@ -37,8 +37,8 @@ __all__ = [
     "show_run",
 ]
 
-# Spark's workers import packages that were sent to them by a path relative to the working directory, which a scoring
-# script may change.
+# On a worker to which Spark sent this package, its path is relative to the working directory. A scoring script may
+# change that directory, so the path is made absolute here.
 __path__ = [os.path.abspath(folder) for folder in __path__]  # noqa: PTH100 - pathlib is imported by few modules
 
 _MODULE_OF = {

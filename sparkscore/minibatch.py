@@ -34,7 +34,7 @@ class MiniBatchLimit:
 
     Attributes:
         items: maximum number of files or rows.
-        size_bytes: maximum size of the rows in Arrow's memory format, without its validity bitmaps. A mini-batch with a
+        size_bytes: maximum size of the rows in Arrow's memory format, without validity bitmaps. A mini-batch with a
             single row may exceed it.
     """
 
@@ -117,7 +117,7 @@ def cut_into_mini_batches(
     """Divide rows into mini-batches, and yield the mini-batches in order. See `split_into_mini_batches`.
 
     Args:
-        pieces: record batches, each with the block of a file that all its rows come from, or None if it is not known.
+        pieces: record batches, each with the file block that all its rows come from, or None if the block is not known.
         limit: maximum size of a mini-batch.
         unit: number of the work unit.
     """
@@ -186,8 +186,8 @@ class _Pending:
         """Return a string that identifies where in the input the pending rows are, or None if this is unknown.
 
         The string contains the file, the number of the first row in the file, and the number of rows. If Spark reads
-        the rows, it contains the block of the file that Spark read the rows from, and the position of the first row in
-        the block instead. The result is None if Spark does not report the block.
+        the rows, the string also contains the start and length of the block that Spark read, and the first row is
+        counted from the start of the block. The result is None if Spark does not report the block.
         """
         if self.block is not None and self.block.first_row is not None:
             return f"{self.block.file}:{self._first_row}+{count}"

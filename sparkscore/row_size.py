@@ -1,7 +1,7 @@
 """Measure rows in Arrow's memory format. Runs on the driver and the workers.
 
-The size of a sequence of rows is the sum of the sizes of the rows. It does not depend on the record batches in which
-the rows arrive, so that readers that give the same rows in other record batches get the same mini-batches.
+The size of a sequence of rows is the sum of the sizes of the rows. It does not depend on how a reader divides the rows
+into record batches. Different readers of the same rows therefore form the same mini-batches.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Plan the work units of rows that workers read from files themselves. Runs on the driver.
+"""Divide rows that the workers read from files themselves into work units. Runs on the driver.
 
 A work unit consists of parts of files, each with consecutive rows. The largest work units come first, so that Spark
-starts them first, and the small ones at the end level out the time for which the task slots are busy.
+starts them first. The small ones at the end even out how long the task slots are busy.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import pyarrow as pa
 from sparkscore.minibatch import MiniBatchLimit
 from sparkscore.stage.parts_file import PARTS_SCHEMA
 
-# Spark needs about 50 ms per task, and each work unit has a file of the result.
+# Spark needs about 50 ms per task, and each work unit adds a file to the result.
 _LARGEST_UNIT: Final = 128 * 1024 * 1024
 _SMALLEST_UNIT: Final = 16 * 1024 * 1024
 _UNITS_PER_SLOT: Final = 4
 _MOST_UNITS: Final = 2000
-# With a limit in bytes, only files larger than this are cut, as by Spark.
+# If mini-batches are limited in bytes, only files larger than this are cut, as in Spark.
 _LEAST_CUT: Final = 128 * 1024 * 1024
-# Row groups are cut only if this makes the run shorter by more than a tenth. Each cut costs: the rows before it are
-# decoded again, which takes about a fifth of the time of scoring them.
+# Row groups are cut only if this makes the run shorter by more than a tenth. Each cut has a cost: the rows of the row
+# group before the cut are decoded again, which takes about a fifth of the time for scoring them.
 _GOOD: Final = 1.1
 _MOST_CUTS: Final = 16
 _LEAST_ROWS: Final = 1000
@@ -68,11 +68,12 @@ class _Segment:
 def plan_row_units(files: Sequence[FileRows], limit: MiniBatchLimit, task_slots: int) -> pa.Table:
     """Divide the rows of files into work units.
 
-    The mini-batches depend only on the files and the limit, because a work unit begins where a mini-batch begins:
+    Each work unit begins at the start of a mini-batch, so that the mini-batches depend only on the files and the limit:
 
-    - With a number of rows, it begins at a multiple of this number of rows of the file.
-    - With a number of bytes, it begins at the start of a file or, in files larger than 128 MB, of a row group.
-    - If each mini-batch is a whole file, it begins at the start of a file.
+    - If the limit is a number of rows, a work unit begins at a row whose number in the file is a multiple of the limit.
+    - If it is a number of bytes, a work unit begins at the start of a file or, in files larger than 128 MB, of a row
+      group.
+    - If each mini-batch is a whole file, a work unit begins at the start of a file.
 
     Args:
         files: the files, in the order of the input.
@@ -126,7 +127,7 @@ def _segments(files: Sequence[FileRows], limit: MiniBatchLimit, task_slots: int,
 
 
 def _target(total: int, task_slots: int) -> float:
-    """Return the size of a work unit in bytes, given the size of the input."""
+    """Return the intended size of a work unit in bytes, given the size of the input."""
     wanted = max(task_slots, min(_UNITS_PER_SLOT * task_slots, -(-total // _SMALLEST_UNIT)), -(-total // _LARGEST_UNIT))
     return total / min(wanted, max(_MOST_UNITS, task_slots))
 
@@ -155,9 +156,10 @@ def _bounds(file: FileRows, limit: MiniBatchLimit, cuts: int) -> list[int]:
 
 
 def _weights(file: FileRows, bounds: Sequence[int]) -> Iterator[float]:
-    """Yield the estimated work for the rows between each two neighboring bounds.
+    """Yield the estimated work for the rows between each pair of neighboring bounds.
 
-    It includes the rows of a row group that must be decoded again because a bound lies inside the row group.
+    If the first bound of a pair lies inside a row group, the estimate includes the work of decoding the earlier rows
+    of the row group again.
     """
     ends = list(accumulate(file.rows))
     per_row = [size / rows if rows else 0.0 for size, rows in zip(file.sizes, file.rows, strict=True)]
@@ -192,7 +194,7 @@ def _weight(unit: Sequence[_Segment]) -> float:
 
 
 def _duration(units: Sequence[Sequence[_Segment]], task_slots: int) -> float:
-    """Return how long the work units take if each free task slot takes the next one, as Spark does."""
+    """Return the work of the busiest task slot if each free slot takes the next work unit, as in Spark."""
     slots = [0.0] * task_slots
     for unit in units:
         heapq.heappush(slots, heapq.heappop(slots) + _weight(unit))
@@ -200,7 +202,7 @@ def _duration(units: Sequence[Sequence[_Segment]], task_slots: int) -> float:
 
 
 def _joined(parts: Sequence[_Segment]) -> Iterator[_Segment]:
-    """Join segments that follow each other in a file."""
+    """Yield the segments, after joining those that directly follow each other in a file."""
     held: _Segment | None = None
     for part in parts:
         if held is not None and (held.file, held.first_row + held.row_count) == (part.file, part.first_row):

@@ -52,7 +52,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
             return _reply_failure(_as_request(error), is_run=is_run, as_json=as_json)
         except (SparkscoreError, InterruptedRunError) as error:
             return _reply_failure(error, is_run=is_run, as_json=as_json)
-        except Exception as error:  # noqa: BLE001 - a bug: the user gets one line, the log the traceback
+        except Exception as error:  # noqa: BLE001 - a bug: print one line, and log the traceback
             if isinstance(known := named(error), SparkscoreError):
                 return _reply_failure(known, is_run=is_run, as_json=as_json)
             print_bug(error, _runs_folder())

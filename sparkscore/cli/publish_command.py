@@ -1,4 +1,4 @@
-"""`sparkscore publish`: publish or discard a run that was scored but not published. Runs on the driver."""
+"""Implement ``sparkscore publish``: publish or discard a run that was scored but not published. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ def _reply_failure(request: RunRequest, error: BaseException) -> int:
 def _finished(folder: RunStore | None) -> RunRecord | None:
     """Return the record of a run if the run is complete or held, or else None.
 
-    A run may have finished although its command was interrupted, because the signal arrived after the run had ended.
+    If a signal arrives after a run has ended, the command is interrupted, but the run is finished.
     """
     record = None if folder is None else folder.read_record()
     return record if record is not None and record.state in {COMPLETE, HELD} else None

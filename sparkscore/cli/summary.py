@@ -194,7 +194,7 @@ def _table(output: RecordedOutput) -> str:
     if output.rows is None or output.version is None or output.location is None:
         return ""
     table = shown_path(output.location)
-    if isinstance(output.version, str):  # For Parquet, the version is the run's subfolder.
+    if isinstance(output.version, str):  # For Parquet, the version is the name of the run's subfolder.
         return f"{table}/{output.version} ({output.format}, {output.rows:,} rows)"
     return f"{table} ({output.format}, version {output.version}, {output.rows:,} rows)"
 

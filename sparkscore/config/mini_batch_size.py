@@ -1,4 +1,4 @@
-"""Parse sizes: that of a mini-batch, a number of items or bytes, and that of a file. Runs on the driver."""
+"""Parse the sizes of mini-batches, in items or bytes, and of files, in bytes. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def parse_mini_batch_size(value: object) -> MiniBatchSize:
 
 
 def parse_file_size(value: object) -> int:
-    """Parse the size of a file and return the number of bytes. A unit is needed.
+    """Parse the size of a file, which must have a unit, and return the number of bytes.
 
     >>> parse_file_size("128MB")
     134217728

@@ -62,7 +62,7 @@ def refuse_unsupported(chosen: dict[str, object]) -> None:
 
 
 def unapplied(chosen: dict[str, object]) -> dict[str, object]:
-    """Return the chosen settings that this version ignores with a warning, as listed in `UNAPPLIED`.
+    """Return the chosen settings that this version ignores, so that the caller can warn about them.
 
     Args:
         chosen: the settings that were set in the deployment file or by options, keyed by dotted key.

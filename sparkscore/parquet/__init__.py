@@ -1,6 +1,6 @@
-"""Read Parquet files with PyArrow, with the values and types that Spark's reader gives. Runs on the workers.
+"""Read Parquet files with PyArrow so that values and types equal those of Spark's reader. Runs on the workers.
 
-The driver finds out whether this is possible, with the rules that the workers follow.
+The driver decides beforehand whether this is possible for an input. It applies the same rules as the workers.
 """
 
 from __future__ import annotations

@@ -18,14 +18,14 @@ _BIGINT_DIGITS: Final = 19
 
 
 class InexactError(Exception):
-    """Raised if a type cannot hold a value exactly. The text says what the value is, without the value itself."""
+    """Raised if a type cannot hold a value exactly. The message describes the value, but does not contain it."""
 
 
 def find_cast(source: pa.DataType, target: pa.DataType) -> Convert | None:
-    """Return a function that casts arrays to another type, or None if not all such casts are as exact as Spark's.
+    """Return a function that casts arrays to another type, or None if Arrow cannot cast as exactly as Spark.
 
-    The types are those that Spark has. The function raises an `InexactError` if a value would change. NULL and NaN stay
-    as they are.
+    The types must be ones that Spark also has. The function raises an `InexactError` if a value would change. NULL and
+    NaN stay as they are.
     """
     if source == target:
         return _unchanged
@@ -51,7 +51,7 @@ def as_microseconds(array: pa.Array, target: pa.DataType) -> pa.Array:
         target: the type of the result.
 
     Raises:
-        InexactError: a timestamp has parts of a microsecond, or is too far from 1970.
+        InexactError: a timestamp has a fraction of a microsecond, or is too far from 1970.
     """
     try:
         return array if array.type == target else array.cast(target)
@@ -63,14 +63,14 @@ def as_microseconds(array: pa.Array, target: pa.DataType) -> pa.Array:
 
 
 def _find_steps(source: pa.DataType, target: pa.DataType) -> Convert | None:
-    """Return a function that raises an `ArrowInvalid` if a value would change, or None if there is none."""
+    """Return a function that casts, or raises `ArrowInvalid` if a value would change. None if there is no such cast."""
     if pa.types.is_date32(source) and target == pa.timestamp("us"):
         return lambda array: array.cast(target)
     if pa.types.is_integer(source):
         return _from_integers(target)
     if pa.types.is_floating(source):
         return _from_floats(target)
-    # Spark casts between decimals and floats by their shortest texts, Arrow by their binary values.
+    # Between decimals and floats, Spark casts the shortest text of a value, but Arrow casts its binary value.
     if pa.types.is_decimal128(source) and (pa.types.is_integer(target) or pa.types.is_decimal128(target)):
         return lambda array: array.cast(target)
     return None
@@ -82,7 +82,7 @@ def _from_integers(target: pa.DataType) -> Convert | None:
     if pa.types.is_floating(target):
         return lambda array: _compared(array, target, lambda _, cast: cast)
     if pa.types.is_decimal128(target) and _BIGINT_DIGITS + target.scale <= MAX_DECIMAL_DIGITS:
-        # Arrow casts integers only to decimals that hold all of them.
+        # Arrow casts an integer type only to a decimal type that can hold all of its values.
         wide = pa.decimal128(_BIGINT_DIGITS + target.scale, target.scale)
         return lambda array: array.cast(wide).cast(target)
     return None
@@ -94,7 +94,7 @@ def _from_floats(target: pa.DataType) -> Convert | None:
     if pa.types.is_float32(target):
         return lambda array: _compared(array, target, None)
     if pa.types.is_integer(target):
-        # Through 64 bits: the result of a cast beyond the range of a smaller type is not defined.
+        # Cast to 64 bits first: if a value is beyond the range of a smaller type, the result of the cast is undefined.
         return lambda array: _compared(array, pa.int64(), lambda stored, _: stored).cast(target)
     return None
 
@@ -102,17 +102,17 @@ def _from_floats(target: pa.DataType) -> Convert | None:
 def _compared(
     array: pa.Array, target: pa.DataType, in_range: Callable[[pa.Array, pa.Array], pa.Array] | None
 ) -> pa.Array:
-    """Cast an array, cast the result back, and compare.
+    """Cast an array, and check that casting the result back gives the same values.
 
     Args:
         array: the values.
         target: the type of the result.
-        in_range: a function that takes the values and the cast values, and returns those of them that are floats. They
-            must be below 2**63, because 2**63 becomes 2**63 - 1, and that becomes 2**63 again. None for casts between
-            floats.
+        in_range: a function that takes the values and the cast values, and returns whichever of the two are floats.
+            They must be below 2**63: 2**63 is cast to the integer 2**63 - 1, which is cast to 2**63 again, so casting
+            back does not show the change. None for casts between floats.
 
     Raises:
-        pa.ArrowInvalid: a value is not equal after the two casts.
+        pa.ArrowInvalid: casting a value there and back changes it.
     """
     cast = array.cast(target, safe=False)
     back = cast.cast(array.type, safe=False)

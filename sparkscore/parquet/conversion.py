@@ -1,6 +1,7 @@
-"""Find out how the stored values of a Parquet column become the values of a column of the input.
+"""Find functions that convert the stored columns of a Parquet file to the types of the input.
 
-Runs on the driver and the workers. The driver decides with the same function that the workers use.
+Runs on the driver and the workers. The driver calls `find_conversions` to decide whether the workers can read a file,
+and the workers call it to read the file.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _CODECS: Final = frozenset({"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4", "BR
 _TIMES: Final = ("Date", "Timestamp")
 _UTC: Final = pa.timestamp("us", "UTC")
 _LOCAL: Final = pa.timestamp("us")
-# Types that are read as another type, which holds the same values. Spark does so too, except for half floats, which it
+# Types that are read as another type that holds the same values. Spark does the same, except for half floats, which it
 # cannot read.
 _READ_AS: Final = {
     pa.float16(): pa.float32(),
@@ -36,8 +37,8 @@ _READ_AS: Final = {
     pa.binary_view(): pa.binary(),
 }
 _LONGEST_DECIMAL: Final = 16
-# The meanings of stored values for which Spark's reader and PyArrow agree, by stored type. Only PyArrow knows Float16
-# and UUID.
+# By physical type, the logical types that Spark's reader and PyArrow read alike, and those that only PyArrow reads:
+# Float16 and UUID.
 _MEANINGS: Final = {
     "BOOLEAN": {"None"},
     "INT32": {"None", "Int", "Date", "Decimal", "Null"},
@@ -51,17 +52,17 @@ _MEANINGS: Final = {
 
 
 def find_conversions(file: StoredFile, columns: Mapping[str, pa.DataType]) -> dict[str, Convert]:
-    """Return a function for each column of the input that a file has. Columns that it lacks are NULL.
+    """Return a conversion function for each column of the input that a file has.
 
     Each function takes the column as PyArrow reads it, and returns it with the type of the input. It raises an
-    `InexactError` if the type cannot hold a value exactly.
+    `InexactError` if the type cannot hold a value exactly. There are no functions for columns that the file lacks.
 
     Args:
         file: the footer of the file.
         columns: the types in the input, by column name.
 
     Raises:
-        UnreadableError: the values might differ from those of Spark's reader.
+        UnreadableError: the values might differ from those that Spark's reader returns.
     """
     if wrong := file.codecs - _CODECS:
         raise UnreadableError(f"values are packed with {min(wrong)}")
@@ -80,7 +81,7 @@ def find_conversions(file: StoredFile, columns: Mapping[str, pa.DataType]) -> di
 
 
 def _find_column(column: StoredColumn, target: pa.DataType, file: StoredFile) -> Convert:
-    """Return the function for a column.
+    """Return the function that converts a column to its type in the input.
 
     Args:
         column: the column of the file.
@@ -96,14 +97,14 @@ def _find_column(column: StoredColumn, target: pa.DataType, file: StoredFile) ->
 
 
 def _find(source: pa.DataType, target: pa.DataType, leaves: Iterator[Leaf], dots: int) -> Convert:
-    """Return the function for a column or a part of it.
+    """Return the function that converts a column, or part of a nested column, to its type in the input.
 
     Args:
         source: the type as PyArrow reads it.
         target: the type in the input.
-        leaves: an iterator over the column's leaves, of which those of this part are consumed.
-        dots: the number of dots in the path of this part. Lists and maps in the standard layout have two levels of
-            their own, in any other layout Spark and PyArrow might not agree.
+        leaves: an iterator over the column's leaves. The leaves of this part are consumed.
+        dots: the number of dots in the path of this part. Lists and maps in the standard layout add two levels to the
+            path. In any other layout, Spark and PyArrow might read different values.
     """
     if isinstance(source, pa.BaseExtensionType):
         inner = _find(source.storage_type, target, leaves, dots)
@@ -117,12 +118,12 @@ def _find(source: pa.DataType, target: pa.DataType, leaves: Iterator[Leaf], dots
     if pa.types.is_nested(source):
         return _find_nested(source, target, leaves, dots)
     convert = _find_leaf(source, target, next(leaves), dots)
-    # PyArrow may read texts of JSON and UUIDs as extension types although the schema of the footer does not say so.
+    # PyArrow may read JSON texts and UUIDs as extension types even if the footer's schema does not say so.
     return lambda array: convert(array.storage if isinstance(array, pa.ExtensionArray) else array)
 
 
 def _find_nested(source: pa.DataType, target: pa.DataType, leaves: Iterator[Leaf], dots: int) -> Convert:
-    """Return the function for a list, a map or a struct. The arguments are those of `_find`."""
+    """Return the function that converts lists, maps or structs. The arguments are those of `_find`."""
     if pa.types.is_map(source) and pa.types.is_map(target):
         key = _find(source.key_type, target.key_type, leaves, dots + 2)
         return as_map(target, key, _find(source.item_type, target.item_type, leaves, dots + 2))
@@ -134,7 +135,7 @@ def _find_nested(source: pa.DataType, target: pa.DataType, leaves: Iterator[Leaf
 
 
 def _find_struct(source: pa.DataType, target: pa.DataType, leaves: Iterator[Leaf], dots: int) -> Convert:
-    """Return the function for a struct, whose fields are found by name. Missing fields are NULL."""
+    """Return the function that converts structs. Fields are matched by name, and missing fields are NULL."""
     names = [field.name for field in source]
     keys = [key for name in names for key in keys_of(name)]
     wanted = {field.name: field.type for field in target}
@@ -149,7 +150,7 @@ def _find_struct(source: pa.DataType, target: pa.DataType, leaves: Iterator[Leaf
 
 
 def _find_leaf(source: pa.DataType, target: pa.DataType, leaf: Leaf, dots: int) -> Convert:
-    """Return the function for values that are not nested."""
+    """Return the function that converts values that are not nested."""
     meaning = leaf.logical.partition("(")[0]
     if meaning not in _MEANINGS.get(leaf.physical, set()):
         raise UnreadableError(f"has values of the type {leaf.logical}")
@@ -169,9 +170,9 @@ def _find_leaf(source: pa.DataType, target: pa.DataType, leaf: Leaf, dots: int) 
 
 
 def _find_time(source: pa.DataType, target: pa.DataType, leaf: Leaf) -> Convert:
-    """Return the function for timestamps.
+    """Return the function that converts timestamps.
 
-    They are instants if they are stored as such. PyArrow does not say this of times of older writers.
+    The stored type shows whether the timestamps are instants. For files of older writers, PyArrow's type does not.
     """
     is_int96 = leaf.physical == "INT96"
     if source.unit == "ns" and target == pa.int64() and not is_int96:
@@ -183,14 +184,14 @@ def _find_time(source: pa.DataType, target: pa.DataType, leaf: Leaf) -> Convert:
 
 
 def _find_uuid(target: pa.DataType) -> Convert:
-    """Return the function for UUIDs. As in Iceberg's tables, they are texts in Spark, which has no such type."""
+    """Return the function that converts UUIDs to texts, as Spark does for Iceberg tables. Spark has no UUID type."""
     if target != pa.string():
         raise _other_type(pa.string(), target)
     return as_texts
 
 
 def _read_as(source: pa.DataType) -> pa.DataType | None:
-    """Return the type as which Spark reads values that are neither nested nor times, or None if it does not."""
+    """Return the type in which values that are neither nested nor timestamps are read, or None if there is none."""
     if pa.types.is_decimal(source):
         return pa.decimal128(source.precision, source.scale) if source.precision <= MAX_DECIMAL_DIGITS else None
     if pa.types.is_fixed_size_binary(source):

@@ -41,7 +41,7 @@ class KeyValues:
 
 @dataclass(frozen=True)
 class FolderKeys:
-    """The partition columns of an input, whose values are in the names of the files' folders.
+    """The partition columns of an input. Their values are in the names of the folders that contain the files.
 
     Attributes:
         folder: the folder that contains the partition folders.

@@ -16,7 +16,7 @@ def as_list(target: pa.DataType, convert: Convert) -> Convert:
 
     Args:
         target: the type of the result.
-        convert: converts the elements.
+        convert: function that converts the elements.
     """
 
     def converted(array: pa.Array) -> pa.Array:
@@ -32,8 +32,8 @@ def as_map(target: pa.DataType, key: Convert, value: Convert) -> Convert:
 
     Args:
         target: the type of the result.
-        key: converts the keys.
-        value: converts the values.
+        key: function that converts the keys.
+        value: function that converts the values.
     """
 
     def converted(array: pa.Array) -> pa.Array:
@@ -68,11 +68,11 @@ def as_struct(target: pa.DataType, names: Sequence[str], converts: Mapping[str, 
 
 
 def _offsets(lengths: pa.Array) -> pa.Array:
-    """Return the offsets of lists with the given lengths. A NULL counts as 0."""
+    """Return the offsets of lists with the given lengths. A NULL length counts as 0."""
     counts = lengths.fill_null(0).to_numpy(zero_copy_only=False)
     return pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
 
 
 def _nulls(array: pa.Array) -> pa.Array | None:
-    """Return which values are NULL, or None if there are none."""
+    """Return a mask of the NULL values, or None if no value is NULL."""
     return array.is_null() if array.null_count else None

@@ -1,4 +1,4 @@
-"""Create the errors about files that cannot be read and values that a type cannot hold.
+"""Create the errors for files that cannot be read and for values that a type cannot hold.
 
 Runs on the driver and the workers.
 """
@@ -27,8 +27,8 @@ def refused_value(column: str, got: str, file: str) -> SourceSchemaError:
     """Return the error for a value that the type of its column cannot hold exactly.
 
     Args:
-        column: the column, such as ``column 'x'``.
-        got: what the value is, without the value itself.
+        column: phrase that names the column, such as ``column 'x'``.
+        got: description of the value that does not contain the value itself.
         file: path of the file.
     """
     return SourceSchemaError(
@@ -47,7 +47,7 @@ def unreadable_file(file: str, error: Exception | str) -> SourceError:
 
     Args:
         file: path of the file.
-        error: the exception, whose message is about the layout of the file, or a phrase.
+        error: the exception or a phrase that says what is wrong. The exception's message is about the file's layout.
     """
     is_closed = isinstance(error, (FileNotFoundError, PermissionError))
     got = re.sub(r"\s+", " ", str(error))[:_MOST_CHARACTERS].rstrip(". ")

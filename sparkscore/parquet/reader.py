@@ -1,4 +1,4 @@
-"""Read rows of Parquet files with PyArrow, with the types of the input. Runs on the workers."""
+"""Read rows of Parquet files with PyArrow, and convert them to the types of the input. Runs on the workers."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class ColumnRead:
 
     Attributes:
         name: name of the column.
-        type: Arrow type of the values, which is that of the Spark reader after `settle_types`.
+        type: Arrow type of the values, the same as in rows that are read by Spark and passed to `settle_types`.
         is_nullable: whether the type allows NULL. The values are not checked.
-        is_everywhere: whether each file with rows had the column when the run was planned. Otherwise, files may lack
-            it, and its values are then NULL.
+        is_everywhere: whether each file with rows had the column when the run was planned. Otherwise, its values
+            are NULL in the files that lack it.
     """
 
     name: str
@@ -60,7 +60,7 @@ class ColumnRead:
 
 @dataclass(frozen=True)
 class ParquetReader:
-    """Reads rows of Parquet files with the values and types that Spark's reader gives. It is sent to the workers.
+    """Reads rows of Parquet files with the same values and types as Spark's reader. It is sent to the workers.
 
     Attributes:
         columns: the columns to read, in the order of the input.
@@ -81,7 +81,7 @@ class ParquetReader:
     def read(self, part: FilePart) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a part of a file, in file order.
 
-        Memory is needed for one page of each column and for one record batch, not for a row group.
+        Only one page of each column and one record batch are in memory at a time, not a whole row group.
 
         Args:
             part: the rows to read.
@@ -95,7 +95,7 @@ class ParquetReader:
 
 
 class _Rows:
-    """The rows of a part of an open file."""
+    """Reads the rows of a part of an open file."""
 
     def __init__(self, reader: ParquetReader, part: FilePart, file: pq.ParquetFile) -> None:
         self._file, self._part = file, part
@@ -104,7 +104,7 @@ class _Rows:
         self._converts = self._find_converts(reader.columns)
 
     def read(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows."""
+        """Yield the rows in file order, with the columns and types of the input."""
         left = self._part.row_count
         for group, first in self._find_groups():
             skipped = first
@@ -118,7 +118,7 @@ class _Rows:
                     return
 
     def _find_converts(self, columns: Sequence[ColumnRead]) -> dict[str, Convert]:
-        """Return a function for each column that the file has."""
+        """Return a conversion function for each column that the file has."""
         wanted = {column.name: column.type for column in columns if column.name not in self._constants}
         try:
             found = find_conversions(describe(self._file.metadata), wanted)
@@ -129,7 +129,7 @@ class _Rows:
         return found
 
     def _find_groups(self) -> Iterator[tuple[int, int]]:
-        """Yield the row groups that contain the rows, each with the number of its first rows that are left out."""
+        """Yield the row groups that contain rows of the part, each with the number of rows to skip at its start."""
         part, metadata = self._part, self._file.metadata
         end = part.first_row + part.row_count
         if end > metadata.num_rows:
@@ -144,8 +144,8 @@ class _Rows:
     def _group(self, group: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a row group, as PyArrow reads them.
 
-        Row groups are read one by one: if PyArrow misses rows of a column, as PyArrow 25 does with some pages that
-        have no values, the rows of the next row group would take their place.
+        Row groups are read one by one, because PyArrow may miss rows of a column: PyArrow 25 does so for some pages
+        that have no values. Rows of the next row group would otherwise take their place.
         """
         metadata = self._file.metadata.row_group(group)
         if not self._converts:
@@ -179,13 +179,13 @@ class _Rows:
 
 
 def _batch_size(group: pq.RowGroupMetaData) -> int:
-    """Return the number of rows of a record batch, which is smaller if rows are large."""
+    """Return how many rows of a row group to read as one record batch: fewer if the rows are large."""
     row_bytes: int = group.total_byte_size // group.num_rows
     return max(1, min(_MOST_ROWS, _BATCH_BYTES // max(1, row_bytes)))
 
 
 def _open(path: str) -> pq.ParquetFile:
-    # Memory mapping is as fast, but kills the process if the file is truncated meanwhile.
+    # Memory mapping is not faster, and the process would be killed if the file were truncated in the meantime.
     return pq.ParquetFile(
         path,
         memory_map=False,
@@ -198,7 +198,7 @@ def _open(path: str) -> pq.ParquetFile:
 
 @contextmanager
 def _reported(path: str) -> Iterator[None]:
-    """Convert PyArrow's exceptions that are raised in the ``with`` block to a `SourceError`."""
+    """Convert an exception that PyArrow raises in the ``with`` block to a `SourceError`, unless memory ran out."""
     try:
         yield
     except pa.ArrowMemoryError:

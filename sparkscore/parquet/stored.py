@@ -17,7 +17,7 @@ _SPARK_PREFIX: Final = b"org.apache.spark"
 _SPARK_VERSION: Final = b"org.apache.spark.version"
 _ARROW_SCHEMA: Final = b"ARROW:schema"
 _SPARK_SCHEMA: Final = b"org.apache.spark.sql.parquet.row.metadata"
-# Source: Spark's DataSourceUtils.datetimeRebaseSpec and int96RebaseSpec, which compare the versions as texts.
+# Source: Spark's DataSourceUtils.datetimeRebaseSpec and int96RebaseSpec, which compare the versions as strings.
 _FIRST_CORRECTED: Final = (
     (b"org.apache.spark.legacyDateTime", b"3.0.0"),
     (b"org.apache.spark.legacyINT96", b"3.1.0"),
@@ -25,7 +25,7 @@ _FIRST_CORRECTED: Final = (
 
 
 class UnreadableError(Exception):
-    """Raised if values might differ from those that Spark's reader gives. The text is the reason, as a phrase."""
+    """Raised if values might differ from those that Spark's reader gives. The message is a phrase that says why."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Leaf:
     Attributes:
         path: the name of the column and, for a nested column, the names of its parts, joined with dots.
         physical: the stored type, such as ``INT64``.
-        logical: the meaning of the stored values, such as ``String``, or ``None``.
-        length: the number of bytes of a value of a fixed length, otherwise 0.
+        logical: the meaning of the stored values, such as ``String``, or the string ``None``.
+        length: the number of bytes of each value if the type has a fixed length, otherwise 0.
     """
 
     path: str
@@ -67,11 +67,11 @@ class StoredFile:
         leaves: the stored values of all columns, in file order.
         codecs: the compression codecs of the first row group.
         is_by_spark: whether Spark wrote the file.
-        is_legacy: whether Spark wrote dates and times before 1582 with the hybrid calendar of Spark 2, so that its
-            reader changes them.
-        null_lists: the columns with lists of a fixed length, some of which may be NULL. PyArrow cannot read them.
-        spark_schema: the schema as JSON that Spark stores in files that it writes, or an empty string. If there is one,
-            Spark uses it instead of the types in the file.
+        is_legacy: whether Spark wrote dates and times before 1582 in the hybrid calendar of Spark 2. Spark's reader
+            converts them.
+        null_lists: the columns with lists of a fixed length in which a list may be NULL. PyArrow cannot read them.
+        spark_schema: the schema that Spark stored in the file, as JSON, or an empty string. If there is one, Spark uses
+            it instead of the types in the file.
     """
 
     schema: pa.Schema
@@ -86,7 +86,8 @@ class StoredFile:
         """Return the columns by name.
 
         Raises:
-            UnreadableError: a column cannot be told from another, or from a part of another, by its name.
+            UnreadableError: PyArrow cannot read the columns, or the name of a column does not distinguish it from
+                another column or a part of one.
         """
         found: dict[str, StoredColumn] = {}
         start = 0
@@ -127,9 +128,9 @@ def describe(metadata: pq.FileMetaData) -> StoredFile:
 
 
 def layout_key(metadata: pq.FileMetaData) -> Hashable:
-    """Return a value that is equal for two footers if `describe` returns equal results. It takes less time.
+    """Return a key that two footers share only if `describe` returns equal results for them. Faster than `describe`.
 
-    Its representation is the same in all processes with the same version of PyArrow.
+    The ``repr()`` of the key is the same in all processes with the same version of PyArrow.
 
     Raises:
         pa.ArrowException: Arrow cannot read the schema.
@@ -146,7 +147,7 @@ def layout_key(metadata: pq.FileMetaData) -> Hashable:
 
 
 def quick_key(metadata: pq.FileMetaData) -> Hashable:
-    """Return a value that is equal for two footers only if `layout_key` is. It takes much less time.
+    """Return a key that two footers share only if they share their `layout_key`. Much faster than `layout_key`.
 
     This does not hold for files for which `is_by_statistics` is true. Files that pandas wrote with different indexes
     have different keys.
@@ -161,7 +162,7 @@ def quick_key(metadata: pq.FileMetaData) -> Hashable:
 
 
 def is_by_statistics(schema: pa.Schema) -> bool:
-    """Return whether the statistics of a file belong to its layout, because columns have lists of a fixed length."""
+    """Return whether a file's layout depends on its statistics: true if a column has lists of a fixed length."""
     return any(_has_fixed_lists(field.type) for field in schema)
 
 
@@ -185,7 +186,7 @@ def _codecs_of(metadata: pq.FileMetaData) -> frozenset[str]:
 
 
 def _null_lists(metadata: pq.FileMetaData, schema: pa.Schema) -> frozenset[str]:
-    """Return the columns with lists of a fixed length, if the statistics do not show that no list is NULL."""
+    """Return the columns with lists of a fixed length, except those whose statistics show that no list is NULL."""
     found, start = set(), 0
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
     for field in schema:

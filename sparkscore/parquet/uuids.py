@@ -1,4 +1,4 @@
-"""Write UUIDs as texts. Runs on the workers."""
+"""Convert UUIDs to texts. Runs on the workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLACES: Final = np.array([place for place in range(_CHARACTERS) if place not in
 
 
 def as_texts(array: pa.Array) -> pa.Array:
-    """Return UUIDs in the form that RFC 9562 calls canonical, such as ``f81d4fae-7dec-11d0-a765-00a0c91e6bf6``.
+    """Return UUIDs as texts in the canonical form of RFC 9562, such as ``f81d4fae-7dec-11d0-a765-00a0c91e6bf6``.
 
     Args:
         array: the UUIDs as values of 16 bytes, the most significant byte first.

@@ -1,6 +1,6 @@
 """Find the runs folder, and read the records in it. Runs on the driver.
 
-This module imports neither PyArrow nor Spark, so that ``sparkscore runs`` answers at once.
+This module imports neither PyArrow nor Spark, so that ``sparkscore runs`` responds quickly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LONGEST_RECORD: Final = 64 * 1024 * 1024
 def runs_folder(explicit: str | Path | None = None) -> Path:
     """Return the absolute path of the runs folder.
 
-    It defaults to ``$SPARKSCORE_RUNS``, or to ``./sparkscore-runs`` if that variable is not set.
+    The path defaults to ``$SPARKSCORE_RUNS``, or to ``./sparkscore-runs`` if that variable is not set.
     """
     return Path(explicit or os.environ.get(RUNS_VARIABLE) or "sparkscore-runs").absolute()
 
@@ -87,7 +87,7 @@ def record_of(folder: Path, run_id: str) -> RunRecord | None:
     """Return the run record from ``record.json``, or None if the file has no readable record of this run.
 
     Args:
-        folder: the run's folder. Files in it that are larger than 64 MiB are not read.
+        folder: the run's folder. A ``record.json`` larger than 64 MiB is not read.
         run_id: id of the run.
     """
     content = read_json(folder / "record.json", _LONGEST_RECORD)

@@ -1,4 +1,4 @@
-"""Store runs in folders: the folder of each run, and the runs folder that contains these folders. Runs on the driver.
+"""Store each run in its own folder inside the runs folder. Runs on the driver.
 
 All files except logs are replaced atomically: a reader sees either the old or the new content.
 """
@@ -67,7 +67,7 @@ class RunFolder:
         self.script_logs = self.path / "script_logs"
 
     def refuse_foreign(self) -> None:
-        """Raise an error if the run folder's path is taken by a file or folder of the user's.
+        """Raise an error if the run folder's path is taken by a file or folder that belongs to the user.
 
         Raises:
             ConfigError: the path exists, and is neither a folder of this run nor an empty folder.
@@ -89,8 +89,8 @@ class RunFolder:
         Marker files in the run's folder and in the runs folder show that sparkscore made these folders.
 
         Raises:
-            ConfigError: the path is taken by a file or folder of the user's, or the file system is not case-sensitive
-                and there is a run whose id differs only in case.
+            ConfigError: the path is taken by a file or folder that belongs to the user, or the file system is not
+                case-sensitive and there is a run whose id differs only in case.
             LineageError: the folder cannot be created.
         """
         with self._writing("Nothing was written."):
@@ -250,7 +250,7 @@ class RunFolder:
         return manifest_in(read_json(file) or {}, file, self.run_id)
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Write the list of later runs that scored failed items of this run again to ``scored_again.json``.
+        """Write to ``scored_again.json`` which later runs scored failed items of this run again.
 
         Args:
             runs: the runs, in the order in which they began to publish.

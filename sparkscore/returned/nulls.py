@@ -55,7 +55,7 @@ def _refuse_parts(path: str, type_: pa.DataType, array: pa.Array, elements: npt.
         for child, part in zip(type_, valid.flatten(), strict=True):
             _refuse(f"{path}.{child.name}", child, part, owners)
         return
-    # NOTE: this package built these arrays, so their offsets start at 0, and a NULL has no entries.
+    # NOTE: this package built these arrays, so their offsets start at 0, and a NULL list or map has no entries.
     owners = np.repeat(elements, np.diff(array.offsets.to_numpy()))
     if pa.types.is_map(type_):
         _refuse(f"{path}.value", type_.item_field, array.items, owners)

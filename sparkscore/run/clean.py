@@ -121,7 +121,7 @@ def _end_dead(runs: Path, record: RunRecord, *, is_dry: bool) -> bool | None:
 
     Returns:
         True if the state was set to ABORT, or if only `is_dry` prevented this. False if the driver died after
-        publishing began, so that the state is unchanged. None if the run has ended, its driver is alive, or another
+        publishing began; the state is then unchanged. None if the run has ended, its driver is alive, or another
         driver is resuming it.
     """
     folder = open_run(runs, record.run_id)

@@ -1,4 +1,4 @@
-"""Read the first rows of a result without Spark, where the files are known that hold them. Runs on the driver."""
+"""Read the first rows of a result without Spark, if the files that contain them are known. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sparkscore.record.run_store import RunStore
 from sparkscore.stage.layout import within_task_attempt
 
 _WORKER: Final = "worker"
-# Types whose values are the same objects whether PySpark or PyArrow reads them.
+# Types whose values become equal Python objects, whether PySpark or PyArrow reads them.
 _SAME_IN_SPARK: Final[tuple[Callable[[pa.DataType], bool], ...]] = (
     types.is_boolean,
     types.is_integer,
@@ -32,15 +32,15 @@ _SAME_IN_SPARK: Final[tuple[Callable[[pa.DataType], bool], ...]] = (
 
 
 def read_first_rows(record: RunRecord, folder: RunStore, count: int) -> list[dict[str, Any]] | None:
-    """Return some rows of a published or held result, or None if only Spark can tell which rows these are.
+    """Return the first rows of a published or held result, or None if Spark must read them.
 
-    The rows are read from the files that the workers wrote. If Spark wrote them again, or the columns are in names of
-    folders, nested or not all in the files, the answer is None. So it is if a file cannot be read.
+    The rows are read from the files that the workers wrote. The result is None if Spark has written the rows again, if
+    a column is nested, is missing from a file or is in the names of folders, or if a file cannot be read.
 
     Args:
         record: the record of the run.
-        folder: the run's folder, which has the manifest.
-        count: the most rows to return.
+        folder: the run's folder, which contains the manifest.
+        count: maximum number of rows to return.
     """
     try:
         manifest = folder.read_manifest()
@@ -53,7 +53,7 @@ def read_first_rows(record: RunRecord, folder: RunStore, count: int) -> list[dic
 
 
 def _files_of(record: RunRecord, manifest: Manifest) -> Iterator[Path | None]:
-    """Yield the path of each file that has rows, or None if it is not known or in a folder of a partition."""
+    """Yield the path of each file that has rows, or None for a file in a partition's folder or at an unknown path."""
     output = record.output
     for file in manifest.files:
         if not file.rows:
@@ -70,12 +70,12 @@ def _files_of(record: RunRecord, manifest: Manifest) -> Iterator[Path | None]:
 
 
 def _rows_of(files: list[Path], record: RunRecord, manifest: Manifest, count: int) -> Iterator[dict[str, Any]]:
-    """Yield at most `count` rows. Raises a ValueError if a column is not in a file, or has another kind of type."""
+    """Yield at most `count` rows, or raise a `ValueError` if a file lacks a column or has a type not handled here."""
     left = count
     for path in files:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             names = file.schema_arrow.names
-            # A folder of Parquet files has the run id in the name of the run's folder.
+            # In a folder of Parquet files, the run id is in the name of the run's folder instead of the files.
             outside = [name for name in manifest.columns if name not in names]
             is_known = not outside or (len(outside) == 1 and record.output.format == "parquet")
             if not is_known or not all(map(_is_same_in_spark, file.schema_arrow.types)):
@@ -92,7 +92,7 @@ def _is_same_in_spark(found: pa.DataType) -> bool:
 
 
 def _as_spark(value: Any) -> Any:
-    """Return a value as PySpark returns it: a time with a time zone becomes one in the zone of this process."""
+    """Return a value as PySpark does: a timestamp with a time zone becomes a local time without a time zone."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone().replace(tzinfo=None)
     return value

@@ -1,4 +1,4 @@
-"""Publish or discard a run that was scored but not published: a held run, or one that failed to publish.
+"""Publish or discard a run that was scored but not published: it was held, or publishing it failed.
 
 Runs on the driver.
 """

@@ -39,18 +39,18 @@ _MOST_SAMPLES: Final = 8
 _DELTA_LOG: Final = "_delta_log"
 _STATE: Final = "Nothing was scored."
 _OF_FILES: Final = frozenset({"FileNotFoundError", "PermissionError"})
-# The message of an OSError. Python shows the path like a literal.
 # Errors of workers that may come from a changed file.
 _OF_READING: Final = frozenset({ErrorCode.INPUT_NOT_SEEN, ErrorCode.INPUT_UNREADABLE})
+# The message of an OSError. Python writes the path as a string literal.
 _UNSEEN: Final = re.compile(r"\[Errno \d+\] (?P<reason>[^:]+): (?P<path>'[^'\n]+'|\"[^\"\n]+\")")
-# What was proved, by application: the folders of the stage and of the input.
+# The checks that passed: each has the id of a Spark application and the folders of the stage, tables and input.
 _proved: set[tuple[str, ...]] = set()
 
 
 def check_hosts(
     spark: SparkSession, stage: RunStage, sinks: Sequence[Sink], snapshot: Snapshot | None = None
 ) -> HostCheck | None:
-    """Run a small Spark job that checks that the workers have access to a run's files, and have the right packages.
+    """Check with a small Spark job that the workers have access to a run's files, and have the right packages.
 
     Nothing is checked if the workers are on the driver's host. For the same input and output folders, the job is
     started only once per Spark application.
@@ -72,7 +72,7 @@ def check_hosts(
     if not has_other_hosts(spark):
         return None
     check = check_of(stage, [] if snapshot is None else samples_of(snapshot))
-    # The files of a Parquet output are moved there by the driver; those of a Delta table are written by the workers.
+    # The driver moves files into a Parquet output, but the workers write the files of a Delta table themselves.
     tables = [sink.target for sink in sinks if not sink.moves_files]
     key = _key_of(spark, check, tables)
     if key is None or key not in _proved:
@@ -136,7 +136,7 @@ def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tu
         found = None if failure is None else _UNSEEN.fullmatch(failure.message)
         if failure is None or found is None or failure.exception not in _OF_FILES or not has_other_hosts(spark):
             continue
-        # The files of rows are read by Spark, and scripts have no part in that.
+        # If the items are rows, scripts do not open the input files.
         files = snapshot.files if snapshot.item_type == "files" else ()
         sizes = sizes or {file.path: file.size_bytes for file in files}
         path = ast.literal_eval(found["path"])
@@ -149,7 +149,7 @@ def refuse_unseen(spark: SparkSession, snapshot: Snapshot, failures: Iterable[tu
 
 @contextmanager
 def telling_changes(source: Source) -> Iterator[None]:
-    """Raise a different error if the ``with`` block fails on a worker because the input was changed meanwhile.
+    """Raise an error about the change if the ``with`` block fails on a worker because the input was changed meanwhile.
 
     When a worker reports that it cannot read the input, the driver checks whether the input was changed. If not, the
     worker's error is raised.
@@ -200,7 +200,7 @@ def _key_of(spark: SparkSession, check: HostCheck, tables: Iterable[Target]) -> 
     if not application:
         return None
     inputs = sorted({str(Path(sample.path).parent) for sample in check.inputs})
-    # The stage has the name of its run.
+    # Use the parent of the stage, because the stage itself is named after the run.
     outputs = [str(Path(check.places[0].stage.location).parent), *(str(table.path) for table in tables)]
     return (application, *outputs, "", *inputs)
 
@@ -208,12 +208,12 @@ def _key_of(spark: SparkSession, check: HostCheck, tables: Iterable[Target]) -> 
 def _refuse_problems(answers: Sequence[Answer], check: HostCheck) -> None:
     """Raise an error for the first worker that cannot work on the run.
 
-    Problems with an input file that the driver no longer sees as recorded are skipped, because the file has changed.
+    A problem with an input file is skipped if the driver finds that the file has changed since it was listed.
     """
     samples = {sample.path: sample for sample in check.inputs}
     for answer in answers:
         problem = answer.problem
-        # A file that changed since it was listed is found later, and on all hosts.
+        # A file that has changed is reported later, whichever host reads it.
         if problem is None or (problem.path in samples and not is_seen(samples[problem.path])):
             continue
         blind = {str(each.host) for each in answers if each.problem is not None}
@@ -224,7 +224,7 @@ def _refuse_problems(answers: Sequence[Answer], check: HostCheck) -> None:
 
 
 def _taken(answer: Answer, check: HostCheck) -> Answer:
-    """Read and remove the files that a worker wrote, and return the worker's answer.
+    """Read and remove the files that a worker wrote to prove its access, and return the worker's answer.
 
     If a file cannot be read or removed, or has the wrong content, the returned answer contains this problem.
     """

@@ -50,7 +50,7 @@ def _known_columns(spark: SparkSession, source: Source, result: ResultColumns) -
     These are the carried columns, the run id, and the model's name and version. The DataFrame has one row for each
     input row, or a single row if the items are files.
     """
-    # Most tables have no rules for their rows. Then Spark need not look at the input.
+    # Called only if the table has rules for its rows. Most tables have none, and Spark then does not read the input.
     rows = source.frame()
     spec, lineage = result.spec, result.spec.lineage
     values = {"run_id": lineage.run_id, "model_name": lineage.model_name, "model_version": lineage.model_version}

@@ -22,7 +22,7 @@ class InputRows:
 
     Attributes:
         columns: the columns of the rows.
-        frame: returns the rows as a DataFrame. Spark may have to look at the files for it.
+        frame: function that returns the rows as a DataFrame. To create it, Spark may have to inspect the files.
         planned: the rows that the workers read themselves, or None if Spark reads them.
     """
 

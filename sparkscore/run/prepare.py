@@ -166,7 +166,7 @@ def prepare_request(asked: UncheckedRequest, run_id: str | None) -> PreparedRun:
     description = None
     if loaded.code_configuration is None and model is not None:
         description = faults.take(partial(check_model, loaded, model))
-    if faults.is_any:  # A missing input alone is an error of the run itself, which then has a record.
+    if faults.is_any:  # If only the input is missing, the run itself raises the error, so that it has a record.
         faults.take(lambda: check_locations(loaded.input.location))
     faults.raise_all()
     return PreparedRun(

@@ -50,7 +50,8 @@ def probe_columns(
     Args:
         request: the checked request with its input.
         engine: the specification from which workers start the scorer.
-        first: some mini-batches from the start of the input, or where workers read them.
+        first: some mini-batches from the start of the input. For mini-batches that the workers read themselves, it
+            contains a `RowsSample` each.
         declared: the prediction columns if they are declared, or None.
         delivery: how to send the mini-batch to the worker if it is too large to be part of the Spark job.
 
@@ -88,7 +89,7 @@ def probe_spec(
     declared: pa.Schema | None,
     delivery: Delivery,
 ) -> ProbeSpec:
-    """Return what a worker needs to score one mini-batch. See `probe_columns` for the arguments."""
+    """Return what a worker needs to score the mini-batch ``first``. See `probe_columns` for the other arguments."""
     prepared = request.prepared
     output, settings = prepared.deployment.output, prepared.deployment.settings
     spec = ProbeSpec(

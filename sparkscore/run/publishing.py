@@ -92,7 +92,7 @@ def describe_output(sink: Sink, published: Published | None, *, publishing_began
         sink: the output.
         published: the published result. If None, the entry has no version, row count or columns.
         publishing_began: whether readers may see rows of the run although it is not yet published. If None, the
-            field of that name is not set.
+            entry's field ``publishing_began`` is not set.
     """
     target = sink.target
     planned = RecordedOutput(

@@ -24,9 +24,11 @@ logger = logging.getLogger("sparkscore")
 
 WORKER: Final = "worker"
 SPARK: Final = "spark"
-# Mini-batches among which those of the probe are chosen, and rows of a mini-batch whose size is not a number of rows.
+# The probe's mini-batches are chosen from this many at the start of the input.
 _TO_CHOOSE_FROM: Final = 100
+# The probe gets at most this many mini-batches.
 _TO_PROBE: Final = 10
+# Number of rows from which the probe's mini-batches are taken if the limit of a mini-batch is not a number of rows.
 _SAMPLE_ROWS: Final = 10_000
 
 
@@ -50,7 +52,7 @@ def refuse_reader(prepared: PreparedRun, source: Source) -> None:
 
 
 def decide_reader(prepared: PreparedRun, source: Source, stage: RunStage) -> tuple[PlannedRows | None, str]:
-    """Decide who reads the rows, and store the decision in the stage, so that a resumed run reads them alike.
+    """Decide whether Spark or the workers read the rows, and store the decision in the stage for a resumed run.
 
     Args:
         prepared: the checked request.
@@ -61,7 +63,7 @@ def decide_reader(prepared: PreparedRun, source: Source, stage: RunStage) -> tup
         the rows that the workers read, and an empty string; or None and the reason why Spark reads them.
 
     Raises:
-        ConfigError: the run was begun with the workers as readers, which can no longer read the input.
+        ConfigError: the workers read the input when the run was begun, but they can no longer read it.
         SinkError: the decision in the stage was modified.
     """
     kept = stage.kept(Decision.READER)
@@ -71,7 +73,7 @@ def decide_reader(prepared: PreparedRun, source: Source, stage: RunStage) -> tup
         if reader == WORKER and isinstance(found, str):
             raise _no_longer(found)
     elif stage.count_chunks():
-        # Earlier versions had no other reader, and noted nothing.
+        # Earlier versions of sparkscore had only Spark's reader, and stored no decision.
         found = "the run was begun with Spark's reader"
     else:
         found = _find(prepared, source)
@@ -90,14 +92,14 @@ def columns_to_read(
 ) -> tuple[str, ...] | None:
     """Return the names of the columns that the scorer and the result need, or None if they need all.
 
-    A scoring script gets all columns. So does a model whose columns are not known, and the size of a mini-batch in
-    bytes counts all of them.
+    All columns are needed if there is a scoring script, if the model's columns are not known, or if the size of a
+    mini-batch is limited in bytes, because the size counts all columns.
 
     Args:
         prepared: the checked request.
         feeds: the model's inputs, each with its columns, or None if there is a script or no signature.
         carried: the columns that are copied into the result.
-        not_null: the columns that are declared NOT NULL, whose values are checked.
+        not_null: the columns that are declared NOT NULL. Their values are checked.
         limit: the maximum size of a mini-batch.
     """
     if prepared.script is not None or not feeds or limit.size_bytes is not None:
@@ -107,10 +109,10 @@ def columns_to_read(
 
 
 def samples_of(rows: PlannedRows, limit: MiniBatchLimit) -> list[RowsSample]:
-    """Return where workers read the mini-batches for the probe, until the result columns are known.
+    """Return samples that tell the workers which rows to read as mini-batches for the probe.
 
-    Mini-batches with a single row come last, because their result does not show whether the script returns one element
-    for each row.
+    They are in the order in which the probe tries them until the result columns are known. Mini-batches with a single
+    row come last, because their result does not show whether the script returns one element for each row.
 
     Args:
         rows: the rows of the input.
@@ -125,7 +127,7 @@ def samples_of(rows: PlannedRows, limit: MiniBatchLimit) -> list[RowsSample]:
 
 
 def _parts_of(files: Sequence[FileRows], limit: MiniBatchLimit) -> Iterator[FilePart]:
-    """Yield the first mini-batch of each file or, with a limit in rows, all mini-batches."""
+    """Yield the rows of each mini-batch if the limit is in rows, or else the first rows of each file."""
     for file in files:
         count = sum(file.rows)
         step = limit.items or _SAMPLE_ROWS

@@ -51,7 +51,7 @@ class Run:
         return self._read()
 
     def first_rows(self, count: int) -> list[dict[str, Any]]:
-        """Return up to `count` rows of the result as dictionaries, for a display. Runs on the driver.
+        """Return up to `count` rows of the result as dictionaries, for display. Runs on the driver.
 
         A Spark job reads them only if the driver cannot read them from a file that a worker wrote.
         """
@@ -59,7 +59,7 @@ class Run:
         return [row.asDict() for row in self.predictions().limit(count).collect()] if found is None else found
 
     def quarantine(self) -> DataFrame:
-        """Return a DataFrame with the run's rows in the quarantine table, or its staged ones if the run is held.
+        """Return a DataFrame with the run's rows in the quarantine table, or its staged quarantine rows if it is held.
 
         The quarantine contains the failed items that were tolerated. The DataFrame is empty if no item failed. Runs on
         the driver.

@@ -164,14 +164,14 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
 def _first_mini_batches(
     request: Request, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit
 ) -> Sequence[MiniBatch | RowsSample]:
-    """Return some mini-batches from the start of the input for the probe, or where workers read them."""
+    """Return mini-batches from the start of the input for the probe, or samples that tell workers what to read."""
     if request.planned is not None:
         return samples_of(request.planned, limit)
     return first_mini_batches(request.plan, stage, rows, limit)
 
 
 def _row_reader(request: Request, carried: Sequence[str], limit: MiniBatchLimit) -> RowReader | None:
-    """Return what the workers read the rows with, or None if Spark reads them or the items are files."""
+    """Return the reader that the workers use, or None if Spark reads the rows or the items are files."""
     if request.planned is None:
         return None
     not_null = declared_not_null(request.prepared)
@@ -218,7 +218,8 @@ def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) 
     True.
     """
     prepared = request.prepared
-    # An ONNX graph works on whole columns, and Spark keeps the rows that a pyspark.ml model scores.
+    # These return one element for each item: an ONNX graph works on whole columns, and Spark keeps the rows that a
+    # pyspark.ml model scores.
     is_known = prepared.description is not None and prepared.description.model_format in {"onnx", "spark"}
     is_proven = is_known or (probe is not None and probe.is_proven)
     spec = replace(spec, columns=len(request.columns or ()), is_proven=is_proven)

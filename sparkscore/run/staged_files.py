@@ -23,16 +23,17 @@ logger = logging.getLogger("sparkscore")
 
 
 def join_small_files(spark: SparkSession, manifest: Manifest, stage: Stage, sink: Sink) -> Manifest:
-    """Return the manifest with fewer and larger files of the result, which have the same rows in the same order.
+    """Join small files of the result, and return the manifest with the joined files in place of the small ones.
 
-    With ``output.target_file_size``, the workers join the files of a partition up to this size. Otherwise, they join
-    files only if there are too many. Files that cannot be joined stay in the manifest.
+    The rows and their order stay the same. With ``output.target_file_size``, the workers join the files of a
+    partition up to this size. Otherwise, they join files only if there are too many. Files that cannot be joined stay
+    in the manifest.
 
     Args:
         spark: the session.
         manifest: the staged files.
         stage: the run's stage.
-        sink: the output. If Spark must write its files, they are not joined before.
+        sink: the output. If Spark is to write the files of a Delta table, no staged files are joined.
     """
     target = sink.target
     if sink.format == "delta" and target.writer == "spark":
@@ -54,11 +55,11 @@ def _are_too_many(spark: SparkSession, files: Sequence[StagedFile]) -> bool:
 def _join(
     spark: SparkSession, stage: Stage, groups: Sequence[tuple[StagedFile, ...]]
 ) -> dict[StagedFile, tuple[StagedFile, ...]]:
-    """Return the joined files, each with the files that it replaces."""
+    """Join the files of each group, and return the joined files, each with the files that it replaces."""
     try:
         joined = join_files(spark, stage.for_tasks(), groups, check_of(stage) if has_other_hosts(spark) else None)
     except SparkscoreError as error:
-        # The rows are scored, and can be published as they are.
+        # All rows have been scored, and the small files can be published as they are.
         logger.warning("small files of the result could not be joined: %s", error.sentence)
         return {}
     return {one: group for one, group in zip(joined, groups, strict=True) if one is not None}

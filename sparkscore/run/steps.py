@@ -66,7 +66,7 @@ class ActiveRun:
         spark: the session.
         prepared: the checked request.
         state: the state of the run before this driver started or resumed it.
-        recording: the run's record, which the steps complete.
+        recording: the run's record, to which the steps add entries.
     """
 
     spark: SparkSession
@@ -102,7 +102,7 @@ def start_record(prepared: PreparedRun, state: RunState) -> RunRecord:
     an earlier execution began to publish but did not finish, the new record says that rows may be visible.
     """
     record = new_record(prepared.run_id, prepared.deployment_name, prepared.deployment.effective())
-    if state.may_be_published:  # The rows of its quarantine may already be visible.
+    if state.may_be_published:  # Rows in the run's quarantine may already be visible.
         record = record.noting(output=record.output.model_copy(update={"publishing_began": True}))
     return record.noting(stage=state.record.stage) if state.keeps_rows and state.record else record
 
@@ -269,7 +269,7 @@ def count_scores(active: ActiveRun, stage: Stage, plan: Plan, work: Work, report
         SinkConflictError: this driver lost the run's lock, for example because another driver has taken over the run.
         LineageError: a file in the run's folder cannot be written.
     """
-    # If this driver was suspended, another driver may have resumed the run, and its files must not be overwritten.
+    # If this driver was suspended, another driver may have resumed the run. Do not overwrite that driver's files.
     stage.check_still_ours()
     active.prepared.folder.write_attempts(reports)
     _note_scores(active.recording, plan, work, reports)
@@ -342,7 +342,7 @@ def nothing_to_do(spark: SparkSession, prepared: PreparedRun, state: RunState) -
 
 
 def _decide_reader(active: ActiveRun, source: Source, stage: Stage) -> InputRows | None:
-    """Decide who reads the rows, and note it in the run record. Return None if the items are files."""
+    """Decide whether Spark or the workers read the rows, and record it. Return None if the items are files."""
     columns, recording = source.columns(), active.recording
     if columns is None:
         return None

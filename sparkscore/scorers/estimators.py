@@ -43,9 +43,9 @@ def pass_texts_as_column(model: object) -> None:
 
 
 def takes_matrix(model: object) -> bool:
-    """Return whether a model was fitted with an array, so that it takes the numbers of a DataFrame as an array anyway.
+    """Return whether a model was fitted with an array and treats a DataFrame like an array of the same numbers.
 
-    This is known only of scikit-learn's own estimators, with all their parts. Code of the user that they call, and a
+    This is known only for models that consist entirely of scikit-learn's own estimators. The user's own code, and a
     ``ColumnTransformer``, may treat a DataFrame differently.
     """
     parts = list(parts_of(model, set()))
@@ -56,7 +56,7 @@ def takes_matrix(model: object) -> bool:
 
 
 def _has_no_names(model: object) -> bool:
-    """Return whether a fitted estimator knows how many columns it was fitted with, but not their names."""
+    """Return whether a fitted estimator stores the number of columns that it was fitted with, but not their names."""
     return hasattr(model, "n_features_in_") and not any(
         hasattr(part, "feature_names_in_") for part in parts_of(model, set())
     )

@@ -69,13 +69,13 @@ def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
 def to_matrix(rows: pa.Table) -> npt.NDArray[Any] | None:
     """Return floats as a writable matrix, with the values and the memory layout of ``to_pandas(rows).to_numpy()``.
 
-    The layout matters, because libraries add up numbers in another order if it differs.
+    The layout matters, because it determines the order in which libraries add up numbers.
 
     Args:
         rows: the rows. NULL becomes NaN.
 
     Returns:
-        the matrix, of shape (rows, columns) and in column-major order. None if not all columns are doubles, or all
+        the matrix, of shape (rows, columns) and in column-major order. None unless all columns are doubles or all are
         single-precision floats, since pandas would have to convert them.
     """
     types = set(rows.schema.types)
@@ -88,7 +88,7 @@ def to_matrix(rows: pa.Table) -> npt.NDArray[Any] | None:
 
 
 def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Return a DataFrame for the user's code, and a copy of it with the same Python objects, or None if it has none.
+    """Return a DataFrame for the user's code, and another one with the same Python objects (None if it has no objects).
 
     Args:
         settled: the rows, as returned by `settle`.
@@ -106,7 +106,7 @@ def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame
             made[name] = made[name].astype(object)
         if dtypes.nan and column.null_count and _is_text_or_boolean(column.type):
             made[name] = _with_nan(made[name], column)
-    # The arrays in which the values are. Looking at each column takes longer than scoring a small mini-batch.
+    # The arrays that hold the values. Checking each column instead would take longer than scoring a small mini-batch.
     arrays = [block.values for block in made._mgr.blocks]  # noqa: SLF001, PD011
     has_objects = any(array.dtype == object for array in arrays)
     # A column without NULLs can be a read-only view of Arrow's memory, to which a script could not assign values.

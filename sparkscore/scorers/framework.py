@@ -46,15 +46,15 @@ class FrameworkScorer:
     - Pickles from scikit-learn or any other library: the methods of the unpickled model get a DataFrame. XGBoost
       Boosters get a ``DMatrix`` instead, and scikit-learn's own estimators that were fitted with an array get a matrix
       of the same numbers.
-    - XGBoost files: ``Booster.predict`` gets a ``DMatrix``, unless `booster_method` gets the same bits without one. For
-      a classifier, it usually returns probabilities. If the deployment names a method that a Booster does not have,
+    - XGBoost files: ``Booster.predict`` gets a ``DMatrix``, unless `booster_method` can get equal results without one.
+      For a classifier, it usually returns probabilities. If the deployment names a method that a Booster does not have,
       such as ``predict_proba``, the file is loaded as an ``XGBClassifier`` or ``XGBRegressor``, whose methods get a
       DataFrame.
     - LightGBM files: ``Booster.predict`` gets a DataFrame.
 
     Attributes:
-        handed_over: the last DataFrame that was made for the model and the rows it was made from. None before the
-            first call and after `close`, and if the model gets a matrix.
+        handed_over: the last DataFrame that was made for the model, with the rows that it was made from. None before
+            the first call, after `close`, and if the model gets a matrix.
         warnings: warnings about the model, collected while it was loaded.
         verified: digest of the model file, once it has been checked on this host. Empty until then.
     """
@@ -71,7 +71,7 @@ class FrameworkScorer:
 
     @property
     def unseen(self) -> Mapping[str, int]:
-        """The number of values in the last mini-batch for which a LightGBM model has no category, by column.
+        """By column, the number of values in the last mini-batch that are not among a LightGBM model's categories.
 
         Columns without such values are left out.
         """

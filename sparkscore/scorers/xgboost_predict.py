@@ -1,4 +1,4 @@
-"""Predict with an XGBoost Booster, without a ``DMatrix`` where the scores have the same bits. Runs on the workers."""
+"""Predict with an XGBoost Booster, without a ``DMatrix`` if the results are equal to the bit. Runs on the workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pandas as pd
 
 from sparkscore.scorers.categories import CategoryMaker
 
-# Dart weights its trees, and ``inplace_predict`` adds their results in another order. Linear models do not have it.
+# Other boosters do not qualify: Dart weights its trees, and ``inplace_predict`` adds their results in another order.
+# Linear models do not have ``inplace_predict``.
 _SAME_BITS: Final = "gbtree"
 _FLOATS: Final = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 _FLOAT_TYPES: Final = frozenset({"float", "q"})
@@ -22,8 +23,8 @@ _FLOAT_TYPES: Final = frozenset({"float", "q"})
 def booster_method(booster: Any, method: Callable[..., Any], make: CategoryMaker | None) -> Callable[..., Any]:
     """Wrap a Booster's method so that it can be called with a DataFrame and the deployment's parameters.
 
-    ``predict`` of a tree model with a DataFrame of finite floats is replaced by ``inplace_predict``, which returns the
-    same bits and takes less time. In all other cases, the method gets a ``DMatrix``.
+    For a tree model and a DataFrame of finite floats, ``inplace_predict`` is used instead of ``predict``: it is faster,
+    and its results are equal to the bit. In all other cases, the method gets a ``DMatrix``.
 
     Args:
         booster: the loaded Booster.
@@ -49,7 +50,7 @@ def booster_method(booster: Any, method: Callable[..., Any], make: CategoryMaker
 
 
 def _is_plain(booster: Any) -> bool:
-    """Return whether a Booster consists of trees over floats, whose results are simply added."""
+    """Return whether a Booster adds the results of trees without weights, and all its features are floats."""
     learner = json.loads(booster.save_config())["learner"]
     types = set(booster.feature_types or ())
     return bool(learner["gradient_booster"]["name"] == _SAME_BITS) and types <= _FLOAT_TYPES
@@ -58,7 +59,7 @@ def _is_plain(booster: Any) -> bool:
 def _values_of(frame: pd.DataFrame, names: list[str] | None) -> npt.NDArray[Any] | None:
     """Return a DataFrame's values as a matrix of floats, or None if ``DMatrix`` must check or convert them.
 
-    ``DMatrix`` refuses other columns than those of the training, and infinity. ``inplace_predict`` accepts both.
+    ``DMatrix`` refuses infinity, and columns other than those used in training. ``inplace_predict`` accepts both.
     """
     if not len(frame) or set(frame.dtypes) - _FLOATS or (names is not None and names != list(frame.columns)):
         return None

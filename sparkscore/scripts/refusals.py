@@ -63,8 +63,8 @@ def is_always_taken(name: str) -> bool:
 
     Runs on the driver.
 
-    These are sparkscore, the packages that it needs on workers, and modules of the standard library that were loaded on
-    the driver when ``refusals`` was imported. Modules that only notebooks and debuggers load do not count.
+    Such modules are sparkscore, the packages that it needs on workers, and modules of the standard library that were
+    loaded on the driver when ``refusals`` was imported. Modules that only notebooks and debuggers load do not count.
     """
     return name in _OF_WORKERS or (name in _TAKEN and name in _OF_PYTHON)
 

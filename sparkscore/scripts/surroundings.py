@@ -79,13 +79,13 @@ class Surroundings:
 
 
 class _Environments:
-    """Keeps the last environments of this process: a worker's own and a script's, between which each call changes."""
+    """Caches this process's last two environments, because each call switches between a worker's and a script's."""
 
     def __init__(self) -> None:
         self._known: list[tuple[dict[Any, Any], dict[str, str]]] = []
 
     def current(self) -> dict[str, str]:
-        """Return the environment variables. The dictionary must not be changed."""
+        """Return the environment variables. Callers must not change the dictionary."""
         # Python decodes each variable that is read, which takes longer than all other work between two calls.
         encoded = getattr(os.environ, "_data", None)
         if encoded is None:
@@ -98,7 +98,7 @@ class _Environments:
 
 
 class _Modules:
-    """Keeps the last copy of the loaded modules, which is needed only if a script removes them all."""
+    """Caches a copy of ``sys.modules``, which is needed only if a script clears it."""
 
     def __init__(self) -> None:
         self._known: dict[str, ModuleType] = {}

@@ -94,14 +94,14 @@ class Sink(Protocol):
         """
 
     def lay_out(self, schema: StructType, stage: RunStage) -> Layout:
-        """Decide before scoring how the tasks store the rows. A resumed run stores them as before.
+        """Decide before scoring how the tasks store the rows. A resumed run keeps its earlier decision.
 
         Args:
             schema: the result columns.
             stage: the run's stage.
 
         Raises:
-            ConfigError: the deployment asks for a writer of the table that cannot write it.
+            ConfigError: the table cannot be written by the writer that the deployment sets.
             SinkError: the decision of an earlier execution of the run was modified.
         """
 

@@ -64,12 +64,12 @@ def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
         if is_stage(stage) and not is_held(lock) and not is_held_in(stage):
             yield Removed(stage, remove_stage_folder(stage, is_dry=True).size_bytes)
         return
-    # A running run holds the lock. A run that is resumed at this moment raises an error instead of waiting for it.
+    # A run holds the lock while it is running. A run that is resumed during the cleaning fails instead of waiting.
     with suppress(ConfigError), RunLock(lock, name):
         remove_litter(lock)
         if is_stage(stage) and not is_held_in(stage):
             removal = remove_stage_folder(stage)
-            if removal.left or not is_stage(stage):  # otherwise, a file could not be removed, which is logged
+            if removal.left or not is_stage(stage):  # otherwise, a file could not be removed, and a warning was logged
                 yield Removed(stage, removal.size_bytes)
         elif holder.name == STAGE_FOLDER:
             drop_empty(stage)

@@ -1,4 +1,4 @@
-"""Publish to a Delta table: Spark reads the staged files and writes their rows in one commit. Runs on the driver."""
+"""Publish to a Delta table in one commit: link the staged files, or let Spark write their rows. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class DeltaSink:
         """
         refuse_names(schema, origins)
         refuse_binary_partitions(self._target, schema)
-        # Settings are pinned for a new table as well, to report a setting that cannot be changed before scoring.
+        # Settings are pinned for a new table as well. A setting that cannot be changed is then reported before scoring.
         with pinned_settings(self._spark, for_writing=True):
             if not self._exists():
                 return
@@ -126,10 +126,10 @@ class DeltaSink:
         return TableRules(self._spark, self._target, detail or Row())
 
     def lay_out(self, schema: StructType, stage: RunStage) -> Layout:
-        """Return a layout with folders of partitions if the staged files may become files of the table.
+        """Return how the staged files are laid out: in partition folders if they may become files of the table.
 
         Raises:
-            ConfigError: ``output.writer`` is ``worker``, and Spark would have to write the rows.
+            ConfigError: ``output.writer`` is ``worker``, but Spark would have to write the rows.
             SinkError: the decision in the stage was modified.
         """
         return decide_layout(self._spark, self._target, schema, stage)._replace(file_bytes=self._target.file_bytes)
@@ -171,15 +171,15 @@ class DeltaSink:
 
         If there is no ``_delta_log`` folder, all files and folders at the output are returned.
         """
-        # If there is a log folder without commits, another run may just be making the first commit.
+        # If there is a log folder without commits, another run may be making the first commit at this moment.
         entries = self._target.entries()
         return [name for name in entries if not _is_of_delta(name)] if LOG in entries else entries
 
     def publish(self, staged: StagedResult) -> Published:
         """Append the staged rows to the table, or create or overwrite the table with them, in one commit.
 
-        If a plain table needs nothing else, the staged files become files of the table. Otherwise, Spark writes their
-        rows again. The commit must have as many rows as were staged. After a conflict with another process's commit,
+        The staged files become files of the table, unless there is a reason for Spark to write their rows again; see
+        `why_spark`. The commit must have as many rows as were staged. After a conflict with another process's commit,
         publishing may be retried up to four times.
         """
         refused = why_spark(self._spark, self._target, staged)
@@ -192,7 +192,7 @@ class DeltaSink:
         return replace(self._publish_by_spark(staged), writer="spark", writer_reason=refused)
 
     def _commit_files(self, staged: StagedResult) -> Published:
-        """Commit the staged files as files of the table. After an error, they are no longer linked into its folder.
+        """Commit the staged files as files of the table. If this fails, remove their links from the table's folder.
 
         Raises:
             CannotCommitError: Spark must write the rows instead. Nothing was committed.
@@ -201,7 +201,7 @@ class DeltaSink:
         try:
             return self._try_to_commit_files(staged)
         except (CannotCommitError, SinkError):
-            with suppress(OSError):  # links that are left now are removed with the stage
+            with suppress(OSError):  # links that remain are removed with the stage
                 unlink_uncommitted(staged.folder)
             raise
 

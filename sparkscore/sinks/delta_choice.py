@@ -18,9 +18,9 @@ from sparkscore.stage import Decision, RunStage
 
 
 def decide_layout(spark: SparkSession, target: Target, schema: StructType, stage: RunStage) -> Layout:
-    """Return a layout with folders of partitions if the staged files may become files of the table.
+    """Return the layout of the staged files, with a folder per partition if they may become files of the table.
 
-    The stage keeps the decision, so that a resumed run stores its rows as before.
+    The decision is stored in the stage, so that a resumed run stores its rows in the same layout.
 
     Raises:
         ConfigError: ``output.writer`` is ``worker``, and Spark would have to write the rows.
@@ -33,7 +33,7 @@ def decide_layout(spark: SparkSession, target: Target, schema: StructType, stage
         return Layout()
     kept = stage.kept(Decision.LAYOUT)
     if kept is None:
-        # A stage of an earlier version may have files without folders.
+        # The stage may contain files that an earlier version of sparkscore wrote without partition folders.
         is_with_folders = reason is None and not stage.count_chunks()
         kept = json.dumps(target.partition_by if is_with_folders else ()).encode()
         stage.keep(Decision.LAYOUT, kept)
@@ -55,7 +55,7 @@ def why_spark(spark: SparkSession, target: Target, staged: StagedResult) -> str 
         return reason
     if not is_laid_out(files, target.partition_by):
         return "the rows are staged without folders of partitions"
-    # There are too many if they could not be joined, or if an earlier version staged them.
+    # There may be too many files if they could not be joined, or if an earlier version staged them.
     is_wished = target.writer == "worker" or target.file_bytes is not None
     return None if is_wished else why_too_many(files, task_slots(spark))
 

@@ -1,4 +1,4 @@
-"""Commit staged files to a Delta table with delta-rs, so that no row is written again. Runs on the driver."""
+"""Commit staged files to a Delta table with delta-rs, without writing any row again. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("sparkscore")
 
-#: Number of the transaction of a run. A run makes only one.
+#: The version of a run's transaction. A run makes only one transaction.
 VERSION: Final = 1
 _PLAIN_WRITER_VERSION: Final = 2
 # Delta's default for `delta.checkpointInterval`.
 _COMMITS_PER_CHECKPOINT: Final = 10
-# delta-rs takes a path for a URL, and then loses these.
+# Characters that are lost because delta-rs parses a path as a URL.
 _LOST_IN_PATHS: Final = frozenset("%\\")
 
 
@@ -47,7 +47,7 @@ class CannotCommitError(Exception):
     """The files cannot be committed with delta-rs; nothing was committed.
 
     Attributes:
-        reason: why, for the run record.
+        reason: why the files cannot be committed, for the run record.
         is_conflict: whether another commit came in between, so that a new try may succeed.
     """
 
@@ -59,7 +59,7 @@ class CannotCommitError(Exception):
 
 @dataclass(frozen=True)
 class Commit:
-    """A run's commit to be made: the files, and what the table's log says about them.
+    """The commit that adds a run's staged files to a Delta table.
 
     Attributes:
         target: the output.
@@ -76,7 +76,7 @@ class Commit:
 
     @property
     def files(self) -> tuple[StagedFile, ...]:
-        """The files with rows."""
+        """The staged files that have rows."""
         return tuple(file for file in self.staged.files if file.rows)
 
     def make(self) -> int | None:
@@ -103,7 +103,7 @@ class Commit:
         except OSError as error:
             raise CannotCommitError(f"a staged file cannot be linked into the table: {_text(error)}") from error
         self._commit(table, list(self._adds(linked)), version)
-        with suppress(OSError):  # the links are the table's files now
+        with suppress(OSError):  # the links are files of the table now
             forget_links(self.staged.folder, self.target.part)
         _write_due_checkpoint(self.target.path, version)
         return version
@@ -116,7 +116,7 @@ class Commit:
             raise CannotCommitError(reason)
 
     def _adds(self, linked: Sequence[Entry]) -> Iterator[AddAction]:
-        """Yield the log's entries for the files, with the statistics from their footers."""
+        """Yield the log entry of each file, with the statistics from the file's footer."""
         from deltalake.transaction import AddAction  # noqa: PLC0415 - optional, and slow to import
 
         partition_by = self.target.partition_by
@@ -153,7 +153,7 @@ class Commit:
         from deltalake import CommitProperties, PostCommitHookProperties, Transaction  # noqa: PLC0415 - as above
         from deltalake.transaction import create_table_with_add_actions  # noqa: PLC0415 - as above
 
-        # Without retries, nothing can come between the version that was checked and the commit.
+        # Without retries, no other commit can come between the version that was checked and this commit.
         properties = CommitProperties(self._info(), 0, [Transaction(self.app_id, VERSION)])
         hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
         if table is not None:
@@ -176,7 +176,7 @@ class Commit:
         )
 
     def _info(self) -> dict[str, Any]:
-        """Return the entries of the commit that `DESCRIBE HISTORY` shows, as Spark writes them."""
+        """Return the entries that ``DESCRIBE HISTORY`` shows for the commit, in the form in which Spark writes them."""
         numbers = {
             "numFiles": len(self.files),
             "numOutputRows": self.staged.row_count,
@@ -200,13 +200,13 @@ def user_metadata_of(target: Target, commit_info: Mapping[str, object]) -> str:
 
 
 def unlink_uncommitted(stage: Path) -> None:
-    """Remove the links of a stage's files from the folder of a Delta table, unless the run's commit may name them.
+    """Remove the links to a stage's files from a Delta table's folder, unless the run may have committed them.
 
     If it is not known whether the run has committed, the links are kept. Readers ignore links that no commit names, and
     VACUUM removes them.
 
     Raises:
-        OSError: a link cannot be removed. The stage must stay until that is done.
+        OSError: a link cannot be removed. The stage must be kept until all links are removed.
     """
     try:
         for links in noted_links(stage):
@@ -224,7 +224,7 @@ def _has_no_commit_of(table: Path, app_id: str) -> bool:
 
 
 def why_no_delta_rs(path: Path) -> str | None:
-    """Return why delta-rs cannot open any Delta table at a path, or None if it can."""
+    """Return why delta-rs cannot open a Delta table at a path, whatever the table contains, or None if it can."""
     if importlib.util.find_spec("deltalake") is None:
         return "the package deltalake is not installed"
     uri = _uri(path)
@@ -251,7 +251,7 @@ def open_table(path: Path) -> DeltaTable | None:
 
 
 def has_commits(table: Path) -> bool:
-    """Return whether a folder has a Delta log with commits. A failed first commit may leave a log without any."""
+    """Return whether a folder has a Delta log with commits. A failed first commit may leave an empty log."""
     return any((table / LOG).glob("[0-9]*"))
 
 
@@ -274,9 +274,9 @@ def why_not_commit(target: Target, schema: StructType) -> str | None:
 
 
 def is_plain_table(target: Target, schema: StructType) -> bool:
-    """Return whether a table exists and is known to take rows with these columns, so that Spark need not check it.
+    """Return whether a table exists and certainly accepts rows with these columns, so that Spark need not check them.
 
-    A plain table has no rules for its rows.
+    The table must be plain, because a plain table has no rules for its rows.
 
     Args:
         target: the output.
@@ -309,7 +309,7 @@ def why_not_table(target: Target, table: DeltaTable) -> str | None:
 
 
 def why_not_columns(schema: StructType, partition_by: Sequence[str] = ()) -> str | None:
-    """Return why delta-rs may not create a table with these columns, or None if it may."""
+    """Return why delta-rs may not write a table with these columns, or None if it may."""
     others = [name for name in partition_by if not isinstance(schema[name].dataType, FOLDER_TYPES)]
     if others:
         return f"the types of the partition columns {names(others)} have several texts for a value"
@@ -317,7 +317,7 @@ def why_not_columns(schema: StructType, partition_by: Sequence[str] = ()) -> str
 
 
 def is_in_commit(table: Path, version: int, app_id: str, files: int) -> bool:
-    """Return whether a version of a table has a transaction and this number of added files.
+    """Return whether a version's commit has the given transaction and no other, and adds this number of files.
 
     Args:
         table: the table's folder.
@@ -337,8 +337,8 @@ def is_in_commit(table: Path, version: int, app_id: str, files: int) -> bool:
 def _write_due_checkpoint(path: Path, version: int) -> None:
     """Write a checkpoint of a table if one is due, as Spark does, so that readers need not read each commit.
 
-    No error is raised: the rows are published, and any later writer may write the checkpoint. Tables with features have
-    none written here.
+    A failure is only logged, because the rows are already published and a later writer can write the checkpoint. Tables
+    with a writer version above 2 get no checkpoint here.
     """
     from deltalake.exceptions import DeltaError  # noqa: PLC0415 - optional, and slow to import
 
@@ -368,7 +368,7 @@ def _check_columns(footer: pq.FileMetaData, expected: pa.Schema) -> None:
 
 
 def _delta_schema(schema: StructType) -> Schema:
-    """Return the schema of a new table, in which each column may have NULLs, as when Spark creates it."""
+    """Return the schema of a new table. Each column may have NULLs, as in a table that Spark creates."""
     from deltalake import Schema  # noqa: PLC0415 - optional, and slow to import
 
     return Schema.from_json(json.dumps(_nullable(schema.jsonValue())))
@@ -388,6 +388,6 @@ def _uri(path: Path) -> str:
 
 
 def _text(error: Exception) -> str:
-    # The texts of delta-rs have further lines with colors.
+    # Only the first line is used, because delta-rs adds lines with color codes.
     text = getattr(error, "strerror", None) or str(error)
     return text.splitlines()[0] if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""The errors of publishing to a Delta table. Runs on the driver."""
+"""Create the errors for publishing to a Delta table. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sparkscore.spark.errors import condition_of, file_behind, reason_of
 
 
 def cannot_write(target: Target, reason: str) -> ConfigError:
-    """Return the error for ``output.writer: worker`` and a table whose files the workers cannot write."""
+    """Return the error for ``output.writer: worker`` if the workers cannot write the files of the table."""
     return ConfigError(
         code=ErrorCode.OUTPUT_WRITER,
         what=f"the files of the Delta table '{target.path}' cannot be written by the workers",
@@ -20,7 +20,7 @@ def cannot_write(target: Target, reason: str) -> ConfigError:
 
 
 def publish_failed(target: Target, error: Exception) -> SinkError:
-    """Return the error for a commit that Spark could not make."""
+    """Return the error for a commit that failed in Spark."""
     unread = file_behind(error)
     return SinkError(
         code=ErrorCode.PUBLISH_FAILED,
@@ -32,7 +32,7 @@ def publish_failed(target: Target, error: Exception) -> SinkError:
 
 
 def note_failed(target: Target, error: OSError) -> SinkError:
-    """Return the error for a file of the stage that must be written before the first commit, and could not be."""
+    """Return the error for a file that must be in the stage before the first commit, but could not be written."""
     return SinkError(
         code=ErrorCode.PUBLISH_FAILED,
         what=f"publishing to the Delta table '{target.path}'",
@@ -54,7 +54,7 @@ def unreadable(target: Target, error: Exception) -> SinkError:
 
 
 def not_a_table(target: Target) -> SinkConflictError:
-    """Return the error for an output with files that are no Delta table."""
+    """Return the error for an output that has files but is not a Delta table."""
     return SinkConflictError(
         code=ErrorCode.OUTPUT_NOT_A_TABLE,
         what=f"output '{target.path}'",

@@ -1,8 +1,8 @@
 """Link staged files into a Delta table's folder, where they can become files of the table. Runs on the driver.
 
-A link has the name that the file has in its task attempt's folder, which contains 32 random digits. So a run that is
-repeated makes the same links, and no other run makes them. Before the commit, a link is a file that no version of the
-table names: readers ignore it, and VACUUM removes it when it is old.
+A link has the name that the file has in its task attempt's folder. The name contains 32 random hexadecimal digits, so
+a repeated run makes the same links, and no other run makes them. Until the commit, no version of the table names a
+link: readers ignore it, and VACUUM removes it when it is old.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PARTS: Final = ("predictions", QUARANTINE)
 
 
 def link_files(stage: Path, table: Path, files: Sequence[StagedFile]) -> list[Entry]:
-    """Link staged files into a table's folder, unless that was done before, and return what is there, in order.
+    """Link staged files into a table's folder, unless they are linked already, and return the links in order.
 
     The files get a new modification time, so that VACUUM does not remove a link before the commit names it.
 
@@ -34,11 +34,11 @@ def link_files(stage: Path, table: Path, files: Sequence[StagedFile]) -> list[En
         files: the staged files.
 
     Raises:
-        OSError: a link cannot be made, for example because the two folders are on different file systems; its name is
-            taken by another file; or a file has another size than its writer reported.
+        OSError: a link cannot be made, for example because the two folders are on different file systems, or because
+            another file has its name; or the size of a file differs from what its writer reported.
     """
     store, (staged, linked) = open_common(stage, table)
-    # As when Spark creates a table: without a log, the links would look like files of somebody else.
+    # Create the log folder first, as Spark does. Without it, the links would look like files that somebody else wrote.
     store.make(f"{linked}/{LOG}")
     return [_link(store, f"{staged}/{file.path}", f"{linked}/{within_task_attempt(file.path)}", file) for file in files]
 
@@ -56,7 +56,7 @@ def _link(store: Store, name: str, other: str, file: StagedFile) -> Entry:
 def note_links(stage: Path, part: str, table: Path, app_id: str, files: Sequence[StagedFile]) -> None:
     """Note in a stage that its files are about to be linked into a table's folder.
 
-    With this note, the links of a run that never commits are found when its stage is removed.
+    If the run never commits, the note is used to find and remove the links when the stage is removed.
 
     Args:
         stage: the stage's folder.
@@ -74,7 +74,7 @@ def note_links(stage: Path, part: str, table: Path, app_id: str, files: Sequence
 
 @dataclass(frozen=True)
 class NotedLinks:
-    """The links that `note_links` has noted in a stage.
+    """The links that `note_links` noted in a stage.
 
     Attributes:
         stage: the stage's folder.
@@ -91,10 +91,10 @@ class NotedLinks:
     files: tuple[str, ...]
 
     def remove(self) -> None:
-        """Remove the links from the table's folder, then the folders that are empty after that, and the note.
+        """Remove the links from the table's folder, then the folders that have become empty, and the note.
 
-        The table must not name them. A file is removed only if it is the same file as the staged one. Files are found
-        by their names, because the listing of a folder may be out of date.
+        Do not call this if the table names the links. A link is removed only if it is the same file as the staged one.
+        Links are looked up by name, because the listing of a folder may be out of date.
 
         Raises:
             OSError: a link or the note cannot be removed. The call can be repeated.
@@ -112,7 +112,7 @@ class NotedLinks:
 
 
 def noted_links(stage: Path) -> Iterator[NotedLinks]:
-    """Yield what `note_links` has noted in a stage.
+    """Yield the links that `note_links` noted in a stage.
 
     Raises:
         OSError: a note cannot be read.
@@ -126,11 +126,11 @@ def noted_links(stage: Path) -> Iterator[NotedLinks]:
 
 
 def forget_links(stage: Path, part: str) -> None:
-    """Remove the note that `note_links` has written, because the links are the table's files or are removed."""
+    """Remove the note that `note_links` wrote. Call this once the links belong to the table or have been removed."""
     open_store(stage).delete(f"{LINKED}{part}")
 
 
 def _is_linked(store: Store, name: str, other: str) -> bool:
-    """Return whether two names belong to one file."""
+    """Return whether both names exist and refer to the same file."""
     found, there = store.find(name), store.find(other)
     return found is not None and there is not None and found.version == there.version

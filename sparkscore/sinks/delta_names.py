@@ -19,7 +19,7 @@ def refuse_names(schema: StructType, origins: Origins) -> None:
     """Check the names of all columns, and of the fields of structs inside them.
 
     Raises:
-        SinkSchemaError: Delta cannot store a name. The message has the line that renames the column.
+        SinkSchemaError: Delta cannot store a name. For a column, the message contains the setting that renames it.
     """
     forbidden = [name for name in _all_names(schema) if set(name) & _FORBIDDEN_IN_NAMES]
     if not forbidden:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _HARMLESS_FEATURES: Final = frozenset({"appendOnly", "invariants", "deletionVectors", "v2Checkpoint"})
-# The features that each version of the protocol added, before features had names of their own.
+# The features that each writer version added, before tables listed their features by name.
 _OF_WRITER_VERSIONS: Final = {
     2: ("appendOnly", "invariants"),
     3: ("checkConstraints",),
@@ -28,7 +28,7 @@ _OF_WRITER_VERSIONS: Final = {
 }
 _FEATURES_OF_WRITERS: Final = 7
 _FEATURES_OF_READERS: Final = 3
-# Properties with the values for which a writer that adds files does nothing; None stands for each value.
+# Properties, each with the values that require nothing of a writer that adds files. None stands for any value.
 _HARMLESS_PROPERTIES: Final[Mapping[str, frozenset[str] | None]] = {
     "delta.appendonly": None,
     "delta.checkpoint.writestatsasjson": None,
@@ -90,7 +90,7 @@ def _other_properties(properties: Mapping[str, str | None]) -> list[str]:
 
 def _is_harmless(key: str, value: str) -> bool:
     if not key.startswith("delta.") or (key.startswith("delta.feature.") and value == "supported"):
-        return True  # a property of the user's, or a feature, which is checked with the protocol
+        return True  # a user's own property, or a feature, which is checked with the protocol
     allowed = _HARMLESS_PROPERTIES.get(key, frozenset())
     return allowed is None or value in allowed
 

@@ -1,4 +1,4 @@
-"""Compute the statistics that a Delta table's log has for a file, from the file's Parquet footer. Runs on the driver.
+"""Compute a file's statistics for the log of a Delta table, from the file's Parquet footer. Runs on the driver.
 
 Readers skip a file if its statistics show that no row can match. So a bound that is not certain is left out: a missing
 bound only means that the file is read. Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, 'Per-file
@@ -37,10 +37,10 @@ class _Statistics(NamedTuple):
 
 
 def stats_of(footer: pq.FileMetaData) -> str:
-    """Return a file's statistics as JSON: numbers of rows and NULLs, and the bounds of each column that has any.
+    """Return a file's statistics as JSON: the number of rows, and the NULL count and any bounds of each column.
 
-    Arrays and maps have no statistics. Binary and boolean columns have only a number of NULLs, as Spark writes it. The
-    statistics of floats come from the file's metadata, because Parquet's own ignore NaN.
+    Arrays and maps have no statistics. Binary and boolean columns have only a NULL count, as in the statistics that
+    Spark writes. The statistics of floats come from the file's key-value metadata, because those of Parquet ignore NaN.
     """
     schema = footer.schema.to_arrow_schema()
     floats = float_statistics(footer.metadata)
@@ -63,7 +63,7 @@ def stats_of(footer: pq.FileMetaData) -> str:
 
 
 def _of_parquet(footer: pq.FileMetaData, leaf: int, *, is_bounded: bool) -> _Statistics | None:
-    """Return the statistics of a Parquet column over all row groups, or None if one of them has none."""
+    """Return the statistics of a Parquet column over all row groups, or None if a row group has none."""
     found = [footer.row_group(group).column(leaf).statistics for group in range(footer.num_row_groups)]
     if any(each is None or not each.has_null_count for each in found):
         return None
@@ -74,9 +74,9 @@ def _of_parquet(footer: pq.FileMetaData, leaf: int, *, is_bounded: bool) -> _Sta
 
 
 def _columns(schema: pa.Schema) -> Iterator[tuple[tuple[str, ...], pa.DataType, int | None]]:
-    """Yield each column and each field of a struct, with the number of its Parquet column, or None for lists and maps.
+    """Yield each column, or each field of a struct, with the number of its Parquet column (None for lists and maps).
 
-    Columns of Parquet are found by their order, because a name may contain dots.
+    Parquet columns are found by their position, because a name may contain dots.
     """
     leaf = 0
     for path, arrow_type in _flat(list(schema)):
@@ -109,7 +109,7 @@ def _is_bounded(arrow_type: pa.DataType) -> bool:
 
 
 def _lower(value: Any) -> Any:
-    """Return a value that is not above the given one and has a form in JSON, or None if there is none."""
+    """Return a lower bound of the given value that JSON can represent, or None if there is none."""
     if isinstance(value, str):
         return value[:_PREFIX]
     if isinstance(value, datetime):
@@ -118,7 +118,7 @@ def _lower(value: Any) -> Any:
 
 
 def _upper(value: Any) -> Any:
-    """Return a value that is not below the given one and has a form in JSON, or None if there is none."""
+    """Return an upper bound of the given value that JSON can represent, or None if there is none."""
     if isinstance(value, str):
         return _upper_text(value)
     if isinstance(value, datetime):
@@ -132,7 +132,10 @@ def _upper(value: Any) -> Any:
 
 
 def _upper_text(value: str) -> str | None:
-    """Return the start of a long string with one more character, which sorts above the character that was cut off."""
+    """Return an upper bound of a string, shortened like Delta's own bounds, or None if there is none.
+
+    A long string is cut, and a character that sorts above the first one that was cut off is appended.
+    """
     if len(value) <= _PREFIX:
         return value
     if value[_PREFIX] < _LAST_ASCII:
@@ -159,7 +162,7 @@ def _put(tree: _Tree, path: tuple[str, ...], value: Any) -> None:
 
 
 def _json(value: Any) -> str:
-    # The json module has no decimals, and would write all their digits only as a string.
+    # The json module could write all digits of a Decimal only as a string, not as a number.
     if isinstance(value, dict):
         return (
             "{"

@@ -11,10 +11,10 @@ from sparkscore.stage.layout import within_task_attempt
 
 # Spark's defaults for `spark.sql.files.maxPartitionBytes` and `spark.sql.files.openCostInBytes`.
 _TASK_BYTES: Final = 128 * 1024 * 1024
-#: Largest size of the files that are joined if there are too many, so that they have the size that Spark would write.
+#: If there are too many staged files, they are joined up to this size, which is the size that Spark would write.
 JOINED_BYTES: Final = _TASK_BYTES
 _OPEN_BYTES: Final = 4 * 1024 * 1024
-# So few files slow down no reader.
+# Up to this many files do not slow down readers.
 _FEW: Final = 64
 _TIMES: Final = 4
 
@@ -40,8 +40,8 @@ def why_too_many(files: Sequence[StagedFile], slots: int) -> str | None:
 def files_of_spark(files: Sequence[StagedFile], slots: int) -> int:
     """Estimate how many files Spark would write with the rows of some staged files.
 
-    Without partitions, each task that reads files writes one. For a table with partitions, the rows of a partition are
-    brought together first. Source: Spark's ``FilePartition.maxSplitBytes``.
+    Without partition columns, each Spark task that reads files writes one file. With them, Spark first brings the rows
+    of each partition together. Source: Spark's ``FilePartition.maxSplitBytes``.
     """
     sizes = Counter[str]()
     for file in files:
@@ -54,11 +54,11 @@ def files_of_spark(files: Sequence[StagedFile], slots: int) -> int:
 
 
 def files_of_size(files: Sequence[StagedFile], size_bytes: int) -> int:
-    """Return how many files of a given size have the rows of some staged files. There is at least one."""
+    """Return how many files of a given size, at least one, are needed for the rows of some staged files."""
     return max(1, -(-sum(file.size_bytes for file in files) // size_bytes))
 
 
 def rows_of_size(files: Sequence[StagedFile], size_bytes: int) -> int:
-    """Return about how many rows of some staged files fit into a file of a given size. There is at least one."""
+    """Estimate how many rows of some staged files, at least one, fit into a file of a given size."""
     total = sum(file.size_bytes for file in files)
     return max(1, sum(file.rows for file in files) * size_bytes // max(total, 1))

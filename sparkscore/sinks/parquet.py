@@ -99,7 +99,10 @@ class ParquetSink:
         check_writable(self._target)
 
     def lay_out(self, schema: StructType, stage: RunStage) -> Layout:
-        """Return a folder for each partition, and files without the run id, which is in the run's folder's name."""
+        """Return the layout of the staged files: a folder per partition, and no run id column in the files.
+
+        The name of the run's folder contains the run id.
+        """
         del schema, stage
         return Layout(self._target.partition_by, (self._target.run_id_column,), self._target.file_bytes)
 
@@ -168,7 +171,7 @@ class ParquetSink:
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
         """Return the name and row count of this run's folder, or None if the folder does not exist.
 
-        If the folder exists, the output's lock is removed if the driver that held it died. ``files`` are the
+        If the folder exists and the driver that held the output's lock has died, the lock is removed. ``files`` are the
         staged files that the run published, if known.
 
         Raises:

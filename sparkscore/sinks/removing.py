@@ -57,8 +57,9 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     marker file, and the returned lists may be empty.
 
     Args:
-        stage: path of the folder. If the folder is not a stage, or another version of sparkscore wrote it in a
-            different format, only incomplete marker files are removed, and no warning is logged.
+        stage: path of the folder. If another version of sparkscore wrote it in a different format, nothing is removed.
+            If it is not a stage, at most incomplete marker files and the folder, if then empty, are removed. No warning
+            is logged in either case.
         is_dry: whether to only return the files that would be removed.
     """
     if not is_stage(stage):

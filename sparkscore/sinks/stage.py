@@ -38,7 +38,7 @@ from sparkscore.stage.surroundings import here, is_one_file_system, missing_of, 
 
 logger = logging.getLogger("sparkscore")
 
-# Between the run id and random digits, in the name of a folder that is a stage only for the check of the workers.
+# The part between the run id and the random digits in the name of a folder that `shown_in` creates.
 _SHOWN = "-shown-"
 
 
@@ -81,7 +81,7 @@ def staged_in(
             so its rows are not reused.
         is_moved: whether the staged files are published by linking and renaming them, which is possible only within one
             file system.
-        run_folder: the run's folder in the runs folder, whose record says whether the run is held.
+        run_folder: the run's folder in the runs folder. The record in it says whether the run is held.
 
     Raises:
         ConfigError: another driver is working on this run; the stage belongs to a different request; the stage has rows
@@ -250,7 +250,7 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
     refuse_other_format(format_of(stage), "stage", stage, run_id)
     if store.find(IDENTITY) is None:
         _refuse_without_identity(stage, run_id)
-        # The driver died before the stage was complete.
+        # There is no stage yet, or a driver died before the stage was complete.
         remove_stage_folder(stage)
         _make(stage)
         store.put(MARKER, str(FORMAT).encode())

@@ -1,4 +1,4 @@
-"""Read staged rows with Spark, also those whose partition columns are names of folders. Runs on the driver."""
+"""Read staged rows with Spark, including the partition values in the names of their folders. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_files(spark: SparkSession, staged: StagedResult, schema: StructType) ->
 
 
 def partition_values(file: str) -> dict[str, str | None]:
-    """Return the texts of the partition columns' values in the path of a staged file, in the order of its folders.
+    """Return the partition columns in the path of a staged file, with their values as texts, in path order.
 
     >>> partition_values("attempts/00000-0a/day=2026-01-02/shop=a%2Fb/part-1.parquet")
     {'day': '2026-01-02', 'shop': 'a/b'}
@@ -46,5 +46,5 @@ def partition_values(file: str) -> dict[str, str | None]:
 
 
 def is_laid_out(files: Sequence[StagedFile], partition_by: tuple[str, ...]) -> bool:
-    """Return whether the files are in folders of exactly these partition columns."""
+    """Return whether each file is in folders for exactly these partition columns, in this order."""
     return all(tuple(partition_values(file.path)) == partition_by for file in files)

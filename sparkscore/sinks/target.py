@@ -40,8 +40,8 @@ class Target:
         part: which part of the run's result is written, ``predictions`` or ``quarantine``.
         replaces_foreign: whether ``overwrite`` may replace files that sparkscore did not write, if the output is a
             folder of Parquet files. Such files are moved to another folder.
-        writer: who may write the files of a Delta table: ``worker``, ``spark``, or ``auto`` for whoever can.
-        file_bytes: about the size that the files should have, or None if the deployment does not set it.
+        writer: who may write the files of a Delta table: ``worker``, ``spark``, or ``auto`` for either of them.
+        file_bytes: approximate size that the files should have, or None if the deployment does not set it.
     """
 
     path: Path
@@ -71,7 +71,7 @@ class Layout(NamedTuple):
     Attributes:
         partition_by: columns whose values are written to folder names instead of the files.
         left_out: further columns that are not in the files.
-        file_bytes: about the largest size of a file, or None if files may have any size.
+        file_bytes: approximate maximum size of a file, or None if files may have any size.
     """
 
     partition_by: tuple[str, ...] = ()
@@ -111,7 +111,7 @@ class Published:
     """The result of publishing: the version, the number of rows, the columns, and any old files that were left behind.
 
     Attributes:
-        version: version of the Delta table, or name of the run's folder, or None if publishing is not complete.
+        version: version of the Delta table or name of the run's folder. None if publishing is not complete.
         rows: number of rows, or None if publishing is not complete.
         schema: the columns.
         moved_to: folder with old files that this run moved away but did not remove, for example because sparkscore did
@@ -130,7 +130,7 @@ class Published:
 
 @contextmanager
 def nothing_published(run_id: str) -> Iterator[None]:
-    """Change the message of a `SinkError` raised in the ``with`` block, which contains checks after scoring.
+    """Change the message of a `SinkError` that a check after scoring raises in the ``with`` block.
 
     The message then says that the scored rows are staged but not published, and how to publish or discard the rows.
     """

@@ -1,7 +1,7 @@
 """Find the order of the columns in JSON and Parquet files, for models that use columns by position. Runs on the driver.
 
 Spark sorts the fields of JSON records by name and merges the schemas of Parquet files, so the column order of a
-frame may not match any file.
+DataFrame may not match any file.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from sparkscore.survey.text_bytes import NOT_READ_HERE
 # Files with at most this many bytes in total are read on the driver, because starting a Spark job would take longer.
 _LEAST_BYTES: Final = 8 * 1024 * 1024
 _MOST_FILES: Final = 500
-# Files of at most this total size are searched for a row that Spark could not read, which takes a few seconds.
+# Only files up to this total size are searched for a row that Spark could not read. This takes a few seconds.
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _FIX_QUOTES: Final = (
     "Correct the file. Or, if quotes do not enclose values but are part of them, set 'input.options: {quote: \"\"}'."
@@ -164,7 +164,7 @@ def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, 
 def other_separator(name: str) -> str:
     """Return the semicolon, tab or vertical bar that a column name contains, or an empty string if it has none of them.
 
-    If a CSV file seems to have only one column, such a character in its name is probably the separator.
+    If a CSV file seems to have only one column, such a character in the column's name is probably the separator.
     """
     return next((character for character in ";\t|" if character in name), "")
 

@@ -1,4 +1,4 @@
-"""Use the files of an input as the items of a run, so that `run()` gets their paths. Runs on the driver."""
+"""Use the files of an input as the items of a run, so that ``run()`` gets their paths. Runs on the driver."""
 
 from __future__ import annotations
 

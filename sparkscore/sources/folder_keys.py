@@ -95,11 +95,11 @@ def read_keys(
         zone: the time zone for timestamps without a time zone.
 
     Raises:
-        UnreadableError: Spark would read the name of a folder as another text.
+        UnreadableError: Spark would decode the name of a folder differently.
     """
     for parent in dict.fromkeys(Path(file.path).parent for file in files):
         part = str(parent.relative_to(folder))
-        # Spark decodes each escaped byte as a character.
+        # Spark decodes each escaped byte as a separate character.
         if unquote(part) != unquote(part, "latin-1"):
             raise UnreadableError(f"the name of the folder '{parent}' has escaped bytes of a character beyond ASCII")
     typed = [

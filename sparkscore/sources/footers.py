@@ -33,7 +33,7 @@ from sparkscore.survey.parquet_footers import (
 
 logger = logging.getLogger("sparkscore")
 
-# A footer takes a quarter of a millisecond, nearly all of it in Python, and the workers need a second to start.
+# Reading a footer takes a quarter of a millisecond, nearly all of it in Python. The workers need a second to start.
 _MOST_HERE: Final = 4000
 _LEAST_SHARE: Final = 500
 _SHARES_PER_SLOT: Final = 4
@@ -69,7 +69,7 @@ class Footers:
     Attributes:
         of_files: the footer of each file, in the order of the files, or None for a footer that cannot be read.
         nulls: the NULL count of each column over all files.
-        rows: the rows of each file, or None for a file whose footer cannot be read, or contradicts itself.
+        rows: the rows of each file, or None for a file whose footer cannot be read or contradicts itself.
     """
 
     of_files: list[Footer | None]
@@ -135,7 +135,8 @@ def _find(paths: Sequence[str], columns: Collection[str] | None, spark: SparkSes
         found = _find_on_workers(spark, paths, None if columns is None else tuple(columns))
     if found is None:
         found = find_footers(paths, columns)
-    # A worker on another host may not see a file that the driver sees. This is reported before anything is scored.
+    # The driver tries these files itself, because a worker on another host may not see a file that the driver sees. A
+    # later check reports this before anything is scored.
     left = [number for number, file in enumerate(found.files) if file is None]
     if not left:
         return found
@@ -148,7 +149,7 @@ def _find(paths: Sequence[str], columns: Collection[str] | None, spark: SparkSes
 
 
 def _find_on_workers(spark: SparkSession, paths: Sequence[str], columns: tuple[str, ...] | None) -> FoundFooters | None:
-    """Read the footers on the workers. Return None if the workers cannot do it: later checks report the reason."""
+    """Read the footers on the workers, or return None if the workers fail. Later checks report the reason."""
     size = max(_LEAST_SHARE, -(-len(paths) // (_SHARES_PER_SLOT * task_slots(spark))))
     shares = [(tuple(paths[first : first + size]), columns) for first in range(0, len(paths), size)]
     found = FoundFooters([], NullCounts())
@@ -164,7 +165,7 @@ def _find_on_workers(spark: SparkSession, paths: Sequence[str], columns: tuple[s
 
 
 def _describe(paths: Sequence[str], files: Sequence[FoundFile | None]) -> list[Footer | None]:
-    """Return the footer of each file. Files with the same layout share that of the first one."""
+    """Return the footer of each file. Files with the same layout share the footer of the first of them."""
     known: dict[str, Footer] = {}
     footers: list[Footer | None] = []
     for path, file in zip(paths, files, strict=True):

@@ -55,7 +55,7 @@ def choose_reader(
 
 
 def _columns_of(schema: StructType, keys: FolderKeys | None, footers: Sequence[Footer]) -> tuple[ColumnRead, ...]:
-    """Return the columns to read, each with whether all files with rows have it.
+    """Return the columns to read, and for each one whether every file with rows contains it.
 
     Args:
         schema: the columns of the rows.
@@ -70,7 +70,7 @@ def _columns_of(schema: StructType, keys: FolderKeys | None, footers: Sequence[F
 
 
 def _check_options(options: Mapping[str, str]) -> None:
-    """Raise an `UnreadableError` if an option changes what Spark's reader gives."""
+    """Raise an `UnreadableError` if an option may change the values that Spark's reader gives."""
     for name in _REBASE_MODES:
         if (found := find_option(options, name)) and found.upper() != "CORRECTED":
             raise UnreadableError(f"'input.options' has {name}: {found}")
@@ -79,7 +79,7 @@ def _check_options(options: Mapping[str, str]) -> None:
 
 
 def _check_schema(schema: StructType) -> None:
-    """Raise an `UnreadableError` if a column has a type with rules of its own in Spark."""
+    """Raise an `UnreadableError` if a column is of type char or varchar, or of a user-defined type of Spark."""
     for field in schema:
         if isinstance(field.dataType, UserDefinedType) or _CHAR in field.metadata:
             raise UnreadableError(f"column '{field.name}' has a type that only Spark knows")

@@ -18,9 +18,9 @@ _INNER: Final = ("elementType", "keyType", "valueType")
 def schema_of_footers(footers: Sequence[Footer | None]) -> StructType | None:
     """Return the schema that Spark would infer from Parquet files, or None if the footers alone do not show it.
 
-    The footers show it if all of them can be read and have the same columns in the same order, with types for which
-    Spark has a type. If Spark wrote a file, the schema that Spark stored there must have the same types; it may also
-    have types that only Spark knows, such as vectors.
+    The footers show it if all of them can be read, they have the same columns in the same order, and Spark has a type
+    for each column. If Spark wrote a file, the schema that Spark stored in it must have the same types. Types that only
+    Spark knows, such as vectors, are never the same.
     """
     distinct = list({id(footer): footer for footer in footers}.values())
     schemas = [_schema_of(footer) for footer in distinct]
@@ -34,16 +34,16 @@ def all_nullable(schema: StructType) -> StructType:
 
 
 def check_types_of_spark(footer: Footer, names: Collection[str]) -> None:
-    """Check that Spark wrote each column with the type that the stored values show.
+    """Check that columns have the same types in the schema that Spark stored in the file as in their stored values.
 
-    This is not the case for intervals, for example, which are stored as numbers.
+    The types differ for intervals, for example, because intervals are stored as numbers.
 
     Args:
         footer: the footer of a file.
         names: the columns to check.
 
     Raises:
-        UnreadableError: a column has another type in the schema that Spark stored in the file.
+        UnreadableError: a column has another type in Spark's schema, or Spark's schema cannot be read.
     """
     if not footer.stored.spark_schema:
         return
@@ -82,7 +82,7 @@ def _agrees(schema: StructType, of_spark: str) -> bool:
         stored = json.loads(of_spark)
     except ValueError:
         return False
-    # NOTE: PySpark's own parser unpickles code that a user-defined type in the file brings along.
+    # NOTE: PySpark's own parser is not used, because it unpickles code that a user-defined type in the file contains.
     return _is_same(schema.jsonValue(), stored)
 
 
@@ -103,6 +103,6 @@ def _is_same(ours: object, stored: object) -> bool:
 def _is_same_field(ours: dict[str, object], stored: object) -> bool:
     if not isinstance(stored, dict) or ours["name"] != stored.get("name"):
         return False
-    # Spark notes there what the type does not say, for example a collation.
+    # In such entries, Spark stores what the type itself does not say, for example a collation.
     has_note = any(str(key).startswith("__") for key in stored.get("metadata") or ())
     return not has_note and _is_same(ours["type"], stored.get("type"))

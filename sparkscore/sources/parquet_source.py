@@ -40,8 +40,8 @@ _DEFAULT_OPTIONS: Final = {"mergeSchema": "true"}
 class ParquetSource:
     """A source whose items are the rows of Parquet files.
 
-    The columns and the number of rows come from the footers of the files. Spark is asked only if the footers do not
-    show them, and the rows become a DataFrame only when `frame` is called.
+    The columns and the number of rows come from the footers of the files. Spark is used only if the footers do not
+    show them. A DataFrame of the rows is created only when `frame` is called.
     """
 
     def __init__(self, spark: SparkSession, config: Input) -> None:

@@ -81,7 +81,7 @@ def file_type(field: pa.Field, *, is_int96: bool, is_uuid: bool = False) -> File
         field: the column, as Arrow reads it from the file's footer.
         is_int96: whether the column's timestamps, including nested ones, are stored as INT96. Spark reads these as its
             type ``timestamp``.
-        is_uuid: whether the column's values are UUIDs. Not all writers store this in the type that Arrow reads.
+        is_uuid: whether the column's values are UUIDs. With some writers, the type that Arrow reads does not show it.
     """
     if is_uuid:
         return _uuid()
@@ -128,7 +128,7 @@ def _extension(arrow_type: pa.DataType, name: str) -> FileType:
 
 
 def _uuid() -> FileType:
-    """Return the `FileType` of a column of UUIDs. The workers write them as texts, because Spark has no such type."""
+    """Return the `FileType` of a column of UUIDs. The workers read them as texts, because Spark has no UUID type."""
     return FileType("arrow.uuid", StringType(), fix="write it as text, in pandas with .astype(str)", needs_worker=True)
 
 
@@ -267,9 +267,9 @@ def _merged_structs(one: StructType, other: StructType) -> StructType | None:
 
 
 def widened(one: DataType, other: DataType) -> DataType | None:
-    """Return double if one of two types is double and the other an integer type, or None if they are other types.
+    """Return double if one of two types is double and the other is an integer type, or else None.
 
-    Each value must be checked when it is read, because a double cannot hold each bigint.
+    Each value must be checked when it is read, because a double cannot hold every bigint exactly.
 
     >>> widened(LongType(), DoubleType()), widened(DoubleType(), ShortType()), widened(LongType(), FloatType())
     (DoubleType(), DoubleType(), None)

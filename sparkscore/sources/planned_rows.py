@@ -11,7 +11,7 @@ from sparkscore.row_units import FileRows
 
 @dataclass(frozen=True)
 class PlannedRows:
-    """The files of an input, with the reader that gives the same rows as Spark's reader.
+    """The files of an input, and a reader that gives the same rows as Spark's reader.
 
     Attributes:
         reader: reads the rows with all columns of the input.

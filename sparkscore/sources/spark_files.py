@@ -46,7 +46,7 @@ class SparkFiles:
 
     Attributes:
         spark: the session.
-        file_format: Spark's name of the format.
+        file_format: Spark's name for the format.
         options: options for Spark's reader.
         files: the files.
         keys: the names of the partition columns, from the ``key=value`` folders that contain the files.
@@ -137,7 +137,7 @@ class SparkFiles:
     def select_in_order(
         self, frame: DataFrame, wanted: tuple[str, ...] | None, declared: StructType | None, find_order: FindOrder
     ) -> tuple[DataFrame, str]:
-        """Return the rows with their columns in the order of `order_of`.
+        """Return the rows with their columns in the order that `order_of` determines.
 
         Args:
             frame: the rows.
@@ -222,7 +222,7 @@ def open_files(spark: SparkSession, listing: Listing, file_format: str, options:
     Args:
         spark: the session.
         listing: the files, as returned by `list_readable_files`.
-        file_format: Spark's name of the format.
+        file_format: Spark's name for the format.
         options: options for Spark's reader.
 
     Raises:

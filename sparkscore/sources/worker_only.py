@@ -1,4 +1,4 @@
-"""Find what only the workers' reader can read in Parquet files, and refuse it where Spark must read.
+"""Find parts of a Parquet input that only the workers can read, and refuse them if Spark must read the input.
 
 Runs on the driver.
 """
@@ -19,7 +19,7 @@ _BROTLI: Final = "BROTLI"
 
 @dataclass(frozen=True)
 class WorkerOnly:
-    """A part of an input that the workers can read and Spark cannot.
+    """A part of an input that the workers can read but Spark cannot.
 
     Attributes:
         file: path of the file.
@@ -55,7 +55,7 @@ class WorkerOnly:
 def find_worker_only(
     files: Sequence[InputFile], footers: Sequence[Footer | None], columns: Collection[str]
 ) -> WorkerOnly | None:
-    """Return the first part of the files that only the workers can read, or None if Spark can read them.
+    """Return the first part of the files that only the workers can read, or None if Spark can read all files.
 
     Args:
         files: the files.
@@ -81,7 +81,7 @@ def refused_codec(file: str, codec: str, why: str = ", which Spark reads", reade
     Args:
         file: path of the file.
         codec: name of the codec.
-        why: what follows the list of codecs that are expected.
+        why: text that follows the list of expected codecs.
         reader: a sentence that says how to choose another reader, followed by a space, or an empty string.
     """
     return SourceSchemaError(

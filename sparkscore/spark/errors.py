@@ -38,8 +38,8 @@ OF_PROCESSES = frozenset(
 )
 
 _CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "PATH_NOT_FOUND")
-#: Start and end of the message that sparkscore passes to Spark SQL's ``raise_error``, by which the message can be found
-#: in the text of Spark's exception.
+#: Start and end of the message that sparkscore passes to Spark SQL's ``raise_error``. They mark the message in the text
+#: of Spark's exception.
 REFUSED_VALUE = ("[INPUT_VALUE] ", " [/INPUT_VALUE]")
 _REFUSED_VALUE = re.compile(r"\[INPUT_VALUE\] (.*?): got (.*?) in '(.*?)' \[/INPUT_VALUE\]")
 _REPAIR = (

@@ -46,7 +46,7 @@ _TASKS_OF_A_CHECK: Final = 200
 _JOINED_SCHEMA: Final = pa.schema(
     {"group": pa.int64(), "path": pa.string(), "rows": pa.int64(), "size_bytes": pa.int64(), "sha256": pa.string()}
 )
-# All files of a task go to one folder, of which the stage should have few.
+# Each task writes its files to a folder of its own, and the stage should have few folders.
 _JOINS_PER_SLOT: Final = 4
 
 
@@ -132,7 +132,7 @@ def join_files(
 ) -> list[StagedFile | None]:
     """Join the staged files of each group on the workers, and return the joined files.
 
-    A file is None if its group cannot be joined. No job is started if there are no groups.
+    If a group cannot be joined, its element of the list is None. No job is started if there are no groups.
 
     Args:
         spark: the session.
@@ -154,7 +154,7 @@ def join_files(
 
 
 def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
-    """Return up to ten mini-batches. Before the run, they are scored one by one until the result columns are known.
+    """Return up to ten mini-batches for the probe, which scores them one by one until the result columns are known.
 
     If the items are files, these are the first mini-batches of the plan. Otherwise, a Spark job reads a sample of the
     rows:

@@ -10,14 +10,14 @@ from pyspark.sql import SparkSession
 
 from sparkscore.spark.errors import SPARK_ERRORS
 
-# The JVM's object that writes JSON, by session.
+# For each session, the JVM object that writes JSON.
 _writers: WeakKeyDictionary[SparkSession, Any] = WeakKeyDictionary()
 
 
 def written_settings(spark: SparkSession) -> dict[str, str] | None:
-    """Return the session's settings, written as JSON by the JVM, or None if this session or platform cannot do this.
+    """Return the session's settings, which the JVM writes as JSON. None if this session or platform cannot do this.
 
-    `RuntimeConfig.getAll` calls the JVM several times for each setting.
+    This is faster than `RuntimeConfig.getAll`, which calls the JVM several times for each setting.
     """
     jvm = getattr(spark, "_jvm", None)
     if jvm is None:

@@ -41,7 +41,7 @@ def local_session(
 ) -> SparkSession:
     """Start Spark with Delta in this process, or return the active session unchanged.
 
-    Delta is left out for a version of Spark that has no release of Delta yet, such as Spark 4.3. Inputs and outputs
+    Delta is left out for versions of Spark that no release of Delta supports yet, such as Spark 4.3. Inputs and outputs
     must then have another format.
 
     If no JVM is running yet, one is started. The output of Spark, Ivy and local workers is then appended to the log
@@ -81,7 +81,7 @@ def local_session(
     gateway = jvm_session.running_gateway()
     submitted = jvm_session.submitted_settings(gateway)
     if submitted:
-        # spark-submit writes Spark's log to the terminal, hundreds of lines in which the result is lost.
+        # spark-submit writes Spark's log to the terminal. Otherwise, the result would be lost among hundreds of lines.
         submitted.setdefault("spark.log.level", "WARN")
     settings = _settings(master, {**submitted, **conf}, app_name)
     gateway = gateway or jvm_session.launch_jvm(settings, log)

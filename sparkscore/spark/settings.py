@@ -38,7 +38,7 @@ _READ_OPTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 )
 # A corrupt or missing file must never be skipped, and no option may change that.
 _ALL_FILES: Final = {"ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
-# Verifies the checksum of each page that has one, which is off by default.
+# Makes Spark verify the checksum of each page that has one. By default, it does not.
 # Source: parquet-hadoop's ParquetInputFormat.PAGE_VERIFY_CHECKSUM_ENABLED.
 _VERIFIED_PAGES: Final = {"parquet.page.verify-checksum.enabled": "true"}
 _DELTA_WRITE_OPTIONS: Final = {"mergeSchema": "false", "partitionOverwriteMode": "static"}
@@ -100,7 +100,7 @@ PINNED_FOR_WRITING: Final[Mapping[str, str | None]] = MappingProxyType(
         "spark.databricks.delta.write.utcTimestampPartitionValues": "true",
         "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
         "spark.sql.parquet.int96RebaseModeInWrite": "CORRECTED",
-        # With Spark's default, other readers convert times to nanoseconds since 1970, which end in 2262.
+        # With Spark's default, other readers convert times to nanoseconds since 1970, whose range ends in 2262.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.parquet.writeLegacyFormat": "false",
         # Delta writes the timestamp of a partition into a folder name without an offset. In a time zone with daylight
@@ -170,7 +170,7 @@ _defaults: WeakKeyDictionary[SparkSession, dict[str, str | None]] = WeakKeyDicti
 
 @contextmanager
 def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole_files: bool = False) -> Iterator[None]:
-    """During the ``with`` block, pin the session settings that could change a result. Restore them when it ends.
+    """Pin the session settings that could change a result, and restore them at the end of the ``with`` block.
 
     The settings in `PINNED` are always included. Depending on the arguments, `PINNED_FOR_WRITING` and
     `PINNED_FOR_WHOLE_FILES` are added. A setting is left unchanged if it already has the right value, or if this
@@ -225,7 +225,7 @@ def _settings_of(spark: SparkSession) -> dict[str, str]:
 
 
 def has_defaults_for_tables(spark: SparkSession) -> bool:
-    """Return whether the session sets properties for new Delta tables, which only Spark knows how to apply.
+    """Return whether the session sets properties for new Delta tables, which only Spark can apply.
 
     Also return True if the session's settings cannot be read.
     """
@@ -304,7 +304,7 @@ def _restore(spark: SparkSession, key: str) -> None:
     del _changes[spark][key]
     try:
         _set(spark, key, change.before)
-    # The session has ended; the error that ended it is being raised already.
+    # If the session has ended, the error that ended it is already being raised.
     except (*SPARK_ERRORS, OSError, ValueError) as error:
         if connect_error_behind(error) is None:
             logger.warning("the session's setting '%s' could not be restored to its value", key)

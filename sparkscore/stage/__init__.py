@@ -3,7 +3,7 @@
 Runs on the driver and the workers.
 
 This package imports neither Spark nor pydantic, because workers use it as well. Its names are imported on first access,
-so that modules without PyArrow, such as `sparkscore.stage.layout`, can be imported at once.
+so that modules that do not need PyArrow, such as `sparkscore.stage.layout`, can be imported without loading it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Encode columns that repeat few values as dictionaries, in memory and in Parquet files. Runs on the workers.
+"""Encode columns with few distinct values as dictionaries, in memory and in Parquet files. Runs on the workers.
 
-A result column such as ``run_id`` has the same value in all rows of a mini-batch. As a dictionary, it has one value and
-an index for each row, which Parquet files contain in the same form. In a column whose values hardly repeat, such as a
-key or a score, a dictionary costs more time than the rest of the file, and no space is saved.
+A result column such as ``run_id`` has the same value in all rows of a mini-batch. A dictionary stores the value once
+and an index for each row, in memory as in a Parquet file. For a column whose values hardly repeat, such as a key or a
+score, a dictionary takes more time to write than the rest of the file, and saves no space.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _INDEX: Final = pa.int32()
-# How many values of a column are examined, and how many bytes of rows at most.
+# At most this many values of a column, and about this many bytes of rows, are examined.
 _SAMPLE_VALUES: Final = 16 * 1024
 _SAMPLE_BYTES: Final = 1024 * 1024
 _LEAST_ROWS: Final = 64
-# A column is written without a dictionary if more of the examined values than this differ.
+# A column is written without a dictionary if the share of distinct values in the sample is larger than this.
 _MOST_DISTINCT: Final = 0.75
 
 
-# Rows of a task repeat the same few values, and most of its mini-batches have the same number of rows.
+# The mini-batches of a task repeat the same few values, and most of them have the same number of rows.
 @lru_cache(maxsize=8)
 def repeat_value(value: Any, count: int, value_type: pa.DataType) -> pa.DictionaryArray:
-    """Return a column that repeats one value, which may be None. Columns are immutable, so the last ones are kept."""
+    """Return a column that repeats one value, which may be None. The last columns are cached: they are immutable."""
     if value is None:
         return pa.DictionaryArray.from_arrays(pa.nulls(count, _INDEX), pa.array([], value_type))
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value], value_type))
@@ -39,7 +39,7 @@ def encode_values(values: Sequence[Any], value_type: pa.DataType) -> pa.Dictiona
 
 
 def decode(rows: pa.Table) -> pa.Table:
-    """Return rows whose dictionaries are replaced by plain columns. Dictionaries inside nested columns are kept."""
+    """Return the rows with dictionary columns decoded to plain ones. Dictionaries in nested columns are kept."""
     schema = pa.schema([field.with_type(value_type_of(field.type)) for field in rows.schema])
     return rows if schema.equals(rows.schema) else rows.cast(schema)
 
@@ -50,12 +50,13 @@ def value_type_of(type_: pa.DataType) -> pa.DataType:
 
 
 def paths_of_repeating(rows: pa.Table) -> list[str]:
-    """Return the paths of the Parquet columns for which a dictionary pays, judged by the first rows.
+    """Return the paths of the Parquet columns for which a dictionary is worthwhile, judged by the first rows.
 
-    These are the columns that are dictionaries already, and those in which a quarter of the first values are repeated.
+    These are the columns that are dictionaries already, and those in which at least a quarter of the first values
+    repeat earlier ones.
 
     Args:
-        rows: rows of the file, of which the first 16 Ki or the first MiB are examined.
+        rows: rows of the file. The first 16 Ki rows are examined, or about the first MiB if that is less.
     """
     count = min(_SAMPLE_VALUES, rows.num_rows)
     if rows.nbytes > _SAMPLE_BYTES:
@@ -75,7 +76,7 @@ def _as_array(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
-    """Yield the path and the values of each Parquet column that a column consists of.
+    """Yield the path and the values of each Parquet column in which a column is stored.
 
     Source: https://github.com/apache/parquet-format/blob/master/LogicalTypes.md#nested-types
     """

@@ -1,8 +1,8 @@
-"""Join small staged files into larger ones, without changing a row or the order of rows.
+"""Join small staged files into larger ones, without changing any row or the order of rows.
 
 Runs on the workers. The driver chooses the files.
 
-The files stay as they are. If a joined file is not used, for example because the driver died, nothing is lost.
+The original files are kept. If a joined file is not used, for example because the driver died, nothing is lost.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ _BATCH_ROWS = 16 * 1024
 
 
 def groups_to_join(files: Iterable[StagedFile], target_bytes: int) -> list[tuple[StagedFile, ...]]:
-    """Return the files that should become one file each, so that fewer files have at most a given size.
+    """Return groups of small files, each of which should be joined into one file.
 
-    The files of a group have the rows of one partition, and follow each other.
+    The files of a group belong to one partition, and follow each other in it. Files that would be alone in their group
+    are left out.
 
     Args:
         files: the staged files, in the order of their rows.
-        target_bytes: the largest sum of the sizes of files that are joined.
+        target_bytes: the largest total size of the files of a group.
     """
     open_groups: dict[str, list[StagedFile]] = {}
     found = []
@@ -47,9 +48,9 @@ def groups_to_join(files: Iterable[StagedFile], target_bytes: int) -> list[tuple
 def join_groups(stage: str, groups: Sequence[Sequence[StagedFile]]) -> list[StagedFile | None]:
     """Join the files of each group, and return the joined files.
 
-    All files are written to a folder that no other task attempt uses. A file is None if its group cannot be joined: a
-    file of it was changed or cannot be read, or the joined file cannot be written. The files of the group then count as
-    before, and a check before they are published reports what is wrong with them.
+    The joined files are written to folders that no other task attempt uses. If a group cannot be joined, its element of
+    the list is None, for example because one of its files was changed, or the joined file cannot be written. The
+    original files of the group then remain in use, and a check before publishing reports what is wrong with them.
 
     Args:
         stage: path of the run's stage.
@@ -104,5 +105,5 @@ def _rows_of(store: Store, group: Iterable[StagedFile]) -> Iterator[pa.Table]:
     for file in group:
         with store.open(file.path) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
             for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
-                # The metadata of a file has statistics of its own rows.
+                # The metadata is dropped, because its statistics are only valid for the rows of this file.
                 yield pa.Table.from_batches([batch]).replace_schema_metadata(None)

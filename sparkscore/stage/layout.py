@@ -40,10 +40,10 @@ READER: Final = "reader"
 PROBE: Final = "probe"
 #: File that says which columns contain a NULL.
 NULLS: Final = "nulls"
-#: File with the partition columns whose values are folders of the staged files.
+#: File with the partition columns of a Delta table whose values name the folders of the staged files.
 LAYOUT: Final = "layout"
 STOP: Final = "stop"
-#: File with a random text. A worker that reads it has the stage of this run, and not a folder of its own disk.
+#: File with a random text. A worker that can read it sees the stage of this run, not a folder on its own disk.
 NONCE: Final = "nonce"
 #: Folder in which workers prove that they can write to the stage.
 HOSTS: Final = "hosts"
@@ -108,7 +108,7 @@ STAGE: Final = (
     Named(READER, READER, "whether Spark or the workers read the rows, and why", "driver"),
     Named(PROBE, PROBE, "the result's columns, as the first mini-batch showed them", "driver"),
     Named(NULLS, NULLS, "which columns have a NULL", "driver"),
-    Named(LAYOUT, LAYOUT, "which partition columns are folders of the staged files (Delta)", "driver"),
+    Named(LAYOUT, LAYOUT, "the partition columns whose values name folders of the staged files (Delta)", "driver"),
     Named(STOP, STOP, "asks the tasks to make no more calls", "driver"),
     Named(NONCE, NONCE, "a random text, which a worker reads to prove that it sees the stage", "driver"),
     Named(

@@ -37,7 +37,7 @@ def write_parts(path: str, rows: pa.Table) -> None:
 def read_parts(parts_file: str, rows_of_files: Mapping[str, int]) -> dict[int, int] | None:
     """Return the number of rows of each work unit in a parts file, keyed by unit number. Runs on the driver.
 
-    Return None if the parts file cannot be read, if its work units are not in the order 0, 1, 2 and so on with a row
+    Return None if the parts file cannot be read, if its work units are not in the order 0, 1, 2 and so on with one row
     group each, or if its parts do not contain each row of the input exactly once.
 
     Args:

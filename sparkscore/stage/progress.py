@@ -39,7 +39,8 @@ class ProgressFile:
     """The progress file of one task, written by `add` at most twice a second, and once more by `close`.
 
     Attributes:
-        is_stopped: whether the driver had asked all tasks to stop when the file was last written. False until then.
+        is_stopped: whether the driver had asked all tasks to stop when the file was last written. False before the
+            first write.
     """
 
     def __init__(self, stage_folder: str, unit: int) -> None:

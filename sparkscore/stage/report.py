@@ -72,8 +72,8 @@ class MiniBatchReport:
         loads: number of times the worker process has loaded the model for this run so far, including failed loads.
         warnings: warnings for the user, for example about the worker process, one sentence each.
         models: digests of the model files, as computed by the worker process.
-        is_loaded: whether the scorer could be loaded, and reloaded each time its child process had ended. If not, the
-            task stopped.
+        is_loaded: whether the scorer was loaded, and reloaded successfully after each end of its child process. If
+            not, the task stopped.
         failure: why items failed, or None if no item failed.
         scored_in_parts: number of items that were scored by calls with part of the mini-batch.
         is_contract_broken: whether the mini-batch failed as a whole because the scorer does not return one element per
@@ -211,7 +211,7 @@ class WorkerState:
         loads: number of times the worker process has loaded the model for this run so far, including failed loads.
         warnings: warnings for the user from loading the scorer, one sentence each.
         models: digests of the model files, as computed by the worker process.
-        is_loaded: whether the scorer could be loaded, and reloaded each time its child process had ended.
+        is_loaded: whether the scorer was loaded, and reloaded successfully after each end of its child process.
     """
 
     worker: str

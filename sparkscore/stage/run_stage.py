@@ -1,4 +1,4 @@
-"""The protocols of a run's stage: `TaskStage` for the tasks and `RunStage` for the driver.
+"""Define the protocols of a run's stage: `TaskStage` for the tasks and `RunStage` for the driver.
 
 Runs on the driver and the workers.
 
@@ -25,13 +25,13 @@ from sparkscore.stage.report import MiniBatchReport, StagedFile
 
 
 class Decision(StrEnum):
-    """A finding that a run stores in its stage, for reuse when it is resumed.
+    """A finding that a run stores in its stage, for reuse when the run is resumed.
 
     Attributes:
         PROBE: the result columns, as found by scoring one mini-batch before the run.
         NULLS: whether each integer and boolean input column contains a NULL.
         READER: whether Spark or the workers themselves read the rows of the input, and why.
-        LAYOUT: the partition columns of a Delta table whose values are folders of the staged files.
+        LAYOUT: the partition columns of a Delta table whose values name the folders of the staged files.
     """
 
     PROBE = PROBE
@@ -180,7 +180,7 @@ class TaskStage(Protocol):
     def join_groups(self, groups: Sequence[Sequence[StagedFile]]) -> list[StagedFile | None]:
         """Join the files of each group into a new file, with the same rows in the same order.
 
-        The files themselves stay. After a crash, the stage may contain joined files that nobody asks for.
+        The original files are kept. After a crash, the stage may contain joined files that are never used.
 
         Returns:
             the joined files. A file is None if its group cannot be joined, for example because a file was changed.
@@ -209,7 +209,7 @@ class RunStage(Protocol):
             partition_by: partition columns. Their values are not written to the files but stored in the names of
                 folders, such as ``name=value``.
             left_out: additional columns that are not written, because the published files' paths contain their values.
-            file_bytes: about the largest size of a file, or None if files may have any size.
+            file_bytes: approximate maximum size of a file, or None if files may have any size.
         """
 
     def keep_nonce(self) -> str:

@@ -103,7 +103,7 @@ class StageFolder:
         return rows
 
     def kept(self, decision: Decision) -> bytes | None:
-        """Return a stored finding, for example the result columns, or None if `keep` has not stored it.
+        """Return what `keep` stored for a decision, for example the result columns, or None if it stored nothing.
 
         Raises:
             SinkError: the content does not match the checksum.
@@ -112,7 +112,7 @@ class StageFolder:
         return None if store.find(decision) is None else read_sealed(store, decision)
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Store a finding of the run, such as the result columns, in a file that ends with a checksum."""
+        """Store a decision of the run, for example the result columns, in a file that ends with a checksum."""
         open_store(self.path).put(decision, sealed(content))
 
     def keep_model(self, files: Path, sha256: str) -> Path:
@@ -185,7 +185,7 @@ class TaskFolder:
         partition_by: partition columns, whose values are written to folder names ``name=value`` instead of the files.
         left_out: additional columns that are not stored in the files, because the paths of the published files contain
             their values.
-        file_bytes: about the largest size of a file, or None if files may have any size.
+        file_bytes: approximate maximum size of a file, or None if files may have any size.
     """
 
     folder: str
@@ -287,7 +287,7 @@ class TaskFolder:
         return find_changed(Path(self.folder), files, reads_all=reads_all)
 
     def join_groups(self, groups: Sequence[Sequence[StagedFile]]) -> list[StagedFile | None]:
-        """Join the files of each group into a file, and return the joined files, or None for each that cannot be."""
+        """Join each group of files into one file. Return the new files, with None for a group that cannot be joined."""
         return join_groups(self.folder, groups)
 
 
@@ -321,7 +321,7 @@ def note_run_folder(stage: Path, run_folder: Path | None) -> None:
 
 
 def noted_run_folder(stage: Path) -> Path | None:
-    """Return the run folder's path, which `note_run_folder` stored in a stage, or None if it cannot be read."""
+    """Return the path that `note_run_folder` stored in a stage, or None if it cannot be read."""
     try:
         return Path(os.fsdecode(open_store(stage).read(layout.RUN)))
     except OSError:

@@ -1,10 +1,11 @@
-"""Choose which columns of a staged file have statistics, and compute those of floats.
+"""Choose which columns of a staged file have statistics, and compute the statistics of float columns.
 
 Runs on the workers and the driver.
 
 Parquet's statistics of floats ignore NaN, but Spark sorts NaN above all numbers. For a filter such as ``score > 0.9``,
-Spark's Parquet reader skips all rows of a file whose largest other value is too small, also those with NaN. So the
-files have no statistics of floats for Parquet's readers. Those for a Delta table's log are metadata of the file.
+Spark's Parquet reader would skip a file if all its numbers are too small, although its rows with NaN match the filter.
+Staged files therefore have no Parquet statistics for floats. The statistics of floats that the log of a Delta table
+needs are stored in the file's metadata.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class FloatStatistics:
 
 
 class FloatColumns:
-    """Computes the statistics of the columns of floats in a file. Floats inside other columns are left out.
+    """Computes the statistics of the float columns of a file. Floats nested in other columns are left out.
 
     Args:
         schema: the columns of the file.
@@ -46,7 +47,7 @@ class FloatColumns:
         self._with_nan: set[str] = set()
 
     def add(self, rows: pa.Table) -> None:
-        """Take rows of the file into account."""
+        """Add rows of the file to the statistics."""
         for name in self._nulls:
             column = rows.column(name)
             self._nulls[name] += column.null_count
@@ -60,7 +61,7 @@ class FloatColumns:
             self._bounds[name] = min(lowest, found["min"].as_py()), max(highest, found["max"].as_py())
 
     def metadata(self) -> dict[str, str]:
-        """Return the statistics as an entry of the file's metadata, which `float_statistics` reads."""
+        """Return the statistics as an entry for the file's metadata, from which `float_statistics` reads them."""
         found = {
             name: {"nulls": nulls, "bounds": None if name in self._with_nan else self._bounds.get(name)}
             for name, nulls in self._nulls.items()
@@ -69,9 +70,10 @@ class FloatColumns:
 
 
 def float_statistics(metadata: Mapping[bytes, bytes] | None) -> dict[str, FloatStatistics]:
-    """Return the statistics of columns of floats from a file's metadata, keyed by column.
+    """Return the statistics of float columns from a file's metadata, keyed by column name.
 
-    Columns are missing if nothing is known of them, for example if an earlier version of sparkscore wrote the file.
+    The result is empty if the metadata has no statistics, for example if an earlier version of sparkscore wrote the
+    file.
     """
     try:
         found = json.loads((metadata or {})[_KEY.encode()])

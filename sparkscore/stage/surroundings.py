@@ -71,7 +71,7 @@ def _token() -> str:
     return uuid.uuid4().hex
 
 
-def _take(name: str, path: str, do: Callable[[], None]) -> None:  # noqa: ARG001 - for tests that let a step fail
+def _take(name: str, path: str, do: Callable[[], None]) -> None:  # noqa: ARG001 - for tests that make a step fail
     do()
 
 
@@ -85,8 +85,8 @@ class Surroundings:
         process: describes this process.
         began: returns the start time of a process on this host, or None if the process has ended or its start time is
             unknown.
-        take: takes a step that another library takes outside of a store, such as a commit. It gets the name of the
-            step, the path that the step changes, and a function for the step itself.
+        take: performs a step that changes files without a store, such as a commit by another library. It gets the
+            name of the step, the path that the step changes, and a function that does the step.
     """
 
     open_store: Callable[[Path], Store] = LocalStore

@@ -20,7 +20,7 @@ def write_units(path: str, rows: pa.Table, schema: pa.Schema) -> None:
 
     Args:
         path: path of the file.
-        rows: the rows, ordered by their column ``unit``.
+        rows: the rows, ordered by the column ``unit``.
         schema: the columns of the file, with its metadata.
     """
     target = Path(path)

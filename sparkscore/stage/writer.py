@@ -41,10 +41,11 @@ class StageWriter:
     A task that is retried, or that runs twice at the same time, therefore never changes another task attempt's files.
 
     Rows are buffered until there are at least 128 Ki rows or 64 MiB, and then written to one file per partition. At
-    most 64 files are open at a time: before another one is opened, the least recently used file is closed. Later rows
-    of its partition go to a new file. So do the rows with which a file would become larger than `file_bytes`.
+    most 64 files are open at a time: before another one is opened, the least recently used file is closed. A file is
+    also closed if another row group as large as its last one would make it larger than `file_bytes`. Later rows of the
+    partition then go to a new file.
 
-    Columns may be dictionaries. Files contain them as plain columns.
+    Columns may be dictionary-encoded. In the files, they are plain columns.
 
     Args:
         stage: path of the run's stage.
@@ -52,7 +53,7 @@ class StageWriter:
         rows_folder: `layout.ATTEMPTS` for result rows, or `layout.QUARANTINE` for failed items.
         partition_by: partition columns, whose values are written to folder names ``name=value``.
         left_out: columns that are not written.
-        file_bytes: about the largest size of a file, or None if files may have any size.
+        file_bytes: approximate maximum size of a file, or None if files may have any size.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class StageWriter:
             self._flush()
 
     def finish(self) -> tuple[StagedFile, ...]:
-        """Write the buffered rows, close all files, and return every file that this writer wrote. There may be none."""
+        """Write the buffered rows, close all files, and return the files that this writer wrote, if any."""
         self._flush()
         while self._open:
             self._close_oldest()
@@ -108,7 +109,7 @@ class StageWriter:
                 self._finished.append(self._open.pop(folder).close())
 
     def _file_in(self, folder: str, first: pa.Table) -> OpenFile:
-        """Return the open file of a folder, or a new one whose first rows are given."""
+        """Return the open file of a folder, or open a new one, whose first rows will be `first`."""
         if folder in self._open:
             self._open.move_to_end(folder)
             return self._open[folder]
@@ -125,10 +126,10 @@ class StageWriter:
 
 
 class RowBuffer:
-    """Rows that are written together, as a row group of a file.
+    """A buffer of rows that are written together, as one row group of a file.
 
     Args:
-        file_bytes: about the largest size of a file, or None. More rows than fit into a file are not kept.
+        file_bytes: approximate maximum size of a file, or None. The buffer counts as full at this size, or earlier.
     """
 
     def __init__(self, file_bytes: int | None = None) -> None:
@@ -149,7 +150,7 @@ class RowBuffer:
 
     def take(self) -> pa.Table | None:
         """Empty the buffer and return its rows, or None if there are none."""
-        # PyArrow writes plain values after the first dictionary of a row group that differs from the ones before it.
+        # Within a row group, PyArrow writes plain values once a dictionary differs from the ones before it.
         rows = pa.concat_tables(self._tables).unify_dictionaries() if self._rows else None
         self._tables, self._rows, self._bytes = [], 0, 0
         return rows
@@ -164,7 +165,7 @@ class OpenFile:
     Args:
         store: the stage.
         path: path of the file, relative to the stage.
-        first: the first rows, which are not written yet.
+        first: the rows that will be written first. They determine the columns, and are not written yet.
     """
 
     def __init__(self, store: Store, path: str, first: pa.Table) -> None:
@@ -196,7 +197,7 @@ class OpenFile:
         self._floats.add(rows)
 
     def close(self) -> StagedFile:
-        """Complete the file, which makes it visible under its name, and return what it is."""
+        """Complete the file, which makes it visible under its name, and return its description."""
         try:
             self.writer.add_key_value_metadata(self._floats.metadata())
             self.writer.close()

@@ -100,7 +100,7 @@ class CheckedFile(Generic[T]):
 
 
 def check_and_read(path: str, dialect: Dialect, read: Callable[[Iterator[str]], T]) -> CheckedFile[T]:
-    """Find a fault in a CSV file. If a quick check is possible, a function reads the text in the same pass.
+    """Check a CSV file for faults. If a quick check is possible, a function reads the text in the same pass.
 
     If the quick check fails, or if the dialect does not allow it, the file is checked by a slower method, and the
     result of the function is not used.
@@ -147,20 +147,20 @@ class _QuickCheck:
     """A fast check of the quotes and line endings of a CSV file. It may fail for a correct file.
 
     Attributes:
-        has_lines: whether no line end inside quotes and no line that begins with a blank was found so far. Spark's line
-            reader skips lines of blanks, which its reader of whole files takes for rows.
+        has_lines: whether the text so far has no line end inside quotes and no line that begins with a blank. A line of
+            blanks is skipped if Spark reads lines, but is a row if Spark reads whole files.
     """
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._quote = ord(dialect.quote)
-        # The bytes that may be next to a quote that opens or closes a value.
+        # The bytes that may precede an opening quote or follow a closing quote.
         self._around = np.zeros(256, dtype=bool)
         self._around[[ord(dialect.sep), ord("\n"), ord("\r")]] = True
         self._around[self._quote] = dialect.escape == dialect.quote
         self._is_inside, self._has_feeds, self._counts = False, False, [0, 0, 0]
         self._has_failed, self._is_complete = False, False
-        # Escapes and comments are left out, because an escape may precede a line end.
+        # Not known with escape characters or comments, because an escape may precede a line end.
         self.has_lines = dialect.escape == dialect.quote and not dialect.comment
 
     def has_passed(self) -> bool:

@@ -23,7 +23,7 @@ from sparkscore.survey.text_bytes import is_compressed
 
 _BATCH_BYTES: Final = 4 << 20
 _COLUMN_BYTES: Final = 4096
-# Spark finds a file's line ending in its first 1,048,576 characters. Files with a longer first record are left to it.
+# Spark finds a file's line ending only in the first 1,048,576 characters. Leave files with long first records to it.
 _LONGEST_FIRST: Final = 100_000
 #: The values of a file's partition columns, with None for NULL.
 KeyValues = tuple[str | None, ...]
@@ -89,7 +89,7 @@ def survey_files(files: Mapping[str, KeyValues], dialect: Dialect, spec: CutSpec
         has_lines &= checked.has_lines and not is_compressed(path)
         if header is not None:
             headers.setdefault(header, path)
-        # A file without a record is left to Spark, too: it may be a file that cannot be read.
+        # Spark also parses a file without a record, which may be a file that cannot be read.
         values = values if checked.read else None
     return FilesSurvey(None, headers, None if values is None else values.found(), has_lines)
 

@@ -1,4 +1,4 @@
-"""Read a small part of many files, in several threads if files are slow. Runs on the driver and the workers."""
+"""Read a small part of each of many files, in several threads if this is slow. Runs on the driver and the workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _SLOW_S: Final = 0.001
 def read_each(read: Callable[[str], T], paths: Iterable[str]) -> Iterator[T]:
     """Call a function once for each path, and yield the results in the order of the paths.
 
-    Several threads are used as soon as most of 32 files are waited for, for more than a millisecond each.
+    The function is called for 32 paths at a time, in the current thread. As soon as most of 32 calls each spend more
+    than a millisecond waiting, the function is called for all remaining paths in several threads.
     """
     left = iter(paths)
     while few := list(islice(left, _FEW)):
@@ -30,7 +31,7 @@ def read_each(read: Callable[[str], T], paths: Iterable[str]) -> Iterator[T]:
             found = read(path)
             waits.append(time.perf_counter() - start - (time.thread_time() - worked))
             yield found
-        # On a busy machine, some files take long because this process is not running.
+        # The median, because some calls wait long only because other processes are running on a busy machine.
         if median(waits) > _SLOW_S:
             break
     with ThreadPoolExecutor(_THREADS) as pool:

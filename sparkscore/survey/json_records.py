@@ -18,7 +18,7 @@ from sparkscore.survey.text_bytes import find_control_character, find_other_form
 
 _SPACE: Final = " \t\r\n"
 _TOO_DEEP: Final = "fields that are nested too deep"
-# Python's own limit depends on its version. Each value is later visited by functions that call themselves.
+# Python's own limit depends on its version. Recursive functions later visit each value.
 _DEEPEST: Final = 910
 
 
@@ -215,7 +215,7 @@ def _as_record(value: Any) -> dict[str, Any]:
 
 
 def _check_values(value: Any, text: str) -> None:
-    """Raise a `RecordError` if the values in a text are nested too deep, or a string has half of a surrogate pair."""
+    """Raise a `RecordError` if the values in a text are nested too deeply, or a string has half of a surrogate pair."""
     if text.count("[") + text.count("{") > _DEEPEST and _is_too_deep(value):
         raise RecordError("json", _TOO_DEEP)
     if ("\\ud" in text or "\\uD" in text) and _has_lone_surrogate(value):

@@ -1,7 +1,7 @@
-"""Find what the footers of many Parquet files say about their rows. Runs on the driver and the workers.
+"""Read layouts, row groups and NULL counts from the footers of many Parquet files. Runs on the driver and the workers.
 
-The driver needs little of each footer. What workers find, they return as a text, in which files with the same columns
-have the same number for their layout.
+The driver needs little of each footer. The workers return what they find as a text, in which each layout is written
+once, and each file refers to its layout by number.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from sparkscore.parquet.stored import is_by_statistics, layout_key, quick_key
 from sparkscore.survey.each_file import read_each
 
-# Each file may have a key of its own, for example if pandas stored the number of its rows in it.
+# At most this many keys are kept. A file may have its own key, for example if pandas stored the number of rows.
 _MOST_KEYS: Final = 1000
 
 #: Paths of files, and the columns whose NULLs are counted, or None for all columns.
@@ -27,11 +27,11 @@ FooterShare = tuple[tuple[str, ...], tuple[str, ...] | None]
 
 
 class FoundFile(NamedTuple):
-    """What the footer of a file says.
+    """The layout and the row groups that the footer of a file describes.
 
     Attributes:
-        layout: text that is equal for two files if `sparkscore.parquet.stored.describe` returns equal results and both
-            have rows, or both have none. None if Arrow cannot read the columns.
+        layout: text that is equal for two files if `sparkscore.parquet.stored.describe` returns equal results for them,
+            and either both or neither have rows. None if Arrow cannot read the columns.
         rows: the number of rows of each row group, or None if they do not add up to the rows of the file.
         sizes: the size of each row group in bytes, before compression.
     """
@@ -97,11 +97,11 @@ class NullCounts:
 
 @dataclass(frozen=True)
 class FoundFooters:
-    """What the footers of several files say.
+    """The result of reading the footers of several files.
 
     Attributes:
         files: each file, in the order of the paths, or None for a file whose footer cannot be read.
-        nulls: the NULL counts over the other files.
+        nulls: the NULL counts over the files whose footers can be read.
     """
 
     files: list[FoundFile | None]
@@ -109,7 +109,7 @@ class FoundFooters:
 
 
 def find_footers(paths: Sequence[str], columns: Collection[str] | None) -> FoundFooters:
-    """Read the footers of files.
+    """Read the footers of files, and add up their NULL counts.
 
     Args:
         paths: the paths of the files.
@@ -125,7 +125,7 @@ def find_footers(paths: Sequence[str], columns: Collection[str] | None) -> Found
 
 
 def find_as_text(share: FooterShare) -> str:
-    """Read the footers of files on a worker, and return a text from which `footers_in` makes what was found."""
+    """Read the footers of files on a worker, and return the result as a text for `footers_in`."""
     found = find_footers(*share)
     layouts = list(dict.fromkeys(file.layout for file in found.files if file is not None))
     numbers = {layout: number for number, layout in enumerate(layouts)}
@@ -134,7 +134,7 @@ def find_as_text(share: FooterShare) -> str:
 
 
 def footers_in(text: str) -> FoundFooters:
-    """Return what `find_as_text` found."""
+    """Parse a text that `find_as_text` returned."""
     found = json.loads(text)
     files = [None if file is None else _file_in(found["layouts"], *file) for file in found["files"]]
     nulls = found["nulls"]
@@ -156,10 +156,10 @@ def read_metadata(path: str) -> pq.FileMetaData | None:
 
 @dataclass(frozen=True)
 class _Layout:
-    """What files with the same columns have in common.
+    """The part of a footer that is the same in all files with the same columns.
 
     Attributes:
-        digest: the layout, see `FoundFile`.
+        digest: the value of `FoundFile.layout`.
         counted: position and name of each column whose NULLs are counted.
         is_shared: whether files with an equal `quick_key` have the same layout.
     """
@@ -170,16 +170,16 @@ class _Layout:
 
 
 class _Layouts:
-    """Reads footers. Columns are examined only once, if several files have the same. Threads may share an object."""
+    """Reads footers. Columns that several files share are examined only once. Threads may share an object."""
 
     def __init__(self, columns: Collection[str] | None) -> None:
         self._columns = None if columns is None else frozenset(columns)
         self._known: dict[Hashable, _Layout] = {}
 
     def read(self, path: str) -> tuple[FoundFile, tuple[int, dict[str, int]]] | None:
-        """Return what the footer of a file says, its number of rows and the NULL counts, or None if it is unreadable.
+        """Return a `FoundFile`, the number of rows and the NULL counts by column, or None if the footer is unreadable.
 
-        The NULL counts have no column in any of these cases:
+        A column is left out of the NULL counts in any of these cases:
 
         - It was not requested.
         - It is nested, or has a dot in its name.

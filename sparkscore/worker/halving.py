@@ -23,8 +23,8 @@ from sparkscore.worker.child.supervisor import ENDED, TIMEOUT
 from sparkscore.worker.rules import FailureRules
 
 WRONG_COUNT: Final = ErrorCode.OUTPUT_ROWS
-# After these failures, a mini-batch is not halved: its halves would probably end the process as well, and each time
-# costs a timeout or another load of the model.
+# After these failures, a mini-batch is not halved: its halves would probably end the process as well, and each
+# time would cost a timeout or another load of the model.
 PROCESS_IS_GONE: Final = frozenset({TIMEOUT, ENDED, BROKEN})
 # After these failures, a mini-batch is not halved either, because parts may hide the cause: a part with one row is
 # always in the right order.

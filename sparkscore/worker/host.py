@@ -182,8 +182,8 @@ def refuse_hidden_file(path: str, check: HostCheck | None) -> None:
 
     Args:
         path: path of the file.
-        check: the conditions that the worker must meet. Nothing is checked if it is None, because the worker is on the
-            driver's host.
+        check: the conditions that the worker must meet, or None if the worker is on the driver's host. If None, nothing
+            is checked.
 
     Raises:
         SourceError: the worker cannot open the file. The driver finds out whether the file was removed.

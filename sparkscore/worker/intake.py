@@ -28,7 +28,9 @@ def settle_types(batch: pa.RecordBatch, names: Sequence[str] | None = None) -> p
 
 
 class Intake:
-    """Settles the types of one task's record batches, as `settle_types` does. The batches usually have one schema.
+    """Settles the types of one task's record batches, as `settle_types` does.
+
+    A schema is examined only if it differs from that of the batch before, which is rare.
 
     Args:
         names: new column names. If None, the names are kept.

@@ -118,7 +118,7 @@ def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int
 
 
 class _Task:
-    """One task attempt, which counts its mini-batches and failures.
+    """A task attempt, with counts of its finished mini-batches and failures.
 
     Attributes:
         is_hopeless: whether the task must stop. This is the case if the scorer could not be loaded, if too many items
@@ -201,7 +201,7 @@ class _Task:
         if outcome.table is not None:
             chunk.write(outcome.table)
         lineage = self._spec.result.lineage
-        # The quarantine keeps the rows as they were, with the columns that the scorer does not need.
+        # Quarantined rows keep all their columns, including those that the scorer does not need.
         whole = mini_batch
         if outcome.failures and self._spec.reader is not None:
             whole = self._spec.reader.with_all_columns(mini_batch)

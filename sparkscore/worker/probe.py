@@ -61,13 +61,13 @@ class RowsSample:
 
     @property
     def item_count(self) -> int:
-        """The number of rows that are looked at, or 0 if they are the same as those of the first mini-batch."""
+        """The number of rows in the part, or 0 for later mini-batches of the part, so that no row is counted twice."""
         return 0 if self.number else self.part.row_count
 
     def read(self, host: HostCheck | None) -> MiniBatch | None:
-        """Return the mini-batch, or None if the part has fewer mini-batches. Runs on a worker.
+        """Return the mini-batch, or None if the part has too few mini-batches. Runs on a worker.
 
-        Mini-batches with a single row come last.
+        Only the first 10 mini-batches of the part are considered. Those with a single row are counted last.
         """
         found = list(islice(self.reader.read([self.part], self.limit, 0, host), _TO_CHOOSE_FROM))
         in_order = sorted(found, key=lambda each: each.item_count == 1)
@@ -94,7 +94,7 @@ class ProbeSpec:
             None if the workers are on the driver's host.
         sent: the file that contains `files` and `rows`, written by `pack_items`, if they are too large to be part of
             this specification. Otherwise, None.
-        sample: where the worker reads the rows, or None if they are in this specification or the items are files.
+        sample: where the worker reads the rows itself. None if the items are files or this specification has the rows.
     """
 
     engine: EngineSpec
@@ -326,6 +326,6 @@ def packed_report(report: ProbeReport) -> bytes:
 
 
 def unpacked_report(content: bytes) -> ProbeReport:
-    """Deserialize a probe report from `packed_report`. Runs on the driver."""
+    """Deserialize a probe report that `packed_report` has serialized. Runs on the driver."""
     with pa.ipc.open_file(content) as reader:
         return read_probe_report(reader.read_all())

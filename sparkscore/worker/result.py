@@ -131,7 +131,7 @@ def make_outcome(
     items = mini_batch.item_count
     returned = in_memory(returned)
     elements = count_elements(returned)
-    # The number is checked before the types: if it is wrong, it may still be right for halves of the mini-batch.
+    # The element count is checked before the types: if it is wrong, it may still be right for halves of the mini-batch.
     if spec.carried and elements not in {None, items}:
         return _wrong_count(spec.caller, mini_batch, elements or 0)
     result = read_returned(returned, spec.predictions)
@@ -227,8 +227,8 @@ def _join(
 def without_known(outcome: Outcome, spec: ResultSpec) -> Outcome:
     """Return an outcome of `make_outcome` without the columns that `with_known` can add again.
 
-    Runs in child processes. What remains are the prediction columns and ``source_file``, which are all that the worker
-    does not know.
+    Runs in child processes. Only the prediction columns and ``source_file`` are kept, because the worker knows the
+    values of all other columns.
     """
     if outcome.table is None:
         return outcome
@@ -263,7 +263,7 @@ class _SchemaOfTask:
         self._given = self._schema = _NO_ROWS
 
     def get(self, spec: ResultSpec, given: pa.Schema) -> pa.Schema:
-        """Return the schema of result rows in memory, in which the lineage columns of strings are dictionaries.
+        """Return the schema of result rows in memory, where string columns of the lineage are dictionary-encoded.
 
         Args:
             spec: how to build the rows.

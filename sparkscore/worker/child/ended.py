@@ -127,7 +127,7 @@ def _no_python(spec: ChildSpec, ended: ChildEndedError) -> Failure:
 
 
 def no_interpreter(spec: ChildSpec, error: OSError) -> Failure:
-    """Return the failure for an interpreter that the deployment names and that the system cannot start."""
+    """Return the failure for an interpreter that the deployment names but the operating system cannot start."""
     return Failure(
         ErrorCode.PYTHON_NOT_FOUND,
         message=f"the interpreter '{spec.python or 'of python.archive'}' does not start on host "

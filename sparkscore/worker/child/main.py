@@ -106,7 +106,7 @@ def _be_child(descriptors: tuple[int, int], memory: SharedMemory | None, above: 
         # them open.
         os.set_inheritable(descriptor, False)
     faulthandler.enable(trace)
-    np.random.seed()  # noqa: NPY002 - each child must draw other random numbers
+    np.random.seed()  # noqa: NPY002 - each child must draw different random numbers
     connection = Connection(socket.socket(fileno=end), token)
     connection.memory = memory
     # Processes forked by the user's code must not answer requests or keep the connection open.
@@ -168,7 +168,7 @@ def _serve(connection: Connection, worker: int) -> None:
 
 
 def _score(score: Callable[..., Outcome], mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-    # The carried columns came from the worker. Sending them back would take as long as sending them here.
+    # The worker already has the carried columns. Sending them back would take as long as it took to send them here.
     return without_known(score(mini_batch, spec, scored_at), spec)
 
 

@@ -27,12 +27,11 @@ from sparkscore.worker.child.shared_memory import SharedMemory
 
 _HEADER: Final = struct.Struct("!16sQQQ")
 _SIZE: Final = struct.Struct("!Q")
-# A socket does not send or receive more bytes than this at once. Larger pieces would use more memory without saving
-# time.
+# At most this many bytes are sent or received at once. Larger pieces would use more memory without saving time.
 _PIECE: Final = 1 << 20
 # The pickled object of a message is sent together with the header if it is not larger than this.
 _SMALL: Final = 1 << 16
-# No more memory than this is taken for data that a message announces and that has not arrived yet.
+# At most this much memory is allocated for data that a message has announced, but that has not arrived yet.
 _MOST_AWAITED: Final = 64 << 20
 # Seconds between checks whether the other process is still running. The socket does not always show that, because a
 # process forked by the other process may keep it open.
@@ -164,7 +163,7 @@ class Connection:
     def _read(self, size: int, deadline: float | None) -> bytearray:
         """Read exactly `size` bytes from the socket and return them.
 
-        Memory is taken as the bytes arrive, because the size comes from the other process and may be wrong.
+        Memory is allocated as the bytes arrive, because the size comes from the other process and may be wrong.
 
         Raises:
             TimeoutError: the bytes did not arrive before the deadline.
@@ -268,7 +267,7 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    """An unpickler that finds a table in the shared memory by the size of its Arrow stream."""
+    """An unpickler that reads a table from the shared memory, given the size of the table's Arrow stream."""
 
     def __init__(self, text: bytearray, buffers: list[bytearray], memory: SharedMemory | None) -> None:
         super().__init__(io.BytesIO(text), buffers=buffers)

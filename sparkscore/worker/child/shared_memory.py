@@ -1,9 +1,9 @@
-"""Share memory between a worker and its child, through which the rows of mini-batches reach the child without a pipe.
+"""Pass the rows of mini-batches from a worker to its child process in shared memory instead of a socket.
 
 Runs on the workers, also in child processes.
 
-Only the worker writes to the memory, and only the child reads it. The child copies the rows out of it before the user's
-code gets them, so that code may keep them while the worker writes the rows of the next mini-batch.
+Only the worker writes to the memory, and only the child reads it. The child copies the rows before it passes them to
+the user's code, so the code may keep them while the worker writes the rows of the next mini-batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final, Self
 
 import pyarrow as pa
 
-#: Rows that need more bytes than this go through the socket. Only those that are used take up memory.
+#: Rows that need more bytes than this go through the socket. Only bytes that have been reserved take up memory.
 LARGEST: Final = 64 * 1024 * 1024
 _STEP: Final = 1024 * 1024
 # Arrow's stream has a header for each column and pads each buffer, so it is larger than the values.
@@ -40,7 +40,7 @@ class SharedMemory:
         """Map the memory.
 
         Raises:
-            OSError: the process may not use so many addresses.
+            OSError: the memory cannot be mapped, for example because the address space of the process is limited.
         """
         self.is_writable = is_writable
         self.descriptor = descriptor
@@ -49,13 +49,13 @@ class SharedMemory:
 
     @classmethod
     def create(cls) -> Self | None:
-        """Return new memory, or None if this system has no memory that belongs to no file, as Linux has."""
+        """Create new memory, or return None if that is not possible, for example on a system other than Linux."""
         descriptor = _create_file()
         if descriptor is None:
             return None
         try:
             os.ftruncate(descriptor, LARGEST)
-            # If a child could shorten the memory, a signal would end the worker as it writes.
+            # If a child could shrink the memory, the worker could be killed by a signal as it writes.
             fcntl.fcntl(descriptor, _ADD_SEALS, _SEAL_SHRINK)
             return cls(descriptor, is_writable=True)
         except OSError:
@@ -64,7 +64,7 @@ class SharedMemory:
 
     @classmethod
     def received(cls, descriptors: list[int]) -> Self | None:
-        """Return the memory that another process created, or None if it sent none or if it cannot be mapped here.
+        """Return the memory that another process created, or None if it sent none or the memory cannot be mapped.
 
         Args:
             descriptors: the descriptor of the memory, or an empty list.
@@ -77,9 +77,10 @@ class SharedMemory:
         return None
 
     def put(self, rows: pa.Table) -> int | None:
-        """Write rows to the start of the memory as an Arrow stream, and return its size in bytes.
+        """Write rows to the start of the memory as an Arrow stream, and return the size of the stream in bytes.
 
-        Return None if the rows do not fit, or if the system has no memory left. What was in the memory is lost.
+        Return None if the rows have no columns or do not fit, or if the system has no memory left. The former content
+        of the memory is lost.
         """
         if not rows.num_columns:
             return None
@@ -107,15 +108,15 @@ class SharedMemory:
             self.descriptor = -1
 
     def close(self) -> None:
-        """Close the descriptor and give the memory back."""
+        """Close the descriptor and unmap the memory."""
         self.close_descriptor()
-        with suppress(BufferError):  # something still has a view of it, and gives it back when that is dropped
+        with suppress(BufferError):  # a view of the memory is still in use; the memory is unmapped once it is dropped
             self._mapped.close()
 
     def _reserve(self, size: int) -> bool:
-        """Make sure that the system has as many bytes for the memory, and return whether it has.
+        """Reserve the first ``size`` bytes of the memory, and return whether the system has that much.
 
-        Without this, a signal would end the worker if it writes while the system has no memory left.
+        Without this, the worker would be killed by a signal if it writes while the system has no memory left.
         """
         if size > LARGEST:
             return False

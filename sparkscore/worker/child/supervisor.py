@@ -219,7 +219,7 @@ class ChildEngine:
         """
         if self._local is not None:
             return self._local.score(mini_batch, spec, scored_at)
-        # The spec is the same for all mini-batches of a task, so it is sent once. None stands for the last one.
+        # The spec is the same for all mini-batches of a task, so it is sent once. None stands for the spec sent last.
         sent, self._sent = self._sent, spec
         outcome: Outcome | Failure = self._ask(("score", mini_batch, None if spec is sent else spec, scored_at))
         if isinstance(outcome, Failure):

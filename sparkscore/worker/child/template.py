@@ -90,7 +90,7 @@ class ChildStart:
         trace: file that receives the traceback if the child crashes.
         token: token of the connection.
         timeout: time limit for the start in seconds, or None for no limit.
-        memory: memory through which the child gets the rows of mini-batches, or None.
+        memory: shared memory that passes the rows of mini-batches to the child, or None.
     """
 
     end: socket.socket
