@@ -58,7 +58,7 @@ def digest_of_path(path: Path) -> str:
     ignored.
 
     Raises:
-        OSError: the path cannot be read, or is or contains a pipe, a socket or a device.
+        OSError: the path cannot be read; or it is, or contains, a pipe, a socket or a device.
     """
     if not path.is_dir():
         _refuse_without_content(path)

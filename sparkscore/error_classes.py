@@ -89,7 +89,7 @@ _CLASSES: Final = {code: error_class for error_class, codes in _CODES.items() fo
 
 
 def error_class_of(code: ErrorCode) -> type[SparkscoreError]:
-    """Return the error class for a failure with this code; by default, this is `ScoringError`.
+    """Return the error class for a code, which is `ScoringError` unless the code is listed for another class.
 
     >>> error_class_of(ErrorCode.OUTPUT_ROWS).__name__, error_class_of(ErrorCode.PROCESS_ENDED).__name__
     ('OutputContractError', 'ScoringError')

@@ -89,7 +89,7 @@ class SparkscoreError(Exception):
 
     @property
     def text(self) -> str:
-        """The whole message. It is not escaped, because secrets in it could otherwise not be found and masked."""
+        """The whole message. It is not escaped, so that secrets in it can still be found and masked."""
         return " ".join(part for part in (f"[{self.code}] {self.sentence}.", self.state, self.next_step) if part)
 
     def __str__(self) -> str:

@@ -19,7 +19,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
 
 _MESSAGE_LENGTH = 2000
-# Each report contains a traceback. A thousand long ones would exceed `spark.driver.maxResultSize`.
+# Each report contains a traceback. A thousand long tracebacks would exceed `spark.driver.maxResultSize`.
 _TRACEBACK_LENGTH = 20_000
 _NO_MODULE: Final = re.compile(r"No module named '([\w.]+)'")
 
@@ -39,7 +39,7 @@ class Failure:
         place: file name and line in the user's code.
         traceback_text: traceback for the log.
         next_step: what the user should do.
-        missing_module: name of the module whose failed import seems to be the cause.
+        missing_module: name of a module that could not be imported, if this seems to be the cause.
     """
 
     code: ErrorCode
@@ -83,8 +83,8 @@ class Outcome:
         elements: number of elements that ``run()`` returned, or None if it is not known, for example because ``run()``
             raised an exception.
         scored_in_parts: number of items that were scored in smaller calls after the whole mini-batch had failed.
-        is_contract_broken: whether the failure counts as a broken contract: the scorer does not return one element per
-            item, in order.
+        is_contract_broken: whether the failure counts as a broken contract, that is, the scorer does not return one
+            element per item, in order.
         is_final: whether further calls would fail too, because the scorer cannot be loaded.
         columns: number of columns in the DataFrame that was passed to the user's code, or 0 if it is not known.
         unseen: pairs of a column name and the number of values in it for which the model has no category.
@@ -121,7 +121,7 @@ def describe_failure(
     Args:
         error: the exception.
         code: error code to use if the exception is not a `SparkscoreError`, which has its own code.
-        code_folder: folder with the user's code, in which the ``place`` of the failure is looked up. If None, the
+        code_folder: folder with the user's code. The ``place`` of the failure is looked up in it. If None, the
             ``place`` stays empty.
     """
     if isinstance(error, SparkscoreError):

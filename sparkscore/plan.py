@@ -23,7 +23,7 @@ _MOST_UNITS: Final = 2000
 
 @dataclass(frozen=True)
 class InputFile:
-    """An input file with its metadata as of when it was listed.
+    """An input file, with its metadata at the time when it was listed.
 
     Attributes:
         path, size_bytes, modified_ns: path, size in bytes, and modification time in nanoseconds. Two `InputFile`

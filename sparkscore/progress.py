@@ -71,7 +71,7 @@ class SilentDisplay:
 class BarDisplay:
     """A progress bar in the terminal, with counts, rate and remaining time.
 
-    If the total number of items is not known, the bar only shows activity, and there is no remaining time.
+    If the total number of items is not known, the bar only shows activity, and no remaining time is shown.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -106,7 +106,7 @@ class BarDisplay:
 
 
 class _CountColumn(ProgressColumn):
-    """The progress bar column with the number of processed items, all items and failed items."""
+    """The progress bar column with the numbers of processed, total and failed items."""
 
     def render(self, task: Task) -> Text:
         """Return the counts, such as ``120/1,797 files, 3 failed``, as a rich `Text`."""
@@ -237,7 +237,7 @@ class _State:
 def choose_display() -> ProgressDisplay:
     """Return a `NotebookDisplay` in a notebook, a `BarDisplay` on a terminal, or else a `LineDisplay`.
 
-    A terminal that cannot move its cursor (``TERM=dumb``) gets a `LineDisplay`, too.
+    On a terminal that cannot move its cursor (``TERM=dumb``), a `LineDisplay` is returned as well.
     """
     if _is_notebook():
         return NotebookDisplay()

@@ -1,6 +1,6 @@
 """Mask secrets in strings and dictionaries before they are shown or stored. Runs on the driver and the workers.
 
-A secret is recognised in one of three ways:
+A secret is recognized in one of three ways:
 
 - by its form, such as an Azure SAS signature or a token with a known prefix;
 - by its name, such as ``password=`` in a string or a key in a dictionary;
@@ -148,7 +148,7 @@ _COUNT: Final = re.compile(r"\d{1,6}\.?")
 def redact(text: str) -> str:
     """Replace each secret in a string with ``***``.
 
-    Secrets are recognised by their form (for example, access tokens) or by the name before them (for example,
+    Secrets are recognized by their form (for example, access tokens) or by the name before them (for example,
     ``password=``). The values added by `remember_secrets` and `remember_values` are masked, too.
 
     >>> redact("https://account.blob.core.windows.net/in?sv=2024&sig=aB3%2Fx")
@@ -323,7 +323,7 @@ def _secret_parts(text: str) -> Iterator[str]:
     for pattern in _FORMS:
         for match in pattern.finditer(text):
             part = match[0][len(match["kept"]) :]
-            # Letters only may be a user name, which paths contain too.
+            # A part with only letters may be a user name, which also occurs in paths.
             if len(part) >= _LONG_LINE and MASK not in part and not part.isalpha():
                 yield part
 

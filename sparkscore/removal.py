@@ -103,7 +103,7 @@ def remove_below(made: Path, path: Path) -> None:
 
     Args:
         made: the marked folder.
-        path: the file or folder to remove, directly in the marked folder.
+        path: the file or folder to remove, which must be directly in the marked folder.
 
     Raises:
         OSError: the file or folder cannot be removed.

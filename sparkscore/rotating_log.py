@@ -1,11 +1,11 @@
-"""Write logs of limited size: a full log is kept as ``<file>.before``, and older lines are lost.
+"""Write logs of limited size: a full log is kept as ``<file>.before``, in place of the previous one.
 
 Runs on the driver and the workers.
 
 This module is also a program that copies its standard input to such a log. The JVM pipes its output to this program,
 because a log that the JVM itself kept open could not be replaced when full. The program also masks secrets, because
-scripts print to this log, too. It reads the secrets from a second pipe, because its command line would be visible to
-every user of the machine.
+the log contains what scripts print. It reads the secrets from a second pipe instead of its command line, which every
+user of the machine can see.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class PipedLog:
         secrets, self._secrets = os.pipe()
         os.set_blocking(self._secrets, False)
         try:
-            # In a session of its own, so that Ctrl-C does not end it before it has written the others' last lines.
+            # A session of its own, so that Ctrl-C does not end it before it has written other processes' last lines.
             self._process = subprocess.Popen(  # noqa: S603 - this module
                 [sys.executable, "-I", "-S", __file__, str(file.absolute()), str(MOST_BYTES), str(secrets)],
                 stdin=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """Decide from the name of a setting whether its value is a secret. Runs on the driver and the workers.
 
 The decision depends on the words in the name. ``DB_PASS`` and ``openaiKey`` are names of secrets. ``max_tokens``,
-``primary_key`` and ``password_field`` contain similar words, but are names of a number, a column and a field.
+``primary_key`` and ``password_field`` contain similar words, but name a number, a column and a field.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ class Tolerance:
             for no limit.
         percent: allowed percentage of mini-batches with failed items (``settings.allowed_failed_percent``), or None for
             no limit.
-        counts_files: whether `items` limits the number of files instead of rows, because each mini-batch is a whole
-            file.
+        counts_files: whether `items` limits the number of failed files instead of failed rows. True if each mini-batch
+            is a whole file.
     """
 
     items: int = 0
@@ -33,7 +33,7 @@ class Tolerance:
         return self.items == 0
 
     def is_passed(self, items: int, mini_batches: int) -> bool:
-        """Return whether a limit is exceeded, because too many items or too many mini-batches have failed.
+        """Return whether the number of failed items, or of mini-batches with failed items, exceeds its limit.
 
         The allowed percentage is not checked.
 
@@ -64,7 +64,7 @@ class Tolerance:
         return ""
 
     def _passed_number(self, items: int, mini_batches: int) -> str:
-        """Return a message if more items or mini-batches have failed than the allowed number, or an empty string."""
+        """Return a message if the number of failed items or mini-batches exceeds its limit, or an empty string."""
         counted, what = (mini_batches, "files") if self.counts_files else (items, "items")
         if 0 <= self.items < counted:
             return f"{counted} failed {what}, 'settings.error_threshold' allows {self.items}"

@@ -1,4 +1,4 @@
-"""Define the commands and their options. Runs on the driver.
+"""Define the commands of the ``sparkscore`` program and their options. Runs on the driver.
 
 Each command imports its implementation only when it runs, so that ``--help`` does not import PySpark or pandas.
 """

@@ -16,8 +16,8 @@ from sparkscore.removal import remove_file
 from sparkscore.stage.clearing import clear
 from sparkscore.stage.surroundings import open_store
 
-# The first part of each data set is used for training, the rest to evaluate the model on new data. The digits in the
-# two halves were written by different people.
+# Sizes of the first part of each data set, on which the model is trained. The rest is used to evaluate the model on new
+# data. The digits in the two halves were written by different people.
 DIGITS_FOR_TRAINING: Final = 899
 PATIENTS_FOR_TRAINING: Final = 300
 REGISTERED: Final = "models:/diabetes@champion"
@@ -50,11 +50,11 @@ def make_digits(folder: Path) -> DemoData:
     If an earlier call wrote them with the same scikit-learn version, they are reused.
 
     Args:
-        folder: folder for the model, and for the images as `images/<digit>/<number>.png`.
+        folder: folder for the model, and for the images as ``images/<digit>/<number>.png``.
 
     Raises:
         MissingDependencyError: scikit-learn or Pillow is not installed.
-        ConfigError: new images must be written, but `images/` contains a file that the demo did not write.
+        ConfigError: new images must be written, but ``images/`` contains a file that the demo did not write.
     """
     data = DemoData(folder, folder / "images", folder / "model.joblib", is_new=False)
     return _made(data, _write_digits)
@@ -167,7 +167,7 @@ def _remove_images(folder: Path) -> None:
     """Remove the images that an earlier demo wrote to a folder.
 
     Raises:
-        ConfigError: the folder contains a file that the demo did not write, and that would be scored too.
+        ConfigError: the folder contains a file that the demo did not write. It would be scored too.
     """
     left = clear(open_store(folder), lambda name: _IMAGE.fullmatch(name) is not None).left
     if left:

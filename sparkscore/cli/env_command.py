@@ -13,7 +13,7 @@ from sparkscore.models.deployment_env import build_deployment_env as build
 def build_env(
     deployment: Path, output: Path | None, wheels: Path | None, assignments: Sequence[str] = (), *, as_json: bool
 ) -> int:
-    """Build a deployment's Python environment, and print its path and the ``--set`` option for using it.
+    """Build a deployment's Python environment, and print the path of the archive and the ``--set`` option for it.
 
     An environment that was built earlier with the same requirements and Python version is reused.
 

@@ -124,8 +124,8 @@ def interruptible() -> Iterator[Interrupts]:
 
 def stop_session(session: SparkSession) -> None:
     """Stop the Spark session, and wait up to ten seconds for it to stop."""
-    # Another thread gets its own connection to the JVM. The main thread's connection is unusable if a signal
-    # interrupted a call.
+    # The session is stopped in another thread, which gets its own connection to the JVM. The main thread's connection
+    # is unusable if a signal interrupted a call.
     _in_thread(session.stop).join(_SECONDS_TO_STOP)
 
 

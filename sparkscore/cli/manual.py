@@ -1,4 +1,4 @@
-"""Format `--help` like a man page: plain text with grouped options, followed by examples and exit codes.
+"""Format ``--help`` like a man page: plain text with grouped options, followed by examples and exit codes.
 
 Runs on the driver.
 

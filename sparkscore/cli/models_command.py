@@ -10,13 +10,13 @@ from sparkscore.models.show import show_model as describe
 
 
 def show_model(reference: str, framework: str | None, *, as_json: bool) -> int:
-    """Print a model's files, digest, signature and requirements. No model code is run.
+    """Print a model's files, digest, signature and requirements, without running the model's code.
 
     Args:
         reference: path or MLflow URI of the model.
         framework: library that saved a plain model file. Not needed if the file name shows the library, or for other
             model formats.
-        as_json: whether to print a JSON object.
+        as_json: whether to print a JSON object instead of text.
 
     Returns:
         the exit code 0.

@@ -1,4 +1,4 @@
-"""`sparkscore new`: write a small working example. Runs on the driver."""
+"""Implement ``sparkscore new``, which writes a small working example. Runs on the driver."""
 
 from __future__ import annotations
 

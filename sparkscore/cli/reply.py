@@ -61,7 +61,7 @@ def print_json(answer: Mapping[str, Any]) -> None:
 
 
 def print_error(message: str, *, log_file: Path | None = None) -> None:
-    """Print an error message to stderr, with secrets masked, followed by the path of the log if the file exists."""
+    """Print an error message to stderr, with secrets masked, followed by the path of the log file if it exists."""
     to_stderr(redact(message), label=f"{coloured('error', _RED, sys.stderr)} ")
     if log_file is not None and log_file.exists():
         to_stderr(f"log   {shown_path(log_file)}")
@@ -72,7 +72,7 @@ def print_bug(error: BaseException, runs: Path) -> None:
 
     Args:
         error: the exception.
-        runs: the runs folder, in which the log is written. If that fails, the log is written to a temporary file.
+        runs: the runs folder, in which the log is written. If this is not possible, a temporary file is used instead.
     """
     message = (
         f"[{ErrorCode.INTERNAL}] sparkscore itself failed with {type(error).__name__}. Please report it with the log."
@@ -126,13 +126,13 @@ def shown_path(path: Path | str) -> str:
 
 
 def is_submitted() -> bool:
-    """Return whether this process was started by `spark-submit`, so that the JVM is already running."""
+    """Return whether this process was started by `spark-submit`, in which case the JVM is already running."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 @contextmanager
 def one_object_on_stdout() -> Iterator[None]:
-    """Keep stderr out of stdout in the ``with`` block: stderr is discarded if `spark-submit` started this process.
+    """Discard stderr during the ``with`` block if this process was started by `spark-submit`.
 
     `spark-submit` merges stderr into stdout (it starts Python with `redirectErrorStream(true)`). With `--json`, stdout
     must contain only the JSON object.

@@ -1,4 +1,4 @@
-"""The options that decide whether a command starts Spark itself or uses a Spark Connect server. Runs on the driver."""
+"""Define the options that decide whether a command starts Spark or uses a Spark Connect server. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class SparkOptions:
     Attributes:
         master: the Spark master, or None for the default of `local_session`.
         spark_conf: the `key=value` pairs of `--spark-conf`.
-        remote: the URL of a Spark Connect server. If None, ``SPARK_REMOTE`` is used if it is set.
+        remote: the URL of a Spark Connect server. If None, the environment variable ``SPARK_REMOTE`` is
+            used, if it is set.
     """
 
     master: str | None = None
@@ -29,7 +30,7 @@ class SparkOptions:
         """The URL of the Spark Connect server, or None if the command starts Spark itself.
 
         Raises:
-            ConfigError: a server is given together with a master or with Spark properties. These apply only if the
+            ConfigError: a server is given together with a master or with Spark properties, which apply only if the
                 command starts Spark itself.
         """
         from sparkscore.spark.connect_session import REMOTE

@@ -1,4 +1,4 @@
-"""Handle stdout and stderr errors, so that they do not make a published run fail. Runs on the driver."""
+"""Keep write errors on stdout and stderr from making a published run fail. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class CarefulStream:
 def _nowhere(number: int) -> TextIO:
     """Open the null device in place of a closed stdout or stderr.
 
-    If the stream's file descriptor is still free, the null device gets it. Without the null device, the next file to be
-    opened would get this descriptor, and libraries would print into that file.
+    If the stream's file descriptor is still free, the null device takes it. If it stayed free, the next file to be
+    opened would get it, and libraries would print into that file.
     """
     opened = os.open(os.devnull, os.O_RDWR)
     if opened != number:
@@ -78,12 +78,12 @@ def exit_code_of(code: int, command: str, stdout: CarefulStream) -> int:
     """Return the exit code of the process, and print a warning if the result could not be written to stdout.
 
     After such a failure, ``run``, ``resume`` and ``publish`` keep their own exit code, so that a scheduler does not
-    repeat a run that is already published. For other commands, the exit code is then at least 1.
+    repeat a run that is already published. Any other command exits with a code of at least 1.
 
     Args:
         code: the command's own exit code.
         command: name of the command.
-        stdout: the replacement for stdout, which stores why text was discarded.
+        stdout: the stream that replaces stdout and stores why text was discarded.
     """
     if not stdout.lost:
         return code

@@ -38,7 +38,8 @@ MOVED: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("settings", "instance_count"): ("resources", "instance_count"),
 }
 
-#: Keys that only Azure uses, except for ``environment.conda_file``. Each also stands for all keys below it.
+#: Keys that only Azure uses. Each also stands for all keys below it. The only one of these that sparkscore reads is
+#: ``environment.conda_file``.
 WITHOUT_MEANING: Final = (
     "compute",
     "creation_context",
@@ -215,7 +216,7 @@ OTHER_FILES: Final = (
 
 
 def is_azure_schema(schema: object) -> bool:
-    """Return whether a ``$schema`` value is one of Azure ML's schemas, whose URLs contain ``azuremlschemas``."""
+    """Return whether a ``$schema`` value is the URL of an Azure ML schema, that is, contains ``azuremlschemas``."""
     return isinstance(schema, str) and _SCHEMA.search(schema) is not None
 
 

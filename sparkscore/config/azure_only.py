@@ -34,7 +34,7 @@ def refuse_partition_keys(tree: Mapping[str, object]) -> None:
     """
     for path, value in _leaves(tree):
         found = path[: path.index(PARTITION_KEYS) + 1] if PARTITION_KEYS in path and value is not None else ()
-        # Below some keys, users choose the names: an environment variable may be named 'partition_keys'.
+        # Under some keys, users choose the names: an environment variable may be called 'partition_keys'.
         if found and not any(has_user_keys(found[:length]) for length in range(1, len(found))):
             raise _no_partitions(".".join(map(str, found)))
 
@@ -45,7 +45,7 @@ def refuse_azure_only(chosen: Mapping[str, object]) -> None:
     Expressions are allowed in descriptions, tags, properties and the ``environment`` section.
 
     Args:
-        chosen: the settings that were set in the deployment file or by options, keyed by dotted key.
+        chosen: the settings from the deployment file and the options, by dotted key.
 
     Raises:
         ConfigError: a setting contains an expression such as ``${{inputs.x}}`` (code ``AZURE_EXPRESSION``), or the

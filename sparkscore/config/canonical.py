@@ -69,7 +69,7 @@ def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Prob
 def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
     """Return a copy of `base`, recursively updated with `top`.
 
-    If a key has a dictionary in both, the dictionaries are merged. Any other value in `top` replaces the one in `base`.
+    If a key's value is a dictionary in both, the two are merged. Any other value in `top` replaces the one in `base`.
     """
     merged = dict(base)
     for key, value in top.items():
@@ -90,7 +90,7 @@ def with_code_folder(tree: Tree, folder: Path) -> Tree:
 
 
 def has_user_keys(path: tuple[str | int, ...]) -> bool:
-    """Return whether the mapping at this key may have arbitrary keys, like ``environment_variables``.
+    """Return whether the user chooses the keys of the mapping at this key, for example ``environment_variables``.
 
     Args:
         path: the parts of the key. List positions are ignored.

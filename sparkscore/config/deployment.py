@@ -27,7 +27,7 @@ from sparkscore.config.sections import (
 )
 from sparkscore.redaction import secrets_among
 
-# Settings whose defaults affect the result or its location. A run logs the defaults of those that are not set.
+# Settings that affect the result or its location. If one of them is not set, a run logs its default.
 _PRINTED_DEFAULTS: Final = (
     "settings.error_threshold",
     "settings.mini_batch_error_threshold",
@@ -102,7 +102,7 @@ class Deployment(Section):
 
     @property
     def is_azure(self) -> bool:
-        """Whether ``$schema`` is one of Azure ML's schemas, so that Azure's defaults apply."""
+        """Whether ``$schema`` is one of Azure ML's schemas, in which case Azure's defaults apply."""
         return is_azure_schema(self.azure_schema)
 
     @property
@@ -122,7 +122,7 @@ class Deployment(Section):
         return size.of_table() if self.is_azure and item_type == "rows" else size
 
     def chosen_defaults(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the defaults of settings that affect the result but are not set, by dotted key.
+        """Return the defaults of unset settings that affect the result or its location, by dotted key.
 
         A run logs these defaults.
 
@@ -156,7 +156,7 @@ class Deployment(Section):
         return dict(_leaves(self.model_dump(mode="json", by_alias=True, exclude_unset=True), self))
 
     def effective(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the deployment with defaults, as a dictionary with the structure of a deployment file.
+        """Return the deployment, including defaults, as a dictionary with the structure of a deployment file.
 
         The dictionary is stored in the run record, so its secrets are masked. Values that later commands read from the
         run record, such as locations and column names, are masked only if they are URIs that contain a secret.
@@ -168,9 +168,9 @@ class Deployment(Section):
         return without_secrets(self.whole(item_type))
 
     def whole(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the deployment with defaults, as a dictionary in which secrets are not masked.
+        """Return the deployment, including defaults, as a dictionary in which secrets are not masked.
 
-        Because of the secrets, the dictionary must not be stored.
+        Do not store the dictionary, because of the secrets.
 
         Args:
             item_type: whether the items are files or rows, which determines the default mini-batch size. If None, the

@@ -44,7 +44,7 @@ def refuse_other_files(path: Path, tree: Mapping[str, object]) -> None:
 
 
 def _type_of(tree: Mapping[str, object]) -> tuple[OtherFile | None, str]:
-    """Return the type of an Azure ML file other than a batch deployment, and how the type was recognized.
+    """Return the type of an Azure ML file that is not a batch deployment, and how the type was recognized.
 
     The second value is a phrase for the error message. If no type matches, return None and an empty string.
     """

@@ -76,7 +76,7 @@ def _add_moved_keys(schema: Schema, definitions: Schema) -> None:
 
 
 def _has(path: tuple[str, ...]) -> Schema:
-    """Return a schema that matches files in which this key is set to a value other than null.
+    """Return a schema that matches files in which a key is set to a value other than null.
 
     Args:
         path: the parts of the key.
@@ -98,7 +98,7 @@ def _accept_texts(schema: Schema, key: str) -> None:
 
 
 def _definition(schema: Schema, key: str) -> str:
-    """Return the name in ``$defs`` of a section's definition, or an empty string if the key is not a section."""
+    """Return the name of a section's definition in ``$defs``, or an empty string if the key is not a section."""
     value = schema["properties"][key]
     references = [option["$ref"] for option in (value, *value.get("anyOf", [])) if "$ref" in option]
     return str(references[0]).rsplit("/", 1)[-1] if references else ""

@@ -88,7 +88,7 @@ def _read(
 
     Returns:
         the settings in canonical form, a problem for each setting that is given under two different keys, and an object
-        with which error messages show where a setting comes from.
+        that error messages use to show where a setting comes from.
     """
     document = Document() if path is None else read_document(Path(path))
     refuse_partition_keys(document.tree)

@@ -141,7 +141,7 @@ def _problem(item: Mapping[str, Any], known: Mapping[str, object]) -> Problem:
 
 
 def unknown_key(path: KeyPath, known: Mapping[str, object]) -> Problem:
-    """Return a problem for an unknown key. If a known key seems to be meant, it is suggested.
+    """Return the problem of an unknown key. It suggests a known key that the user may have meant, if there is one.
 
     Args:
         path: the parts of the unknown key.

@@ -79,7 +79,7 @@ def _without_secret_addresses(value: Any) -> Any:
 
 
 def hidden_values(tree: Any, shown: Any) -> Any:
-    """Return the original values of everything that is masked in a copy of a deployment.
+    """Return the original values that are masked in a copy of a deployment.
 
     The result is nested like `tree`, but contains only what differs from `shown`. A dictionary or list becomes a
     dictionary of its differing parts, by key or position. Any other value becomes a list that contains only the

@@ -1,4 +1,4 @@
-"""Explanations of the error codes for requests, scoring scripts, and the installed Java, Spark and Python.
+"""Explain the error codes about requests, scoring scripts, and the installed Java, Spark and Python.
 
 Runs on the driver.
 """

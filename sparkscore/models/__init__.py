@@ -1,4 +1,4 @@
-"""Find and describe the deployment's models. Runs on the driver."""
+"""Find, describe and check the models of a deployment. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Build an archive of Python packages, which the workers unpack. Runs on the driver.
+"""Build an archive of Python packages for the workers to unpack. Runs on the driver.
 
 The archive does not contain Python itself. The workers use their own Python, which may have a different path but must
 have the same minor version as the Python that built the archive.
@@ -37,7 +37,8 @@ def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None =
     """Install packages into a new virtual environment, pack it, and return the path of the archive.
 
     The packages that sparkscore itself needs on the workers are added unless ``spec`` names them. If the folder already
-    has an archive for the same packages and Python minor version, nothing is built and its path is returned.
+    has an archive for the same packages and Python minor version, nothing is built, and the path of that archive
+    is returned.
 
     Args:
         spec: the packages and the Python version.
@@ -67,7 +68,7 @@ def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None =
 
 
 def _missing_own(requirements: Sequence[str]) -> list[str]:
-    """Return requirements for the packages that sparkscore needs on the workers but that are not listed yet.
+    """Return requirements for the packages that sparkscore needs on the workers, except those already listed.
 
     Each requirement is pinned to the version of the package that this process uses.
     """

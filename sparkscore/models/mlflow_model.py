@@ -46,7 +46,7 @@ def describe_mlflow(model: ResolvedModel) -> ModelDescription:
     Raises:
         ModelLoadError: the MLmodel file is not valid, MLflow cannot read its signature, or the model does not have the
             ``python_function`` flavor.
-        MissingDependencyError: the model has a signature, but MLflow is not installed and so cannot read it.
+        MissingDependencyError: the model has a signature, and MLflow, which reads signatures, is not installed.
     """
     content = _read_mlmodel(model)
     flavors: dict[str, Any] = content["flavors"]

@@ -85,10 +85,10 @@ def _has_one_unnamed(specs: list[Any], *types: str) -> bool:
 def _outputs(schema: Schema) -> pa.Schema | None:
     """Return the names and types of the result columns, or None if the signature leaves a type undefined.
 
-    If None is returned, the types are found by calling the model before scoring (the probe).
+    If None is returned, the probe finds the types by calling the model before scoring.
     """
     if not schema.is_tensor_spec() and _has_one_unnamed(schema.inputs, "object", "map"):
-        # The model returns dictionaries, and each key is a column. A map does not list its keys.
+        # The model returns dictionaries, and each key is a column. The type of a map does not list the keys.
         fields = _column_type(schema.inputs[0].to_dict())
         return pa.schema(list(fields)) if fields is not None and pa.types.is_struct(fields) else None
     names = [_name_of(spec) for spec in schema.inputs]

@@ -22,8 +22,8 @@ class ModelDescription:
         requirements: the packages that MLflow recorded, as lines of a pip requirements file. Empty for other models.
         python_version: the Python version that MLflow recorded, or None if it is not known.
         runs_code: whether loading the model can run arbitrary code, for example from a pickle or a Python module.
-        signature_advice: advice for users whose model signature has no inputs. Empty for ONNX models, which always have
-            inputs.
+        signature_advice: advice to show if the model's signature has no inputs. Empty for ONNX models, whose signatures
+            always have inputs.
     """
 
     model_format: ModelFormat

@@ -1,4 +1,4 @@
-"""Check that the workers can load an ONNX model: its versions and its external data. Runs on the driver."""
+"""Check the versions and the external data of an ONNX model before workers load it. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def _tiny_graph(domain: str, opset: int, ir_version: int) -> bytes:
 
 
 def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> None:
-    """Check that a model's external data files exist, are large enough, and are in the graph's folder or below.
+    """Check that a model's external data files exist, are large enough, and are in the graph's folder or below it.
 
-    ONNX Runtime opens no external data outside this folder.
+    ONNX Runtime does not open external data outside this folder.
 
     Args:
         proto: the model.
@@ -112,7 +112,7 @@ def _check_tensor(tensor: TensorProto, file: Path) -> None:
     entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
     location = entries.get("location", "")
     path = Path(os.path.normpath(location))
-    # ONNX Runtime accepts paths in the graph's folder or below. Links may point to other folders, because they are
+    # ONNX Runtime accepts paths in the graph's folder or below it. Links may point to other folders, because they are
     # replaced with files on the workers.
     if not location or path.is_absolute() or ".." in path.parts:
         raise _out_of_reach(file, tensor.name, got=f"location '{location}'", expected="a path below the graph's folder")

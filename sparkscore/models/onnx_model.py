@@ -6,12 +6,12 @@ Outputs become columns of the result by these rules:
   their outputs.
 - A tensor of shape (N,) or (N, 1) becomes a column of scalars. For other tensors, each dimension after the first adds a
   level of arrays.
-- A sequence becomes a column with one element in each row. Maps in a sequence, for example from the ZipMap operator,
-  become Arrow maps.
+- A sequence becomes a column in which each row has one element of the sequence. Maps in a sequence, for example from
+  the ZipMap operator, become Arrow maps.
 - Types that Spark does not have are widened: float16 to float, and unsigned integers to the smallest signed integer or
   decimal that holds all their values. Other types are kept.
-- Outputs without a value for each row are left out: maps, scalars, and tensors whose first dimension has a fixed size.
-  A fixed size is accepted only if the graph takes exactly this number of rows at once.
+- Outputs without a value for each row are left out: maps, scalars, and tensors whose first dimension has a fixed size,
+  unless this size is the number of rows that the graph takes at once.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _WIDENED: Final = {
 
 
 def describe_onnx(model: ResolvedModel) -> ModelDescription:
-    """Describe an ONNX model, and check that the installed ONNX Runtime supports its versions.
+    """Describe an ONNX model, and check that the installed ONNX Runtime supports its IR and opset versions.
 
     External data is not read: only the existence and size of its files are checked. If ONNX Runtime is not installed on
     the driver, the versions are not checked here.
@@ -158,7 +158,7 @@ def _read(file: Path) -> ModelProto:
 
 
 def _inputs(graph: GraphProto) -> tuple[TensorInput, ...]:
-    """Return the graph inputs that need a value, which are those without an initializer.
+    """Return the graph inputs that need a value, that is, those without an initializer.
 
     Raises:
         ModelLoadError: there are no such inputs, or one of them is not a tensor, has an unsupported type, or has no

@@ -43,7 +43,7 @@ def environment_of(
     Args:
         deployment: the deployment.
         model: the model and its files, or None if the deployment has no model.
-        description: the model's description, or None if there is no model or a scoring script uses it.
+        description: the model's description, or None if there is no model or a scoring script loads the model.
 
     Raises:
         ConfigError: the file named in ``python.requirements`` cannot be read. If ``python.check`` is strict, this error

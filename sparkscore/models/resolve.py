@@ -23,7 +23,7 @@ class ResolvedModel:
     Attributes:
         path: absolute path of the model's file or folder.
         name: the model's name.
-        version: the model's version. A model without one gets ``sha256:`` and the first digits of its digest.
+        version: the model's version, or ``sha256:`` and the first digits of the digest if the model has no version.
         sha256: digest of the model's files.
         uri: MLflow's reference to exactly this version, without an alias, a stage or ``latest``. None if the model was
             given as a path.
@@ -36,7 +36,7 @@ class ResolvedModel:
     uri: str | None = None
 
     def describe(self) -> dict[str, str | None]:
-        """Return a dictionary of the model's name, version, digest, path and URI. If it has a URI, the path is None."""
+        """Return a dictionary of the model's name, version, digest, path and URI. If there is a URI, path is None."""
         path = None if self.uri else str(self.path)
         return {"name": self.name, "version": self.version, "sha256": self.sha256, "path": path, "uri": self.uri}
 
@@ -47,8 +47,7 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
     A model that is given as an MLflow reference is downloaded.
 
     Args:
-        model: the deployment's ``model`` section. If it is None, because the deployment has no such section, None is
-            returned.
+        model: the deployment's ``model`` section, or None if the deployment has no such section. None is then returned.
 
     Raises:
         ConfigError: the path is the URI of a remote store.

@@ -27,7 +27,7 @@ def show_model(reference: str | Path, *, framework: str | None = None) -> dict[s
         reference: path of a file or folder, or an MLflow reference: ``models:/NAME/VERSION``, ``models:/NAME@ALIAS`` or
             ``runs:/RUN/PATH``.
         framework: the library that wrote the model file: ``sklearn``, ``xgboost`` or ``lightgbm``. It is not needed for
-            MLflow models or for files that end with ``.onnx`` or ``.ubj`` (XGBoost).
+            MLflow models or for files named ``*.onnx`` or ``*.ubj`` (XGBoost).
 
     Returns:
         the dictionary that ``sparkscore models show --json`` prints.

@@ -128,8 +128,9 @@ def describe(metadata: pq.FileMetaData) -> StoredFile:
 
 
 def layout_key(metadata: pq.FileMetaData) -> Hashable:
-    """Return a key that two footers share only if `describe` returns equal results for them. Faster than `describe`.
+    """Return a key for the layout of a footer. If two footers have equal keys, `describe` returns equal results.
 
+    Making a key is faster than calling `describe`.
     The ``repr()`` of the key is the same in all processes with the same version of PyArrow.
 
     Raises:

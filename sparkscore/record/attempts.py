@@ -2,8 +2,8 @@
 
 Runs on the driver.
 
-Calls before scoring, which find the result's columns (the probe), are not included. The columns are the same for all
-runs, so that the calls of several runs can be queried together with SQL.
+The calls of the probe, which finds the result's columns before scoring, are not included. The columns are the same for
+all runs, so that the calls of several runs can be queried together with SQL.
 """
 
 from __future__ import annotations

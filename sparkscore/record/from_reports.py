@@ -12,7 +12,7 @@ from sparkscore.stage import MiniBatchReport
 from sparkscore.stage.report import add_counts
 from sparkscore.worker import ProbeReport
 
-# Largest number of warnings about loading a model. They may differ between processes, for example in their paths.
+# Number of warnings about loading a model that are kept. Each process may add others, for example with its own paths.
 _MOST_OF_LOADING = 10
 
 
@@ -42,10 +42,10 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
 
     Args:
         reports: one report for each mini-batch.
-        probe: the report of the call before scoring (the probe), or None if there was no probe. Its calls are counted
-            separately.
-        items: the planned number of items. Those that are in no report are counted as skipped. If None, the items in
-            the reports are counted instead, and no item counts as skipped.
+        probe: the report of the call before scoring (the probe), or None if there was no probe. The probe's calls
+            are counted separately.
+        items: the planned number of items. Items that are in no report count as skipped. If None, only the items in the
+            reports are counted, and none count as skipped.
     """
     done = list(reports)
     scored, failed = sum(report.scored for report in done), sum(report.failed for report in done)
@@ -113,7 +113,7 @@ def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
 
 
 def unseen_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """For each column, count the values that are not among the model's categories.
+    """Count, for each column, the values that are not among the model's categories.
 
     Columns without such values are left out.
     """

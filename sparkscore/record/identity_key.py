@@ -15,7 +15,7 @@ _KEY: Final = re.compile(rb"[0-9a-f]{%d}" % (2 * _BYTES))
 
 
 def new_key() -> bytes:
-    """Generate a random key, in the form in which the key file stores it."""
+    """Generate a random key, encoded as in the key file."""
     return secrets.token_hex(_BYTES).encode()
 
 

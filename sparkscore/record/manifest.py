@@ -40,14 +40,14 @@ class Manifest:
 
 
 def content_of(manifest: Manifest, run_id: str) -> dict[str, Any]:
-    """Convert a manifest to the JSON object for its file, which also has the run id, a format number and a checksum."""
+    """Convert a manifest to the JSON object for its file, and add the run id, a format number and a checksum."""
     content = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
     files = {name: [asdict(file) for file in content[name]] for name in _FILES}
     return summed({"run_id": run_id, "format": FORMAT, **content, **files, "record": manifest.record.as_dict()})
 
 
 def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest:
-    """Convert the JSON object in a manifest file to a manifest.
+    """Create a manifest from the JSON object in a manifest file.
 
     Args:
         content: the JSON object, or an empty dictionary if the file contains no object. Its checksum may be missing,
@@ -61,7 +61,7 @@ def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest
     """
     # The format is checked first, because other formats may compute the checksum differently.
     refuse_other_format(content.get("format"), "manifest", path, run_id)
-    # Earlier versions of sparkscore wrote no checksums, neither for the manifest nor for the files.
+    # Earlier versions of sparkscore wrote checksums neither for the manifest nor for the files.
     has_none = SUM not in content and _is_of_an_earlier_version(content)
     record = record_in(content["record"], run_id) if has_none or is_whole(content) else None
     if record is None:

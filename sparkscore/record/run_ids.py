@@ -10,14 +10,14 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 
 _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
-# Words that are read as numbers in partition columns, by Spark with Java's parseDouble or by others with C's strtod.
+# Words in partition columns that readers parse as numbers: Spark with Java's parseDouble, others with C's strtod.
 _NUMBERS = {"nan", "inf", "infinity"}
 # Names of files next to run folders and stage folders: Spark's own files, and locks.
 _TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|.*\.lock(\..*)?", re.IGNORECASE)
 
 
 def make_run_id(now: datetime | None = None) -> str:
-    """Return a new run id of the form ``run-DATE-TIME-DIGITS``, where the digits are random and hexadecimal.
+    """Return a new run id of the form ``run-DATE-TIME-DIGITS``, with six random hexadecimal digits.
 
     >>> make_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:-6]
     'run-20260102-030405-'

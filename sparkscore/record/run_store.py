@@ -192,7 +192,7 @@ class RunStore(Protocol):
         """
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Write the list of later runs that scored failed items of this run again.
+        """Write the list of later runs in which failed items of this run were scored again.
 
         Args:
             runs: the runs, in the order in which they began to publish.
@@ -202,7 +202,7 @@ class RunStore(Protocol):
         """
 
     def read_scored_again(self) -> list[ScoredAgain]:
-        """Return the later runs that scored failed items of this run again, or an empty list if no list was written.
+        """Return the later runs in which failed items of this run were scored again. Empty if no list was written.
 
         Raises:
             LineageError: the list cannot be read, or has changed since it was written.

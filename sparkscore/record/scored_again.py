@@ -1,4 +1,4 @@
-"""Define the list of later runs that scored failed items of a run again. Runs on the driver."""
+"""Define the list of later runs that scored a run's failed items again. Used on the driver."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class ScoredAgain:
     The entry is written when the run begins to publish, so it does not prove that the run's rows were published.
 
     Attributes:
-        run_id: id of the run.
-        origin: id of the earlier run, as in ``--only-failed RUN_ID``. Its quarantine has the failed items.
-        items: number of items that were scored again, or 0 if it is not known.
+        run_id: id of the run that scored the items again.
+        origin: id of the earlier run, as in ``--only-failed RUN_ID``. Its quarantine contains the failed items.
+        items: number of items that were scored again, or 0 if unknown.
         quarantined: number of these items that failed again.
         quarantine: path of the quarantine table for the items that failed again.
-        format: format of both tables: ``delta`` or ``parquet``.
-        output: path of the table for the items that did not fail.
+        format: format of the tables `quarantine` and `output`: ``delta`` or ``parquet``.
+        output: path of the table for the items that did not fail again.
         run_id_column: name of the run id column in the table `output`.
     """
 
@@ -40,12 +40,12 @@ class ScoredAgain:
 
 
 def note_of(runs: Iterable[ScoredAgain]) -> dict[str, Any]:
-    """Convert the list of the later runs that rescored a run's failed items to a JSON object with a checksum."""
+    """Convert a list of later runs to a JSON object with a checksum."""
     return summed({"runs": [asdict(run) for run in runs]})
 
 
 def runs_in(content: Mapping[str, Any], path: Path, run_id: str) -> list[ScoredAgain]:
-    """Return the list of the later runs in a JSON object that was created by `note_of`.
+    """Return the list of later runs from a JSON object that `note_of` created.
 
     Args:
         content: the JSON object.

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sparkscore.stage.layout import finished
 
-#: File that marks a run's folder, made by sparkscore. Earlier versions did not write it.
+#: Name of the file with which sparkscore marks a run's folder. Earlier versions did not write it.
 RUN_MARKER: Final = ".sparkscore-run"
 _STATES: Final = frozenset({"RUNNING", "COMPLETE", "HELD", "FAIL", "ABORT"})
 # Files that earlier versions (which wrote no `RUN_MARKER`) wrote into a run's folder before its record.
@@ -45,7 +45,7 @@ def _is_of_an_earlier_version(folder: Path, run_id: str) -> bool:
     options, directory = request.get("options"), request.get("working_directory")
     if isinstance(options, dict) and options.get("run_id") == run_id and isinstance(directory, str):
         return True
-    found = os.listdir(folder)  # noqa: PTH208 - names alone
+    found = os.listdir(folder)  # noqa: PTH208 - only the names are needed
     return not found or ("script_output" in found and all(map(_is_before_the_record, found)))
 
 

@@ -1,7 +1,7 @@
 """Find and download models in MLflow's registry, and silence MLflow's output. Runs on the driver and the workers.
 
-The driver looks up the models that a deployment names (`sparkscore.models.references`). A worker looks up models only
-for Azure's ``Model.get_model_path``, if the deployment has no model of the requested name
+The driver looks up the models that a deployment names (`sparkscore.models.references`). A worker looks up a model only
+if a script calls Azure's ``Model.get_model_path`` and the deployment has no model of the requested name
 (`sparkscore.scorers.registered_models`).
 """
 

@@ -30,15 +30,15 @@ _DOWNLOAD_NOTE: Final = "registered_model_meta"
 
 
 class NotRegisteredError(Exception):
-    """MLflow's registry or tracking store has no such model, version, alias, run or file.
+    """Raised if MLflow's registry or tracking store does not have a model, version, alias, run or file.
 
-    This error is not meant for users: its message has no next step.
+    This error is not meant for users: its message does not say what to do next.
     """
 
 
 @dataclass(frozen=True)
 class Registry:
-    """An MLflow model registry or tracking store. The tracking store has the models logged by MLflow runs.
+    """An MLflow model registry or tracking store. A tracking store contains the models logged by MLflow runs.
 
     Attributes:
         uri: the URI of the registry or tracking store, in MLflow's notation.

@@ -32,7 +32,7 @@ def is_absolute_store(uri: str) -> bool:
     """Return whether an MLflow store's URI is set and does not depend on the working directory.
 
     The result is False for an empty string, a relative path, and ``sqlite:///`` with a relative path. It is also False
-    for an absolute path that Python would write differently, for example ``/data/mlruns/`` with its trailing slash.
+    for an absolute path that ``pathlib`` would write differently, such as ``/data/mlruns/`` with its trailing slash.
     """
     return bool(uri) and _absolute(uri) == uri
 

@@ -1,4 +1,4 @@
-"""Convert the value returned by ``run()`` to typed columns without changing any value. Runs on the workers."""
+"""Convert what ``run()`` returned to typed columns, without changing any of the values. Runs on the workers."""
 
 from __future__ import annotations
 

@@ -138,10 +138,10 @@ def _type_of_items(item_type: str, items: list[Any], start: int, depth: int) -> 
 
 
 def _without_pandas_nan(objects: Objects) -> list[Any]:
-    """Return a column's values, with NaN replaced with None if it stands for NULL.
+    """Return a column's values, with each NaN that stands for NULL replaced by None.
 
-    NaN stands for NULL in pandas object columns. However, if the column has nothing but NaN and NULL, NaN is kept, so
-    that the column's type is inferred as double.
+    NaN stands for NULL in pandas object columns. However, if the column contains only NaN and NULL, NaN is kept,
+    so that the column's type is inferred as double.
     """
     if not objects.is_nan_missing:
         return objects.items

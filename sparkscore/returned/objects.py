@@ -17,7 +17,7 @@ from sparkscore.returned.refusal import DECLARE, Refusal
 from sparkscore.returned.value_types import advice_for, class_name, describe, is_missing, is_nan, value_type
 from sparkscore.returned.vectors import convert_vector
 
-# If all of a column's values are of this class, PyArrow converts them exactly or raises an error.
+# A Python class for each Arrow type. PyArrow converts values of this class exactly or raises an error.
 _EXACT_CLASS: Final = {
     pa.bool_(): bool,
     pa.int8(): int,
@@ -142,8 +142,8 @@ def _convert_lists(items: list[Any], type_: pa.DataType) -> pa.Array:
 def flatten(arrays: list[Any]) -> Form:
     """Concatenate lists and arrays (for example the values of a list column) into one column of their elements.
 
-    If ``arrays`` contains only plain NumPy arrays with the same dtype and the same element shape, the concatenated
-    array is passed to `open_numpy`. Otherwise, the result is `Objects`.
+    If ``arrays`` contains only plain NumPy arrays with the same dtype and the same element shape, the result is that of
+    `open_numpy` for the concatenated array. Otherwise, the result is `Objects`.
     """
     if arrays and all(type(array) is np.ndarray for array in arrays):
         shapes = {(array.dtype, array.shape[1:]) for array in arrays}

@@ -100,7 +100,7 @@ def clean_double(value: Any, _type: pa.DataType) -> float:
     found = value_type(value)
     if found not in (value_types.FLOAT, value_types.INTEGER):
         raise Refusal(describe(value))
-    # NOTE: NumPy compares a NumPy integer with a float as two floats. Python compares its own integers exactly.
+    # NOTE: NumPy converts its integers to floats to compare them with floats. Python compares its integers exactly.
     exact = int(value) if found == value_types.INTEGER else value
     try:
         number = float(exact)

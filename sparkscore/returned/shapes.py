@@ -161,8 +161,8 @@ def _shape(item: Any) -> str:
 def _are_maps(items: list[Any], schema: pa.Schema | None) -> bool:
     """Return whether dictionaries are values of a single map column, rather than rows with one key per column.
 
-    This requires a schema whose only column is a map. Even so, dictionaries are rows if each has a single key, which is
-    the name of this column, and a dictionary as its value.
+    This requires a schema whose only column is a map. Even then, the dictionaries are rows if
+    each has the name of this column as its only key, and another dictionary as the value.
     """
     if schema is None or len(schema) != 1 or not pa.types.is_map(schema.field(0).type):
         return False
@@ -171,7 +171,7 @@ def _are_maps(items: list[Any], schema: pa.Schema | None) -> bool:
 
 
 def _is_homogeneous(item: Any) -> bool:
-    """Return whether all values in a list have the same type, so that the list is an array and not a row.
+    """Return whether all values in a list have the same type, in which case the list is an array and not a row.
 
     Missing values are ignored, and integers and floats may be mixed. NULL in place of a list counts as homogeneous.
     """
@@ -241,8 +241,8 @@ def are_positions(found: Sequence[Any]) -> bool:
 def refuse_numbers(found: Sequence[Any]) -> None:
     """Raise an error if a DataFrame column name is an integer.
 
-    If the names are 0, 1, 2 and so on, the columns are unnamed, which is allowed. Therefore, call this only if
-    `are_positions` returned False.
+    Call this only if `are_positions` returned False: the names 0, 1, 2 and so on are allowed, and mean that the columns
+    are unnamed.
 
     Raises:
         OutputContractError: a name is an integer (code ``OUTPUT_COLUMNS``).
@@ -263,7 +263,7 @@ def check_names(found: Iterable[Any]) -> None:
     Names that differ only in case count as equal.
 
     Raises:
-        OutputContractError: a name is wrong, or there is no column (code ``OUTPUT_COLUMNS``).
+        OutputContractError: a name is not valid, or there is no column (code ``OUTPUT_COLUMNS``).
     """
     seen: set[str] = set()
     for position, name in enumerate(found, 1):

@@ -25,7 +25,7 @@ TIMESTAMP_NTZ: Final = "timestamp_ntz"
 ARRAY: Final = "array"
 DICT: Final = "dict"
 OTHER: Final = "other"
-#: The type of the class `datetime.datetime`, because only the value shows whether it has a time zone.
+#: The type of the class `datetime.datetime`. Only a value of this class shows whether it has a time zone.
 DATETIME: Final = "datetime"
 MISSING: Final = "missing"
 _MISSING_CLASSES: Final = (type(None), type(pd.NA), type(pd.NaT), type(np.ma.masked))
@@ -85,8 +85,8 @@ def value_type(value: Any) -> str:
 def describe(value: Any) -> str:
     """Return a phrase that describes a value in error messages: ``NULL``, or the value's class.
 
-    The phrase also gives a NumPy array's number of dimensions, and says whether a ``datetime.datetime`` has a time
-    zone. It never contains the value itself.
+    For a NumPy array, the phrase also gives the number of dimensions. For a ``datetime.datetime``, it says whether
+    there is a time zone. The phrase never contains the value itself.
     """
     if is_missing(value):
         return "NULL"
@@ -99,7 +99,7 @@ def describe(value: Any) -> str:
 
 
 def advice_for(value: Any) -> str:
-    """Return advice for users whose ``run()`` returned a value that no column can hold."""
+    """Return a hint for the error message that is shown if ``run()`` returns a value that no column can hold."""
     found = next((advice for classes, advice in _ADVICE if isinstance(value, classes)), None)
     return found or "Return numbers, texts, dates, or lists and dicts of these."
 
@@ -111,7 +111,7 @@ def class_name(value: Any) -> str:
 
 
 def value_type_of_class(cls: type) -> str:
-    """Return the type of a class's values, as one of this module's constants, for example ``BOOLEAN``.
+    """Return the type of the values of a class, as one of this module's constants, for example ``BOOLEAN``.
 
     Datetime classes always have the type ``DATETIME``, because only a value shows whether there is a time zone.
     """

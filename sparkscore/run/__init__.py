@@ -1,4 +1,4 @@
-"""Start, resume, publish, discard and clean up runs, and read the records of earlier runs. Runs on the driver.
+"""Start, resume, publish, discard and clean up runs, and read the records of earlier runs. Used on the driver.
 
 Start reading at `sparkscore.run.pipeline.execute`, which calls the steps of a run in order.
 """

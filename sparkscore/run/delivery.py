@@ -1,4 +1,4 @@
-"""Bring models, packed Python environments and large code to the workers.
+"""Make models, packed Python environments and large pieces of code available to the workers.
 
 Runs on the driver.
 """
@@ -32,7 +32,7 @@ class Delivery(Protocol):
     """Sends files from the driver to the workers."""
 
     def deliver(self, path: Path, files: ModelFiles) -> ModelFiles:
-        """Make a file or a folder available to the workers, and return `files` with the ``source`` that workers read.
+        """Make a file or a folder available to the workers, and return `files` with ``source`` set accordingly.
 
         Args:
             path: path of the file or folder on the driver.
@@ -66,7 +66,7 @@ class ByArtifact:
     def deliver(self, path: Path, files: ModelFiles) -> ModelFiles:
         """Send a file or folder to the workers, unless the session already has it.
 
-        Return `files` with the artifact's name, which contains the digest in `files`, as ``source``.
+        The ``source`` of the returned files is the artifact's name, which contains their digest.
         """
         is_folder = path.is_dir()
         name = (_FOLDER if is_folder else _FILE).format(files.sha256)
@@ -76,27 +76,27 @@ class ByArtifact:
 
 
 def delivery_for(spark: SparkSession, stage: RunStage) -> Delivery:
-    """Return a `ByStage` if all workers of the session are on the driver's host, or else a `ByArtifact`."""
+    """Return a `ByStage` if all workers of the session are on the driver's host, and a `ByArtifact` otherwise."""
     return ByArtifact(spark) if has_other_hosts(spark) else ByStage(stage)
 
 
 def files_of(model: ResolvedModel) -> ModelFiles:
-    """Return a model's files, with their path on the driver."""
+    """Return the description of a model's files, with their path on the driver as ``source``."""
     return ModelFiles(model.name, model.version, str(model.path), model.sha256)
 
 
 def deliver_model(delivery: Delivery, model: ResolvedModel) -> ModelFiles:
-    """Bring a model to the workers. Raises the errors of `Delivery.deliver`."""
+    """Make a model available to the workers. Raises the same errors as `Delivery.deliver`."""
     return delivery.deliver(model.path, files_of(model))
 
 
 def deliver_environment(delivery: Delivery, archive: Path) -> ModelFiles:
-    """Bring a packed Python environment to the workers. Raises the errors of `Delivery.deliver`."""
+    """Make a packed Python environment available to the workers. Raises the same errors as `Delivery.deliver`."""
     return delivery.deliver(archive, ModelFiles(archive.stem, "", "", digest_of_path(archive), kind=ENVIRONMENT))
 
 
 def deliver_content(delivery: Delivery, content: bytes, name: str, kind: str) -> ModelFiles | None:
-    """Write bytes to a file, and bring the file to the workers.
+    """Write bytes to a file, and make the file available to the workers.
 
     If there are so few bytes that they can be sent with the Spark job, do nothing and return None.
 

@@ -23,14 +23,14 @@ _LOAD_SECONDS: Final = 600
 def engine_spec(
     prepared: PreparedRun, key: str, scorer: ScorerSpec, delivery: Delivery, not_null: tuple[str, ...] = ()
 ) -> EngineSpec:
-    """Return the specification from which workers start the scorer.
+    """Return the specification that the workers need to start the scorer.
 
     Args:
         prepared: the checked request.
         key: a string that is unique to this execution of the run. Worker processes cache the loaded scorer under this
             key.
         scorer: specification of the scorer.
-        delivery: how to bring the packed Python environment, if ``python.archive`` is set, to the workers.
+        delivery: how the packed Python environment is sent to the workers, if ``python.archive`` is set.
         not_null: names of the input columns that are declared NOT NULL.
 
     Raises:

@@ -18,7 +18,8 @@ def identity_of_run(prepared: PreparedRun, plan: Plan) -> str:
     Raises:
         LineageError: the key cannot be read or written.
     """
-    # Many people may read the record. Without the key, they could guess a short password from its digest by trying all.
+    # Many people may read the record. Without the key, they could find out a short password by trying all
+    # possible ones.
     snapshot, deployment = plan.snapshot, prepared.deployment
     counted = counted_items(deployment, snapshot)
     shown = deployment.effective(counted)

@@ -1,4 +1,4 @@
-"""Return the records of earlier runs. Runs on the driver."""
+"""List earlier runs, and read their records. Runs on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prepare a model without a scoring script: check it, match it with the input, copy it into the stage.
+"""Prepare a model that is used without a scoring script: check it, match it with the input, and stage it.
 
 Runs on the driver.
 """
@@ -38,8 +38,8 @@ _NOT_ONNX: Final = ("predict_fn", "params")
 def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescription:
     """Check a model that is used without a scoring script, and return its description.
 
-    Needs neither the input nor Spark. If the model has no signature, a warning may be logged with advice on how to add
-    one.
+    This needs neither the input nor Spark. If the model has no signature, a warning may be logged with advice on how to
+    add one.
 
     Raises:
         ModelError: the model's files are broken, or the model cannot be used without a script.

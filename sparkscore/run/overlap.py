@@ -22,7 +22,7 @@ def do_overlap(location: str, output: Path) -> bool:
     """Return whether an input location overlaps with an output.
 
     A path overlaps with the output if one of them contains the other. A glob overlaps if it matches an overlapping
-    path, or if it could match a path that a run will create.
+    path, or if it could match a path that a run will create in the output.
 
     Args:
         location: the location of an input: a local path or glob.

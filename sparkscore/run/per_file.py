@@ -1,4 +1,4 @@
-"""Plan mini-batches of one whole file for Azure deployments without a scoring script. Runs on the driver.
+"""Plan mini-batches that are one whole file each, for Azure deployments without a script. Runs on the driver.
 
 Azure ML passes whole files to the model of such a deployment.
 
@@ -93,13 +93,13 @@ def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
 
 
 def refuse_other_endings(deployment: Deployment, snapshot: Snapshot) -> None:
-    """Raise an error if the input of an image model has files whose endings Azure ML does not read as images.
+    """Raise an error if an image model's input has files with extensions that Azure ML does not accept for images.
 
     Such a file would make the job fail in Azure ML. Only deployments with Azure's ``$schema``, without a scoring script
     and without ``input.format`` are checked.
 
     Raises:
-        ConfigError: a file has such an ending. The message lists some of these files.
+        ConfigError: a file has such an extension. The message lists some of these files.
     """
     others = [Path(file.path).name for file in snapshot.files if not file.path.lower().endswith(ENDINGS)]
     if deployment.is_no_code and deployment.input.format is None and others:

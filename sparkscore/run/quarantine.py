@@ -68,7 +68,7 @@ def publish_quarantine(
         sink: the sink of the quarantine.
         files: the staged files with the quarantined items.
         stage: the run's stage.
-        former: the manifest that an earlier execution of the run wrote and may have published, or None.
+        former: the manifest of an earlier execution of the run, which may have published its items, or None.
 
     Returns:
         the run record's entry about the quarantine.

@@ -1,4 +1,4 @@
-"""Read an earlier run's deployment from its record. Runs on the driver."""
+"""Read the deployment of an earlier run from the run record. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sparkscore.record.run_record import RunRecord
 
 
 def deployment_of(record: RunRecord) -> Deployment:
-    """Return a run's deployment from its record. Secrets in the deployment are masked.
+    """Return the deployment that is stored in a run record. Its secrets are masked.
 
     Raises:
         LineageError: the record has no output, or has keys or values that this version of sparkscore does not accept.

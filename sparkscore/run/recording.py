@@ -174,7 +174,7 @@ def _unexpected(error: Exception) -> SparkscoreError:
 
 
 def _ended(recording: Recording, error: SparkscoreError) -> dict[str, Any]:
-    with suppress(SparkscoreError):  # The error of the run is more important than a record that cannot be written.
+    with suppress(SparkscoreError):  # The run's own error matters more than a failure to write the record.
         recording.end(FAIL, error)
     return recording.content.as_dict()
 

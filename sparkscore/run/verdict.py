@@ -18,7 +18,7 @@ from sparkscore.redaction import redact
 from sparkscore.stage import MiniBatchReport
 from sparkscore.tolerance import Tolerance
 
-#: A logger whose messages go only to the run's log: tracebacks and messages of user code, which may show row values.
+#: A logger that writes only to the run's log. It gets tracebacks and messages of user code, which may show row values.
 details = logging.getLogger("sparkscore.details")
 details.propagate = False
 details.setLevel(logging.DEBUG)
@@ -56,7 +56,7 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
         SparkscoreError: more items or mini-batches failed than are tolerated, no item was scored, or the scorer could
             not be loaded. The error is an `ErrorThresholdExceededError`, or the error of a failed mini-batch.
         ScoringError: the reports have more or fewer items than `planned_items`.
-        SourceNotFoundError: there are no reports, so the input has no items.
+        SourceNotFoundError: there are no reports, which means that the input has no items.
     """
     if not reports:
         raise nothing_to_score()
@@ -143,5 +143,5 @@ def _shown(message: str) -> str:
     line = " ".join(redact(message).split())
     if len(line) > _SHOWN_CHARACTERS:
         return f"'{line[:_SHOWN_CHARACTERS]}…'"
-    # The message of a KeyError is the key, which has quotes already.
+    # The message of a KeyError is the key, which is already in quotes.
     return line if line.startswith("'") and line.endswith("'") else f"'{line}'"

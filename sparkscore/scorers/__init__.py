@@ -1,4 +1,4 @@
-"""Scorers load a scoring script or a model and score mini-batches with it. Runs on the workers.
+"""Load a scoring script or a model into a scorer, and score mini-batches with it. Runs on the workers.
 
 The driver pickles the scorer's specification and sends it to the workers, which create the scorer from it. A scorer is
 loaded once, before its first mini-batch.
@@ -38,7 +38,7 @@ class Scorer(Protocol):
 
 
 def find_files(spec: ScorerSpec, folder: Callable[[], str]) -> ScorerSpec:
-    """Return a copy of a specification in which the files sent by Spark have their paths on this host.
+    """Return a copy of a specification in which the paths of the files sent by Spark are those on this host.
 
     Runs on the workers.
 

@@ -172,8 +172,8 @@ def category_maker(model: Any, unseen: dict[str, int]) -> CategoryMaker | None:
     Args:
         model: a LightGBM or XGBoost Booster or fitted estimator, or any other object.
         unseen: dictionary in which the callable records, for each column of a LightGBM model, the number of values that
-            are not among the model's categories. Rows may be converted twice, so the callable keeps the larger count
-            instead of adding counts.
+            are not among the model's categories. Only the largest count of all calls is kept, because the same rows may
+            be converted twice.
 
     Returns:
         the callable, or None if the model is not a LightGBM or XGBoost Booster or fitted estimator.
@@ -188,7 +188,7 @@ def category_maker(model: Any, unseen: dict[str, int]) -> CategoryMaker | None:
 
 
 def use_own_categories(model: Any, unseen: dict[str, int]) -> None:
-    """Make LightGBM and XGBoost models convert DataFrames to their own categories before they predict.
+    """Patch LightGBM and XGBoost models so that they convert DataFrames to the model's categories before predicting.
 
     Methods such as ``predict`` are replaced with wrappers. XGBoost Boosters are left unchanged, because they take a
     ``DMatrix``; the code that creates the ``DMatrix`` must convert the DataFrame.

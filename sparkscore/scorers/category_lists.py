@@ -56,7 +56,7 @@ def find_positions(
     """Match each list of categories in a LightGBM model with the feature that it belongs to.
 
     Every list must fit the description and type of its feature, and every string column must get a list. The function
-    first tries to give every feature with codes, such as ``-1:0:2``, a list as well. If that is impossible, features
+    first tries to assign a list to every feature with codes, such as ``-1:0:2``, too. If that is impossible, features
     with codes may remain without one.
 
     Args:

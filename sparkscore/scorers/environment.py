@@ -42,7 +42,7 @@ class EnvironmentSpec:
         python_version: the Python version, or None for any version. Only the major and minor versions are compared.
         is_strict: whether the run fails if a package is missing or if the version of a package or of Python differs.
         conda_packages: packages in a conda file that conda, not pip, installs. They are neither compared with the
-            installed packages nor installed by `sparkscore env build`.
+            installed packages nor installed by ``sparkscore env build``.
     """
 
     source: str
@@ -66,7 +66,7 @@ def differences_of(spec: EnvironmentSpec) -> tuple[str, ...]:
 
 
 def check_environment(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Return the result of `differences_of`, or raise an error if there are differences and the check is strict.
+    """Return the differences that `differences_of` finds, or raise an error if there are any and the check is strict.
 
     Raises:
         EnvironmentMismatchError: the check is strict and there are differences. The message lists all of them.

@@ -1,4 +1,4 @@
-"""The exception for a failed script or model, and the return value for a partly scored mini-batch.
+"""Define the exception for a failed script or model, and the return value for a partly scored mini-batch.
 
 Runs on the workers.
 """
@@ -23,7 +23,7 @@ class PartlyScored:
     """The return value of a scorer that could not score some or all items of a mini-batch.
 
     Attributes:
-        returned: the scores of the other items, in their order, or an empty list if no item was scored.
+        returned: the scores of the items that were scored, in order, or an empty list if there are none.
         failures: one failure for each item that could not be scored.
     """
 

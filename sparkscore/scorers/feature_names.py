@@ -68,7 +68,7 @@ def take_named(rows: pa.Table, found: Sequence[tuple[str, str]]) -> pa.Table:
 def feature_names(model: Any) -> tuple[str, ...] | None:
     """Return a model's feature names in the model's order, or None if it has none.
 
-    If a pipeline has no feature names, those of its first estimator are returned. LightGBM's default names, such as
+    If a pipeline has no feature names, those of its first step are returned. LightGBM's default names, such as
     ``Column_0``, are returned as well.
     """
     return next((found for part in _parts(model) if (found := _own_names(part))), None)
@@ -103,10 +103,7 @@ def _are_defaults(found: Sequence[str]) -> bool:
 
 
 def _parts(model: Any) -> Iterator[Any]:
-    """Yield a model and, if it is a pipeline, the first step that does not simply pass the input columns on.
-
-    Steps that are None or ``passthrough`` are skipped.
-    """
+    """Yield a model and, if it is a pipeline, its first step. Steps that are None or ``passthrough`` are skipped."""
     yield model
     for _, step in getattr(model, "steps", None) or ():
         if step is not None and not isinstance(step, str):

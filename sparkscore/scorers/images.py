@@ -39,9 +39,9 @@ def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tu
     - One dimension: the tensor is an array of arrays, one for each image. The images may differ in size.
     - More dimensions: all images fail.
 
-    A file fails if it cannot be read. When decoding into a tensor, it also fails if it is not an image, or if its size
-    or depth does not fit the tensor. In a tensor with two or more dimensions, all images must have the same size as the
-    first image that does not fail.
+    A file fails if it cannot be read. If the model takes a tensor, a file also fails if it is not an image, or if its
+    size or depth does not fit the tensor. In a tensor with two or more dimensions, all images must have the same size
+    as the first image that does not fail.
 
     Args:
         files: paths of the images.

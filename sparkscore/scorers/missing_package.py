@@ -1,4 +1,4 @@
-"""Tell users how to install a package on the workers when a missing module causes a failure. Runs on the workers.
+"""Tell users how to install a package if its module is missing on the workers. Runs on the workers.
 
 A module's name can differ from the name of its package. `importlib.metadata` only knows the modules of installed
 packages, so this module has its own list of well-known packages.
@@ -45,7 +45,7 @@ _PACKAGES: Final = {
 
 
 def advise_on_package(failure: Failure, environment: EnvironmentSpec | None) -> Failure:
-    """Add advice on how to install a package to a failure that was caused by a missing module.
+    """Add a next step to a failure that was caused by a missing module: how to install the module's package.
 
     A failure with any other cause, or one that already has a next step, is returned unchanged.
 

@@ -121,7 +121,7 @@ class MlflowScorer:
 
     @property
     def unseen(self) -> Mapping[str, int]:
-        """The number of values in the last mini-batch for which a LightGBM model has no category, by column.
+        """For each column, the number of values in the last mini-batch for which a LightGBM model has no category.
 
         Columns without such values are left out.
         """
@@ -273,7 +273,7 @@ def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _keep_objects(model: Any, columns: frozenset[str]) -> None:
-    """Give boolean columns that may contain NULLs dtype ``object`` in every mini-batch.
+    """Patch a pyfunc so that boolean columns that may contain NULLs have dtype ``object`` in every mini-batch.
 
     If a mini-batch contains no NULL, MLflow's schema enforcement converts the column to ``bool``. This function wraps
     the private method that a pyfunc calls after the enforcement, to convert the column back.

@@ -1,6 +1,6 @@
-"""Copy a model's files from the stage or from Spark's folder for sent files, and check their digest.
+"""Copy a model's files from the stage, or from the folder of files that Spark sent, and check their digest.
 
-One copy per host is shared by all worker processes. Runs on the workers.
+All worker processes on a host share one copy. Runs on the workers.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ModelFiles:
             sends to the workers. `found_in` replaces such a name with the file's path on this host.
         sha256: the expected digest of the files.
         file_name: original name of the file or folder if `source` is named differently.
-        is_packed: whether `source` is a TAR archive, made by `pack_folder`, of the model's folder.
+        is_packed: whether `source` is a TAR archive of the model's folder, made by `pack_folder`.
         kind: one word for what the files are, for error messages.
     """
 
@@ -54,7 +54,9 @@ class ModelFiles:
     kind: str = "model"
 
     def found_in(self, folder: Callable[[], str]) -> ModelFiles:
-        """Return the files with their path on this host if Spark has sent them. Otherwise, return them unchanged.
+        """Return the files with their path on this host as the `source`, if Spark sent them to the workers.
+
+        Files in the stage are returned unchanged.
 
         Args:
             folder: function that returns the absolute path of the folder that contains the files sent by Spark.
@@ -142,8 +144,8 @@ def copy_model(source: Path, target: Path) -> None:
 def make_folder_for_links() -> Path:
     """Create a folder in this host's model cache, where model files can be hard-linked.
 
-    The caller must remove the folder with `remove_made`. If the process is killed first, a process that fetches a
-    model more than a week later removes the folder.
+    The caller must remove the folder with `remove_made`. If the caller is killed before that, the folder is
+    removed by a process that fetches a model more than a week later.
 
     Raises:
         ModelError: other users have access to the cache.

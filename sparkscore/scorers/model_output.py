@@ -43,7 +43,7 @@ def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
 
 
 def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False) -> NamedColumns:
-    """Combine the return values of several of a model's methods into named columns, one per method.
+    """Combine the return values of several methods of a model into named columns, one per method.
 
     If a method returned several named columns, for example a DataFrame, its column contains one dictionary per row,
     with the row's values by column name.
@@ -86,7 +86,7 @@ def _one_column(returned: Any) -> Any:
 
 
 def _values(returned: Any) -> Any:
-    # The value is a SciPy sparse matrix or array. There is no isinstance check, because SciPy may not be installed.
+    # SciPy's sparse matrices and arrays. There is no isinstance check, because SciPy may not be installed.
     if hasattr(returned, "toarray") and hasattr(returned, "nnz"):
         return returned.toarray()
     if isinstance(returned, list):

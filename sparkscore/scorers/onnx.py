@@ -1,7 +1,7 @@
 """Score mini-batches with ONNX Runtime on the workers, and check graphs and session options on the driver.
 
-Rows become tensors, and the graph's outputs become columns. No other module imports ONNX Runtime, so the checks that
-the driver makes with it are here as well.
+Rows become tensors, and the graph's outputs become columns. No other module imports ONNX Runtime, so the driver's
+checks that need it are here as well.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def _find_runtime() -> Any | None:
             import onnxruntime
         except ImportError:
             return None
-    # For versions that do not know the variable, and for a process that imported ONNX Runtime before.
+    # For versions that do not know the variable, and for a process that has already imported ONNX Runtime.
     onnxruntime.disable_telemetry_events()
     return onnxruntime
 

@@ -9,7 +9,7 @@ from pathlib import Path
 def forget_modules(folder: Path) -> None:
     """Unload the modules that were imported from a folder, by removing them from ``sys.modules``.
 
-    Otherwise, other code that imports a module of the same name would get the one from this folder.
+    Code that later imports a module of the same name then does not get the one from this folder.
     """
     for name, module in list(sys.modules.items()):
         if any(Path(path).is_relative_to(folder) for path in _paths_of(module)):

@@ -32,7 +32,7 @@ def pack_folder(folder: Path, target: Path) -> None:
 
 
 def unpack_folder(archive: Path, target: Path) -> None:
-    """Create a new folder, and unpack into it an archive that `pack_folder` wrote.
+    """Unpack an archive from `pack_folder` into a new folder.
 
     Raises:
         OSError: the folder already exists, the archive is damaged or has an entry that would be written outside the

@@ -1,4 +1,4 @@
-"""Specifications from which workers build scorers for models that have no scoring script.
+"""Define the specifications from which workers build scorers for models without a scoring script.
 
 Runs on the driver and the workers.
 
@@ -79,7 +79,7 @@ class OnnxSpec:
         outputs: the graph outputs to return, each paired with the name of its column.
         providers: names of execution providers, in order of preference. If empty, the CPU provider is used.
         session_options: session options from the deployment, as (name, value) pairs.
-        threads: number of threads that compute one operator. This is the number of cores per Spark task.
+        threads: number of threads that compute one operator, which is the number of cores per Spark task.
     """
 
     files: ModelFiles

@@ -1,4 +1,4 @@
-"""Open model files with XGBoost without a warning about the file format. Runs on the driver and the workers."""
+"""Let XGBoost open model files without a warning about the file format. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

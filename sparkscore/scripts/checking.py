@@ -1,4 +1,4 @@
-"""Read a scoring script without running it, and check that it can work.
+"""Check, without running it, whether a scoring script can work.
 
 Runs on the driver, and needs only the standard library.
 """

@@ -16,7 +16,7 @@ _STANDARD_STREAMS: Final = (0, 1, 2)
 
 
 class Contained:
-    """A reusable context manager for calls of the user's code, which undoes the following when a call ends.
+    """Reusable context manager for calls of the user's code that undoes these side effects when a call ends.
 
     - Forked processes: they exit when they leave the context, so that only one process scores.
     - Replaced built-in names, such as ``len``: the original is restored. The user's replacement is active again when

@@ -1,4 +1,4 @@
-"""Give advice on script exceptions that have a known cause, such as a full disk or a missing file.
+"""Suggest how to fix script exceptions that have a known cause, such as a full disk or a missing file.
 
 Runs on the workers.
 """
@@ -38,7 +38,7 @@ _RELATIVE: Final = (
     "The script is not part of a package. Import the files of the code folder without a dot: "
     "'from helper import NAME', 'from folder.helper import NAME'."
 )
-# Advice for when pickle does not find a class.
+# Hints for a pickle whose class cannot be found.
 _OF_THE_SAVING_PROGRAM: Final = (
     "The pickle needs a class of the program that saved it. Define the class in a file of the code folder, import it "
     "from there in that program, and save the model again."
@@ -54,10 +54,10 @@ _ENDED_ITSELF: Final = (
 
 
 def advice_for(error: BaseException, model_folder: Path, code_folder: Path | None = None) -> str:
-    """Return advice on an exception that a script raised, or an empty string if there is no advice.
+    """Return a hint on how to fix an exception that a script raised, or an empty string if there is none.
 
-    Advice exists, for example, for a lack of memory or disk space, a missing file or environment variable, and calls of
-    ``sys.exit()``. If a method of the user's exception class itself raises an exception, an empty string is returned.
+    There are hints, for example, for a lack of memory or disk space, a missing file or environment variable, and calls
+    of ``sys.exit()``. If a method of the user's exception class itself raises an exception, there is no hint.
 
     Args:
         error: the exception that the script raised.
@@ -106,7 +106,7 @@ def _of_the_host(error: BaseException) -> str:
 
 
 def _of_a_file(error: FileNotFoundError, model_folder: Path) -> str:
-    """Return advice on a file that a script did not find."""
+    """Return a hint for the error message that is shown if a script cannot find a file."""
     path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
     if path is not None and path.is_relative_to(model_folder):
         held = sorted(entry.name for entry in model_folder.iterdir())
@@ -121,7 +121,7 @@ def _of_a_file(error: FileNotFoundError, model_folder: Path) -> str:
 
 
 def _of_an_import(error: ImportError, code_folder: Path | None) -> str:
-    """Return advice on a failed import, or an empty string if there is no advice."""
+    """Return a hint for a failed import, or an empty string if there is none."""
     if isinstance(error, ModuleNotFoundError):
         return _of_a_module(error.name, code_folder) if error.name else "The whole traceback is in the log."
     if ".so" in str(error) or (error.path or "").endswith(".so"):
@@ -133,9 +133,9 @@ def _of_an_import(error: ImportError, code_folder: Path | None) -> str:
 
 
 def _of_a_module(name: str, code_folder: Path | None) -> str:
-    """Return advice on a missing submodule of a module or package in the code folder.
+    """Return a hint for a missing submodule of a module or package in the code folder.
 
-    For any other missing module, an empty string is returned.
+    Return an empty string for any other missing module.
 
     Args:
         name: full name of the missing module.

@@ -12,8 +12,8 @@ from pathlib import Path
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelError, ModelNotFoundError, names
 
-# A function that takes the name and version of a registered model, and returns this host's copy and the version. If the
-# given version is None, the latest version is used.
+# A function that takes the name and version of a registered model, and returns the path of this host's copy of the
+# model, and its version. If the given version is None, the latest version is used.
 FetchRegistered = Callable[[str, str | None], tuple[Path, str]]
 # A function that links a copy of a model to a path that contains the model's name and version, and returns the path.
 LinkModel = Callable[[Path, str, str], Path]

@@ -17,7 +17,7 @@ _PROCESSES: Final = Path("/proc")
 
 
 def files_being_written() -> frozenset[tuple[int, int]]:
-    """Return the device and inode of regular files that are being written, such as logs.
+    """Return the device and inode numbers of regular files that are being written, such as logs.
 
     A file counts as being written if it is open for appending, which is how loggers open files, or for writing only,
     which is how ``tee`` and the shell's ``>`` open them. A file that is open for both reading and writing does not
@@ -33,7 +33,7 @@ def files_being_written() -> frozenset[tuple[int, int]]:
 
 
 def _identity(file: int | Path) -> tuple[int, int] | None:
-    """Return the device and inode of a file, or None if the file does not exist or is not a regular file.
+    """Return the device and inode numbers of a file, or None if the file does not exist or is not a regular file.
 
     Args:
         file: file descriptor or path.
@@ -60,7 +60,7 @@ def _ancestors() -> set[int]:
     while process > 1 and process not in found:
         found.add(process)
         try:
-            # In this file, the command name is in parentheses, followed by the state and the parent's process id.
+            # In the stat file, the command name is in parentheses, followed by the state and the parent's process id.
             # Source: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
             process = int(
                 (_PROCESSES / str(process) / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]

@@ -49,7 +49,7 @@ class PackedScript:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def describe(self) -> dict[str, str]:
-        """Return the script's entry in the run record, which contains its path and digest."""
+        """Return the script's path and digest, for the run record."""
         return {"path": str(self.path), "sha256": self.sha256}
 
 
@@ -163,7 +163,7 @@ class _Listing:
         """Add a file, or the files in a folder, to the files to pack.
 
         Logs, pipes, sockets, devices and broken links are left out. A file counts as a log if it is being written, or
-        if it was left out as a log when the run was executed before. ``.py`` files never count as logs.
+        if an earlier execution of the run left it out as a log. ``.py`` files never count as logs.
         """
         try:
             found = entry.stat()

@@ -1,4 +1,4 @@
-"""Split Spark DDL into tokens, without Spark. Runs on the driver and the workers."""
+"""Split Spark DDL into tokens, without using Spark. Runs on the driver and the workers."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def unquote(literal: str) -> str:
         ValueError: an escape does not stand for a Unicode character.
     """
     text = _ESCAPE.sub(_unescape, literal[1:-1])
-    text.encode()  # refuses half of a surrogate pair
+    text.encode()  # raises a ValueError for half of a surrogate pair
     return text
 
 

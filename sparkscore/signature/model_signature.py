@@ -59,15 +59,15 @@ ModelInput = ColumnInput | TensorInput
 
 
 def optional(field: pa.Field) -> pa.Field:
-    """Return a copy of an Arrow field that is marked as optional, so that data may lack the field.
+    """Copy an Arrow field and mark the copy as optional, which means that data may lack the field.
 
-    The mark replaces the field's metadata. The copy still compares equal to the field.
+    The mark replaces the field's metadata. The copy still compares equal to the original.
     """
     return field.with_metadata({_OPTIONAL: b""})
 
 
 def is_optional(field: pa.Field) -> bool:
-    """Return whether an Arrow field of a struct or schema is marked as optional, so that data may lack it."""
+    """Return whether an Arrow field of a struct or schema is marked as optional; see `optional`."""
     return _OPTIONAL in (field.metadata or {})
 
 

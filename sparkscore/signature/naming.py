@@ -1,4 +1,4 @@
-"""Write Arrow types and schemas as Spark DDL, without Spark. Runs on the driver and the workers."""
+"""Convert Arrow types and schemas to Spark DDL without using Spark. Runs on the driver and the workers."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def keys_of(name: str) -> frozenset[str]:
 
 
 def doubled_names(found: Iterable[str]) -> list[str]:
-    """Return the names that Spark may treat as equal to another name in ``found``, in the same order.
+    """Return the names that Spark may treat as equal to another name in ``found``, in their original order.
 
     >>> doubled_names(["id", "x", "ID"])
     ['id', 'ID']
@@ -31,14 +31,14 @@ def doubled_names(found: Iterable[str]) -> list[str]:
 
 
 def folded(name: str) -> str:
-    """Fold a name so that names become equal if Java's ``String.equalsIgnoreCase`` treats them as equal."""
+    """Fold a name's case, so that names become equal if Java's ``String.equalsIgnoreCase`` treats them as equal."""
     return "".join(map(_folded, name))
 
 
 def _folded(character: str) -> str:
     """Convert a character to upper case and then to lower case, as ``String.equalsIgnoreCase`` does.
 
-    As in Java, the first step is skipped for a character whose upper case has several characters.
+    As in Java, the first step is skipped for a character whose upper-case form has several characters.
     """
     upper = character.upper()
     # Only the dotted capital I becomes two characters in lower case. Java uses the first of them.

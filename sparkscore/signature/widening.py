@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from sparkscore.signature.model_signature import is_optional
 
-# For each float type, the number of bits of the largest integers that it can hold exactly.
+# For each float type, the number of bits up to which it can hold all integers exactly.
 _MANTISSA = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}
 
 
@@ -34,10 +34,10 @@ def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether each value must be checked during a cast, because it converts signed to unsigned integers.
+    """Return whether a cast converts signed to unsigned integers, so that each value must be checked.
 
-    Casts of lists of such integers are checked as well. Spark has no unsigned integers, so data for a tensor of
-    unsigned integers must be cast. Some values, such as negative numbers, do not fit.
+    This also applies to lists of integers. Such casts are needed for tensors of unsigned integers, because Spark only
+    has signed ones. Some values, such as negative numbers, do not fit.
     """
     if is_list(given) and is_list(wanted):
         return is_checked(given.value_type, wanted.value_type)

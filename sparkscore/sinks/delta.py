@@ -178,9 +178,9 @@ class DeltaSink:
     def publish(self, staged: StagedResult) -> Published:
         """Append the staged rows to the table, or create or overwrite the table with them, in one commit.
 
-        The staged files become files of the table, unless there is a reason for Spark to write their rows again; see
-        `why_spark`. The commit must have as many rows as were staged. After a conflict with another process's commit,
-        publishing may be retried up to four times.
+        The staged files are added to the table as they are, if possible. Otherwise, Spark writes their rows again; see
+        `why_spark` for the reasons. The commit must have as many rows as were staged. After a conflict with another
+        process's commit, publishing may be retried up to four times.
         """
         refused = why_spark(self._spark, self._target, staged)
         if refused is None:

@@ -1,4 +1,4 @@
-"""Check before a commit that the result follows the rules of the Delta table. Otherwise, the commit would fail.
+"""Check before a commit that the result follows the rules of the Delta table, since the commit would fail otherwise.
 
 Runs on the driver.
 """
@@ -28,7 +28,7 @@ from sparkscore.sinks.target import Target, check_same_partitioning
 from sparkscore.spark.jvm_delta import supported_features
 from sparkscore.spark.schema import quoted
 
-# The last writer protocol version. Newer requirements are table features. Source: delta-io/delta, PROTOCOL.md.
+# The last writer protocol version. Later requirements are table features. Source: delta-io/delta, PROTOCOL.md.
 _LAST_WRITER_VERSION = 7
 
 
@@ -55,7 +55,7 @@ class TableRules:
         return rules_of(self._columns, self.detail["properties"] or {})
 
     def check(self, schema: StructType) -> None:
-        """Check partition columns, mode, table features and identity columns, which is possible without the rows.
+        """Check what does not depend on the rows: partition columns, mode, table features and identity columns.
 
         Also check that Spark can evaluate the conditions that the table sets for its rows, for example in CHECK
         constraints. Call this method inside `pinned_settings`.
@@ -79,7 +79,7 @@ class TableRules:
         Rules about columns that are not in the rows are skipped.
 
         Args:
-            rows: function that returns the rows. Before scoring, they contain only the columns whose values are known.
+            rows: function that returns the rows. Before scoring, they contain only the columns with known values.
             schema: the result columns.
 
         Raises:

@@ -26,7 +26,7 @@ class Origins:
     Attributes:
         carried: the carried columns' names in the input, keyed by their names in the result.
         added: original names of the predictions and lineage columns, keyed by their names in the result.
-        renamed: the deployment's ``columns``: new names, keyed by original names.
+        renamed: the renamings in the deployment's ``columns``: new names, keyed by original names.
     """
 
     carried: Mapping[str, str] = field(default_factory=dict)

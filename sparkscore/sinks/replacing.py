@@ -67,7 +67,7 @@ def _files_below(store: Store, folder: str = "") -> Iterator[tuple[str, int]]:
 
 
 def is_of_a_run(folder: Path) -> bool:
-    """Return whether sparkscore published a folder, as shown by the list that `list_files` writes."""
+    """Return whether sparkscore published a folder, that is, whether it has the list that `list_files` writes."""
     store = open_store(folder)
     entry = store.find()
     return entry is not None and entry.type is EntryType.FOLDER and _listed(store) is not None
@@ -144,7 +144,7 @@ def _asides(store: Store) -> list[str]:
 
 
 def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> list[Path]:
-    """Complete or undo any replacements of rows that were begun by drivers that have died.
+    """Complete or undo the replacements of rows that drivers began but did not finish before they died.
 
     Args:
         target: folder of the table.

@@ -30,7 +30,7 @@ class RowRule:
 
     Attributes:
         name: description of the rule, for messages.
-        condition: Spark SQL expression that must be true for each row. NULL breaks the rule.
+        condition: Spark SQL expression that must be true for each row. A row for which it is NULL breaks the rule.
         change: end of the ``ALTER TABLE`` statement that removes the rule, for example ``DROP CONSTRAINT positive``, or
             an empty string if there is no such statement.
     """
@@ -56,7 +56,7 @@ def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]
 
 
 def evaluated_rules(rules: Sequence[RowRule], unknown: Collection[str]) -> list[RowRule]:
-    """Return the rules that can already be evaluated, because their conditions do not refer to unknown columns.
+    """Return the rules that can already be evaluated: those whose conditions do not refer to unknown columns.
 
     Args:
         rules: the table's rules.

@@ -17,7 +17,7 @@ from sparkscore.stage.layout import STAGE_FOLDER, TARGET_LOCK
 from sparkscore.stage.lock import RunLock
 from sparkscore.stage.surroundings import open_store
 
-#: Seconds that a run waits for another run to publish. The lock of a driver that died on another host expires earlier.
+#: Seconds that a run waits for another run to publish. The lock of a driver that died on another host expires sooner.
 WAIT_S: Final = 120.0
 _PAUSE_S: Final = 0.2
 
@@ -30,14 +30,14 @@ def turn_at(target: Target) -> Iterator[Callable[[], None]]:
 
     Yields:
         a function that raises an error if this run no longer holds the lock. Call it directly before the rename that
-        publishes, because a process that was suspended may have lost the lock.
+        publishes the files, because a run whose process was suspended may have lost the lock.
 
     Raises:
         SinkError: the lock cannot be acquired in time, or the lock file cannot be written.
     """
     holder = target.path / STAGE_FOLDER
     with ExitStack() as stack:
-        stack.callback(open_store(holder).drop)  # it stays if another run uses it
+        stack.callback(open_store(holder).drop)  # the folder stays if another run uses it
         end = time.monotonic() + WAIT_S
         while True:
             lock = RunLock(holder / TARGET_LOCK, target.run_id)

@@ -19,8 +19,8 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
 
     Args:
         files: the files.
-        folder: the location of the input, or None if the input is not a single folder. Only folders inside it are
-            searched for keys. If it is None, there are no partition columns.
+        folder: the location of the input, inside which folders are searched for keys. None if the input is not a single
+            folder: there are no partition columns then.
 
     Raises:
         SourceSchemaError: two files have different partition columns, or have them in a different order; or two

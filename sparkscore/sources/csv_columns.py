@@ -43,7 +43,7 @@ def find_columns(
     Names are matched ignoring case.
 
     Args:
-        header: the values of the first record, at least one.
+        header: the values of the first record. There must be at least one.
         declared: the declared columns, or None if none are declared.
         keys: the names of the partition columns.
         has_header: whether the first record contains the names of the columns.

@@ -1,4 +1,4 @@
-"""Parse 'input.schema', which declares the columns of an input. Runs on the driver."""
+"""Parse ``input.schema``, which declares the columns of an input. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 
 
 def declared_schema(ddl: str | None) -> StructType | None:
-    """Return the columns that 'input.schema' declares, or None if it is empty or not set.
+    """Return the columns that ``input.schema`` declares, or None if it is empty or not set.
 
     Spark's DDL parser reads the string, so the caller must pin Spark's settings, for example with `pinned_reads`.
 
     Raises:
-        ConfigError: code ``INPUT_SCHEMA``: 'input.schema' is not a list of columns with types, or two of the names are
-            equal or differ only in case.
+        ConfigError: ``input.schema`` is not a list of columns with types, or two of the names are equal or differ only
+            in case (code ``INPUT_SCHEMA``).
     """
     if not ddl:
         return None
@@ -40,7 +40,7 @@ def not_null_columns(declared: StructType | None) -> frozenset[str]:
 
 
 def _wrong(got: str) -> ConfigError:
-    """Return the error for an invalid 'input.schema'."""
+    """Return the error for an invalid ``input.schema``."""
     return ConfigError(
         code=ErrorCode.INPUT_SCHEMA,
         what="'input.schema'",

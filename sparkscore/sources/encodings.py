@@ -36,7 +36,7 @@ def given_encoding(options: Mapping[str, str]) -> str | None:
     Python's aliases, such as ``latin-1`` and ``utf8``, are accepted.
 
     Raises:
-        ConfigError: code ``INPUT_ENCODING``: Spark cannot read the encoding.
+        ConfigError: Spark cannot read the encoding (code ``INPUT_ENCODING``).
     """
     by_name = {key.lower(): value for key, value in options.items()}
     written = next((by_name[key] for key in _OPTIONS if key in by_name), None)

@@ -165,7 +165,7 @@ def _find_on_workers(spark: SparkSession, paths: Sequence[str], columns: tuple[s
 
 
 def _describe(paths: Sequence[str], files: Sequence[FoundFile | None]) -> list[Footer | None]:
-    """Return the footer of each file. Files with the same layout share the footer of the first of them."""
+    """Return a footer for each file. Files with the same layout share the footer of the first one."""
     known: dict[str, Footer] = {}
     footers: list[Footer | None] = []
     for path, file in zip(paths, files, strict=True):

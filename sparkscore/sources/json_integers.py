@@ -14,8 +14,8 @@ from pyspark.sql.types import ArrayType, DataType, DecimalType, IntegralType, Ma
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.spark.schema import column
 
-# This type holds all 64-bit integers. Spark's reader accepts '5.0' for it, but rounds '5.5'. No value is rounded,
-# because the survey of the files raises an error for values with a fraction.
+# This type holds all 64-bit integers. Spark's reader accepts '5.0' for it, but would round '5.5'. Such values do not
+# get here: the survey of the files raises an error for them.
 _EXACT: Final = DecimalType(20, 0)
 
 

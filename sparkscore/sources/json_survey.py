@@ -1,4 +1,4 @@
-"""Read JSON files on the driver, to find values that Spark would change and to infer the column types."""
+"""Survey JSON files: find values that Spark would change, and infer the column types. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class JsonFiles:
     respelled: frozenset[str] = frozenset()
 
     def count_nulls(self, columns: Collection[str]) -> dict[str, int]:
-        """For each of the given columns, return the number of records in which it is NULL or missing.
+        """Count, for each of the given columns, the records in which the column is NULL or missing.
 
         A column that occurs in no record is left out.
         """
@@ -167,7 +167,7 @@ def read_json(
 
 
 class _Survey:
-    """A survey of JSON files, which checks all records, summarizes the columns, and finds line numbers for errors."""
+    """A survey that checks all records of JSON files, summarizes the columns, and finds line numbers for errors."""
 
     def __init__(
         self, files: Sequence[InputFile], parts: Sequence[Part], options: Mapping[str, str], declared: StructType | None

@@ -151,7 +151,7 @@ class TypesOfJson:
     def _nested(self, path: str, seen: FieldSurvey) -> DataType | None:
         """Return the type of the objects or arrays at a path, or None if they contain only objects without fields.
 
-        If the path is too deep, a `Doubt` is stored and the type is a string.
+        If the values are nested too deeply, a `Doubt` is stored, and Spark's string type is returned.
         """
         if path.count("[]") + path.count(".") > _DEEPEST:
             got = [("objects or arrays inside each other", min(seen.types.values()))]
@@ -196,7 +196,8 @@ class TypesOfJson:
             path: the path of the values: a column, or a part of a nested column.
             found: the conflicting types, each with the position of its first value.
             expected: a phrase for the values that were expected.
-            declared: a type that the user can declare for the column, unless the values are inside objects or arrays.
+            declared: a type that the user can declare for the column. For values inside objects or arrays, ``string``
+                is suggested instead.
             effect: a phrase that says how values are read with that type.
         """
         got = " and ".join(f"{json_type} ({self._position_text(position)})" for json_type, position in found)

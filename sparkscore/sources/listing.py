@@ -29,8 +29,8 @@ class Listing:
         files: the files. `list_files` sorts them by path and returns each path only once.
         skipped: for each reason, the number of files and folders that are left out. If a file is found several times,
             for example by two globs, each repetition counts as a file that is left out.
-        folder: the input's location if there is only one and it is a folder, or None. If its subfolders are named
-            ``key=value``, the keys are partition columns.
+        folder: the input's only location if it is a folder. None for several locations, or if the location is not a
+            folder. If the folder has subfolders named ``key=value``, the keys are partition columns.
     """
 
     files: tuple[InputFile, ...]

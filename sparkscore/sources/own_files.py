@@ -20,7 +20,7 @@ from sparkscore.stage.layout import IDENTITY
 OWN: Final = "sparkscore's own: a folder of runs, a stage, a lock"
 _DIGESTS: Final = re.compile(r"\w+:[0-9a-f]{16}( \w+:[0-9a-f]{16})*\s*")
 _LONGEST_NOTE: Final = 2000
-# The folders inside a run's folder for the scoring script's files, which may be used as input.
+# The folders inside a run's folder that contain the scoring script's files. They may be used as input.
 _OF_SCRIPTS: Final = ("script_output", "script_logs")
 
 
@@ -43,9 +43,9 @@ def is_own_file(path: Path) -> bool:
 def refuse_own(path: Path) -> None:
     """Raise an error if an input location belongs to sparkscore's runs.
 
-    sparkscore may change or remove the files there. Such locations are runs folders, the folders of runs, stages, and
-    anything inside the folder of a run or a stage. The files that a scoring script wrote into the folder of its run are
-    an exception.
+    Such locations are runs folders, the folders of runs, stages, and anything inside the folder of a run or a stage.
+    sparkscore may change or remove the files in them. The files that a scoring script wrote to the folder of its run
+    are an exception: they may be used as input.
 
     Raises:
         SourceError: the path belongs to sparkscore's runs.
@@ -79,7 +79,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _is_stage(folder: Path) -> bool:
-    """Return whether a folder is a stage. A stage is recognized by its file with the digests of the run."""
+    """Return whether a folder is a stage. A stage is recognized by the file that contains the run's digests."""
     note = folder / IDENTITY
     return note.is_file() and _DIGESTS.fullmatch(_start_of(note)) is not None
 

@@ -1,6 +1,6 @@
-"""Raise an error for files with a compression that sparkscore cannot read. Runs on the driver.
+"""Reject input files with a compression that sparkscore cannot read. Runs on the driver.
 
-The contents of such files could not be checked before Spark reads them.
+It would not be possible to check the contents of such files before Spark reads them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Read Parquet files with different types as rows with the same types. Runs on the driver.
+"""Read Parquet files whose column types differ, as rows of one schema. Runs on the driver.
 
 The run fails if a value cannot be converted exactly.
 """

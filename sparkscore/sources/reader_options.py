@@ -125,7 +125,7 @@ def check_options(options: Mapping[str, str], file_format: str) -> None:
     - Names are case-insensitive, as in Spark.
     - Options that choose files, such as 'pathGlobFilter', are not allowed.
     - Options for other formats are allowed and have no effect.
-    - Names with a dot belong to Hadoop and are not checked.
+    - Names with a dot are Hadoop options and are not checked.
 
     Args:
         options: the options in 'input.options'.
@@ -215,7 +215,7 @@ _CHECKS: Final[Mapping[str, Mapping[str, Callable[[str], _Problem]]]] = {
 
 
 def _unknown(given: str, known: Mapping[str, str]) -> _Problem:
-    """Return the problem with an unknown option, and advice that suggests a similar option name if there is one."""
+    """Return the problem with an unknown option. Its `next_step` suggests a similar option name if there is one."""
     near = difflib.get_close_matches(given.lower(), known, n=1)
     next_step = f"Did you mean '{known[near[0]] or near[0]}'?" if near else "Correct its name, or leave it out."
     return "an option that Spark's readers do not have", "the name of an option", next_step

@@ -20,8 +20,8 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
 from sparkscore.plan import InputFile
 
-# The total size of all samples, which a store reads in about a second. Each file gets an equal share, but at least
-# _LEAST_BYTES. A file that is smaller than its share is read as a whole.
+# The total size of all samples, which takes about a second to read from a store. Each file gets an equal share,
+# but at least _LEAST_BYTES. A file that is smaller than its share is read as a whole.
 _ALL_BYTES: Final = 64 * 1024 * 1024
 _LEAST_BYTES: Final = 8 * 1024
 _BLOCK_BYTES: Final = 4 * 1024

@@ -11,13 +11,13 @@ _LONGEST: Final = 200
 
 
 def schema_line(types: Mapping[str, str], changed: Mapping[str, str]) -> str:
-    """Return an 'input.schema' that declares columns, with some of their types replaced.
+    """Return an 'input.schema' that declares the given columns, with the types of some of them replaced.
 
-    If it would have more than 200 characters, it contains only ``…`` and the columns in `changed`.
+    If the whole schema is longer than 200 characters, the result contains only ``…`` and the columns in `changed`.
 
     Args:
-        types: the columns with their types.
-        changed: the columns whose types are replaced, with their new types.
+        types: the type of each column.
+        changed: the new type of each column whose type is replaced.
 
     >>> schema_line({"id": "bigint", "a b": "int"}, {"a b": "string"})
     'id bigint, `a b` string'

@@ -1,4 +1,4 @@
-"""Divide the files of an input into shares, which different Spark tasks can read. Runs on the driver."""
+"""Divide the files of an input into shares that different Spark tasks can read. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 # A share is complete when its files have at least this many bytes in total.
 _SHARE_BYTES: Final = 16 * 1024 * 1024
-# One task reads many small files, but the list of files that is sent to the task must stay short.
+# One task may read many small files, but the list of files that is sent to the task must stay short.
 _MOST_ITEMS: Final = 500
 
 

@@ -1,4 +1,4 @@
-"""Find a failed Spark job's deepest cause, and the host it occurred on, in Spark's error message.
+"""Find the deepest cause of a failed Spark job, and the host where it occurred, in Spark's error message.
 
 Runs on the driver.
 
@@ -12,14 +12,14 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-# The last line of a Python traceback, and the lines of Java's causes.
+# Patterns of the last line of a Python traceback, and of the 'Caused by:' lines of a Java stack trace.
 _CLASS: Final = r"(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Interrupt|Exit))"
 _OF_PYTHON: Final = re.compile(rf"^{_CLASS}(?:: (.*))?$", re.MULTILINE)
 _OF_JAVA: Final = re.compile(rf"^\s*Caused by: {_CLASS}(?:: (.*))?$", re.MULTILINE)
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _HOST: Final = re.compile(r"\(TID \d+\) \(([^\s()]+) executor ([^\s()]+)\)")
 
-# Messages without values of rows, and the path in them.
+# Messages that contain a path, but no values of rows.
 _PATHS: Final = (
     re.compile(r"\[Errno \d+\] (?P<reason>[A-Z][A-Za-z ,/-]+): '(?P<path>[^'\n]+)'"),
     re.compile(r"File (?P<path>(?:file:)?/\S.*?) (?P<reason>does not exist)"),
@@ -67,7 +67,7 @@ class Cause:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the cause is that the operating system denied access."""
+        """Whether the job failed because the operating system denied access."""
         return "ermission denied" in self.detail or self.name in {"AccessDeniedException", "AccessControlException"}
 
 

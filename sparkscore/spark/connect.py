@@ -24,7 +24,7 @@ from sparkscore.spark.errors import SPARK_ERRORS, interrupt_behind
 if TYPE_CHECKING:
     from sparkscore.spark.connect_retries import UnreachableServer
 
-#: Seconds after which a server that cannot be reached counts as lost while a run works.
+#: Seconds after which a server that cannot be reached counts as lost while a run is in progress.
 PATIENCE_S: Final = 20.0
 #: The same at the start of a run.
 PATIENCE_AT_START_S: Final = 5.0
@@ -67,7 +67,7 @@ def working_on(spark: SparkSession) -> Iterator[None]:
         return
     # The token may be in the text of an exception or a log.
     remember_values(filter(None, (spark.client.token,)))
-    # Source: tags belong to a thread, and Spark adds them to the operations that the thread starts.
+    # Tags belong to a thread: Spark adds them to all operations that the thread starts.
     tag = f"{_TAG}{uuid.uuid4().hex}"
     with _named_errors(spark), _short_patience(spark) as policy:
         _ask(spark)
@@ -112,7 +112,7 @@ def cancel_operations(spark: SparkSession) -> None:
     """
     tags = [tag for tag in spark.getTags() if tag.startswith(_TAG)] if is_connect(spark) else []
     for _ in range(_TRIES_TO_CANCEL if tags else 0):
-        with suppress(Exception):  # the server may be lost; the interrupt is being raised already
+        with suppress(Exception):  # the server may be lost; the caller raises the interrupt anyway
             if [operation for tag in tags for operation in spark.interruptTag(tag)]:
                 return
         # An operation that has just been sent may not be known to the server yet.

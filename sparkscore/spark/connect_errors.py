@@ -1,6 +1,6 @@
-"""Find out whether an exception means that the Spark Connect server was lost, or that it refused the token.
+"""Convert exceptions to sparkscore errors if the Spark Connect server was lost or refused the token.
 
-Runs on the driver. This module can be imported without the packages of PySpark's Spark Connect client.
+Runs on the driver. This module can be imported without the packages that PySpark's Spark Connect client needs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sparkscore.errors import NOTHING_WRITTEN, ConfigError, ScoringError, Sparks
 #: Codes of errors that this module returns.
 OF_CONNECT: Final = frozenset({ErrorCode.CONNECT_SERVER_LOST, ErrorCode.CONNECT_TOKEN, ErrorCode.CONNECT_URL})
 
-# Source: gRPC's texts for a server that was not reached. The first that matches is shown.
+# gRPC's texts for a server that was not reached, and the phrases shown instead. The first match is used.
 _REASONS: Final = (
     ("Connection refused", "no server at this address"),
     ("Domain name not found", "a host name that is not known"),
@@ -26,7 +26,7 @@ _REASONS: Final = (
 )
 _TLS: Final = "handshake failed"
 _STATUS_IN_TEXT: Final = re.compile(r"<_\w+ of RPC that terminated with:\s+status = StatusCode\.(\w+)")
-# Spark's error conditions for a session or operation that the server does not know, because it was started again.
+# Spark's error conditions for a session or operation that the server does not know, because the server was restarted.
 _FORGOTTEN: Final = re.compile(
     r"INVALID_HANDLE\.(SESSION_(NOT_FOUND|CHANGED|CLOSED)|OPERATION_(NOT_FOUND|ABANDONED))"
     r"|RESPONSE_ALREADY_RECEIVED|NO_ACTIVE_SESSION"
@@ -34,7 +34,7 @@ _FORGOTTEN: Final = re.compile(
 
 
 def is_final(error: BaseException) -> bool:
-    """Return whether retrying a failed request is pointless, because the TLS handshake failed."""
+    """Return whether a request failed in the TLS handshake, in which case retrying it is pointless."""
     return _TLS in str(error)
 
 
@@ -62,7 +62,7 @@ def connect_error_behind(error: BaseException | None, server: str = "", run_id: 
 
 
 def no_answer(error: Exception, server: str) -> ScoringError:
-    """Return the sparkscore error for a server whose answer to the first request is not that of a Spark Connect server.
+    """Return the sparkscore error for a server that does not answer the first request as Spark Connect servers do.
 
     Args:
         error: the exception that the request raised.
@@ -94,7 +94,7 @@ def _status_of(error: BaseException) -> str:
 def _is_of_lost_session(error: BaseException) -> bool:
     if isinstance(error, PySparkException):
         return _FORGOTTEN.fullmatch(error.getCondition() or "") is not None
-    return isinstance(error, ValueError) and str(error).startswith("Cannot invoke RPC")  # gRPC's, on a closed channel
+    return isinstance(error, ValueError) and str(error).startswith("Cannot invoke RPC")  # by gRPC, on a closed channel
 
 
 def _reason_in(text: str) -> str:

@@ -77,5 +77,5 @@ class _OneRequest(RetryPolicyState):
 
 def _asks_to_wait(exception: BaseException) -> bool:
     """Return whether the server answered and asked the client to try again later."""
-    find = getattr(retries, "extract_retry_info", None)  # PySpark 4.0 does not know such answers
+    find = getattr(retries, "extract_retry_info", None)  # PySpark 4.0 does not have this function
     return find is not None and find(exception) is not None

@@ -45,7 +45,7 @@ def connect_session(url: str) -> SparkSession:
     check_url(url)
     check_spark_version()
     check_packages()
-    # Imported only now, because it has been checked that PySpark is installed.
+    # Imported only after the check that PySpark is installed.
     from pyspark.sql import SparkSession  # noqa: PLC0415
 
     return SparkSession.builder.remote(url).getOrCreate()
@@ -91,7 +91,7 @@ def check_url(url: str) -> str:
 
 
 def _split(url: str) -> tuple[SplitResult, dict[str, str]]:
-    """Split a URL at its semicolons, and return the parsed part before the first semicolon and the parameters.
+    """Split a URL at its semicolons, and return the parsed address and the parameters that follow it.
 
     Error messages do not contain the parameters, because one of them may be a token.
 

@@ -23,7 +23,7 @@ def check_delta(spark: SparkSession, what: str, without_delta: str) -> None:
     Raises:
         MissingDependencyError: Delta Lake is not available in the session.
     """
-    # A session without the extension does not know the syntax. With it, only the table is missing.
+    # Without the extension, the statement is a syntax error. With it, the error is that the table is missing.
     try:
         describe(spark, "HISTORY", _NO_TABLE)
     except SPARK_ERRORS as error:

@@ -1,4 +1,4 @@
-"""Explain why a Spark job failed on a worker: files that it cannot read, missing packages or a different Python.
+"""Explain Spark job failures caused by a worker's files, packages or Python.
 
 Runs on the driver.
 """
@@ -27,7 +27,7 @@ _OTHER_PYTHON: Final = re.compile(
 )
 _OTHER_PACKAGE: Final = re.compile(r"Can't get attribute '[\w.]+' on <module 'sparkscore[\w.]*'")
 _MODULE: Final = re.compile(r"No module named '([\w.]+)'")
-# Packages that a worker needs before sparkscore can say what is missing.
+# Packages without which sparkscore on a worker cannot report what is missing.
 _NEEDED: Final = frozenset({"sparkscore", "pyspark", "pyarrow", "pandas", "numpy", "packaging"})
 _STATE: Final = "Nothing was published."
 
@@ -44,11 +44,11 @@ def explain_host_error(text: str) -> SparkscoreError | None:
 
 
 def explain_hidden_file(text: str, file: str = "") -> SparkscoreError | None:
-    """Return the error for a job that failed because a worker has no access to a file, although the driver has access.
+    """Return the error for a job that failed because a worker cannot access a file that the driver can access.
 
-    For a file in a run's stage, it is enough that the driver has access to the stage. Return None if the message names
-    no missing or unreadable file. Also return None if the driver has access neither to the file nor to its stage,
-    because the file was then probably removed.
+    For a file in a run's stage, it is enough that the driver can access the stage. Return None if the message names no
+    missing or unreadable file. Also return None if the driver can access neither the file nor its stage: in this case,
+    the file was probably removed.
 
     Args:
         text: the message of Spark's exception.

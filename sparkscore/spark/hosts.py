@@ -35,7 +35,7 @@ PACKAGES: Final = ("numpy", "pandas", "pyarrow")
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of one task that checked its worker.
+    """The result of one task, which checked its worker.
 
     Attributes:
         host: the worker's host, user and Python.

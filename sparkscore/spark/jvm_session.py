@@ -84,7 +84,7 @@ def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
         log = PipedLog(log_file)
     except OSError as error:
         raise _start_error(log_file, error.strerror or type(error).__name__) from error
-    # Scripts may print secrets, and Spark may log settings that it does not recognise as secrets. Registering the log's
+    # Scripts may print secrets, and Spark may log settings that it does not recognize as secrets. Registering the log's
     # method also keeps the log object alive: its process runs as long as the JVM, and nobody waits for it.
     remember_secrets(settings)
     on_new_secrets(log.mask)

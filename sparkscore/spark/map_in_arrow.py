@@ -23,8 +23,8 @@ ArrowFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 Share = TypeVar("Share")
 Element = TypeVar("Element")
 
-#: Most bytes of data that are sent to workers together with a function. A Spark Connect server with its default memory
-#: does not survive 60 MB. Data that is larger is sent with several jobs, or as a file.
+#: Maximum number of bytes of data that are sent to workers together with a function. A Spark Connect server with its
+#: default memory does not survive 60 MB. Larger data is sent with several jobs, or as a file.
 MOST_BYTES_SENT: Final = 4 * 1024 * 1024
 
 _MOST_TASKS: Final = 1000
@@ -105,7 +105,7 @@ def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares
 def in_jobs(elements: Sequence[Element]) -> Iterator[list[Element]]:
     """Split the elements into consecutive lists, each small enough to be sent to the workers with one Spark job.
 
-    An element that is too large itself gets a list of its own.
+    An element that alone is too large gets a list of its own.
     """
     part: list[Element] = []
     size = 0

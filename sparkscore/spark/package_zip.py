@@ -1,4 +1,4 @@
-"""Pack sparkscore itself as a ZIP archive from which workers import it.
+"""Pack the sparkscore package as a ZIP archive, from which workers import it.
 
 Runs on the driver.
 """
@@ -20,10 +20,10 @@ from typing import Final
 _PACKAGE: Final = "sparkscore"
 # All entries get the oldest time that a ZIP archive can store, so that equal modules always give an equal archive.
 _SAME_TIME: Final = (1980, 1, 1, 0, 0, 0)
-# Python uses such bytecode without looking at the source. The time of the source is not compared, because all entries
-# have the same one. Source: PEP 552.
+# With these flags, Python uses the bytecode without comparing it with the source. Times could not be compared, because
+# all entries have the same one. Source: PEP 552.
 _UNCHECKED_HASH: Final = (0b01).to_bytes(4, "little")
-# Later versions of the format depend on how often this process refers to a string.
+# Later versions of the marshal format depend on how often this process refers to a string.
 _WITHOUT_REFERENCES: Final = 2
 _SHOWN_DIGITS: Final = 16
 

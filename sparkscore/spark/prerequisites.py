@@ -105,7 +105,7 @@ def has_delta_release() -> bool:
         requirements = [Requirement(text) for text in metadata.requires("delta-spark") or ()]
     except metadata.PackageNotFoundError:
         return minor in DELTA_MINORS
-    # All releases of a minor version use the same jar, also those that delta-spark's list does not have yet.
+    # All releases of a minor version use the same jar, even those that are not in delta-spark's list yet.
     releases = [f"{minor}.{patch}" for patch in range(10)]
     return any(any(each.specifier.filter(releases)) for each in requirements if each.name == "pyspark")
 

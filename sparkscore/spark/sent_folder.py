@@ -49,7 +49,7 @@ def make_sent_folder(parent: Path) -> Path:
     unlocked = folder / f".{_LOCK}"
     # The descriptor is not closed: the lock is released when the process ends, however it ends.
     fcntl.flock(os.open(unlocked, os.O_WRONLY | os.O_CREAT, 0o600), fcntl.LOCK_EX)
-    # Only now can others see the lock: a lock that is seen and not held is one of a process that has ended.
+    # The lock file gets its name only after it is locked, so if it is not locked, its process has ended.
     put_in_place(unlocked, folder / _LOCK)
     return folder
 

@@ -32,8 +32,8 @@ from sparkscore.spark.settings import setting_of
 _ONE_MACHINE: Final = re.compile(r"local(?:\[|$)")
 _OWN_PACKAGE: Final = "sparkscore itself"
 
-# Global variables on purpose: what a session has got is a fact about the session, and not about one run. Spark refuses
-# a second file with the same name.
+# Global variables on purpose: several runs can share a session, and Spark refuses a second file with the same name in a
+# session.
 _lock = threading.Lock()
 _sent: WeakKeyDictionary[SparkSession, set[str]] = WeakKeyDictionary()
 
@@ -103,7 +103,7 @@ def ship_file(spark: SparkSession, name: str, what: str, write: Callable[[Path],
 
 def shipped_folder() -> str:
     """Return the absolute path of this host's folder with the files that `ship_file` sent. Runs on a worker."""
-    from pyspark import SparkFiles  # noqa: PLC0415 - the package pyspark-client, of a driver, does not have it
+    from pyspark import SparkFiles  # noqa: PLC0415 - a driver's pyspark-client does not have it
 
     return str(Path(SparkFiles.getRootDirectory()).absolute())
 

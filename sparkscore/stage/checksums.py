@@ -129,7 +129,7 @@ def read_sealed(store: Store, name: str) -> bytes:
 
     Args:
         store: the store that contains the file.
-        name: name of the file, whose bytes come from `sealed`.
+        name: name of a file that was written with the bytes that `sealed` returned.
 
     Raises:
         SinkError: the content does not match the checksum, because the file was modified or truncated.

@@ -1,4 +1,4 @@
-"""Clear a store's folders of the files that sparkscore created, and keep all other files.
+"""Remove the files that sparkscore created from a store's folders, and keep all other files.
 
 Runs on the driver and the workers.
 """
@@ -15,7 +15,7 @@ from sparkscore.stage.store import FOLDERS, Entry, EntryType, Store
 
 @dataclass
 class Removal:
-    """The entries that were removed from a folder, or would be in a dry run, and the entries that were kept.
+    """The entries that were removed from a folder (or would be, in a dry run), and the entries that were kept.
 
     Attributes:
         removed: paths of files, links, and folders that were removed with their contents. Folders that were removed
@@ -92,7 +92,7 @@ def _walk(store: Store, folder: str, start: int, is_known: Callable[[str], bool]
 def delete_listed(store: Store, files: Iterable[str], below: str = "") -> None:
     """Remove the listed files from a folder and its subfolders, then remove the subfolders that are now empty.
 
-    Only the parent folders of listed files are removed. The folder itself is kept.
+    An empty subfolder is kept if no listed file belongs in it. The folder itself is always kept.
 
     Args:
         store: the store that contains the folder.

@@ -1,4 +1,4 @@
-"""The reasons why a run may end before its result is published, and whether its stage is then kept.
+"""Define why a run may end before its result is published, and decide whether to keep its stage.
 
 Runs on the driver.
 """
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class Ending(StrEnum):
-    """Why an execution of a run ended before its result was published."""
+    """The reason why an execution of a run ended before its result was published."""
 
     INTERRUPTED = "Ctrl-C, a signal, or the end of the process"
     NOT_WRITTEN = "result, stage or record could not be written"

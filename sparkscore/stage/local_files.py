@@ -1,4 +1,7 @@
-"""Files that a local store keeps open: `UnfinishedFile` and `EmptyFile`. Runs on the driver and the workers."""
+"""Define the files that a local store keeps open: `UnfinishedFile` and `EmptyFile`.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class UnfinishedFile:
     Args:
         store: the file's store.
         path: final path of the file.
-        show: gives the file its final name when called by `close` with the temporary and the final path.
+        show: function that gives the file its final name. `close` calls it with the temporary and the final path.
         is_durable: whether `close` waits until the content is on disk (``fsync``).
         mode: file permissions, before the process's umask is applied.
     """

@@ -34,11 +34,12 @@ def _token() -> str:
 class LocalStore:
     """A store whose objects are the files below a folder: implements `sparkscore.stage.store.Store`.
 
-    Each method whose name begins with ``_do`` is a single step on disk. Tests simulate a crash between two steps.
+    Each method whose name begins with ``_do`` is a single step on disk, so that tests can simulate a crash between two
+    steps.
 
     Attributes:
         root: path of the folder.
-        token: returns random hexadecimal digits for a temporary name.
+        token: a function that returns random hexadecimal digits for a temporary name.
     """
 
     root: Path
@@ -127,7 +128,7 @@ class LocalStore:
         is_durable: bool = True,
         is_private: bool = False,
     ) -> None:
-        """Write a temporary file, and rename it to its final name, replacing any older file.
+        """Write a file under a temporary name, then rename it to its final name, replacing any older file.
 
         See `Store.put` for the arguments. Errors raised by `check` are propagated.
 
@@ -215,7 +216,7 @@ class LocalStore:
             return None
 
     def writer(self, name: str) -> UnfinishedFile:
-        """Return a writer for a file, which gets its name when the writer is closed and replaces any older file."""
+        """Return a writer for a file. Closing it gives the file its name, replacing any older file."""
         return UnfinishedFile(self, self._path(name), self._do_replace, is_durable=False)
 
     def touch(self, name: str) -> None:
@@ -237,7 +238,7 @@ class LocalStore:
         cannot be removed, the folder is kept and no error is raised.
 
         Raises:
-            OSError: the file or link cannot be removed, or the name refers to a folder of a different type.
+            OSError: the file or link cannot be removed, or the name refers to any other folder.
         """
         path = self._path(name)
         if _is_made(path):

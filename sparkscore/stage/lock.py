@@ -1,4 +1,4 @@
-"""A lock file with a heartbeat, which lets only one driver at a time work on a run or publish to an output.
+"""Provide a lock file with a heartbeat, so that only one driver at a time works on a run or publishes to an output.
 
 Runs on the driver.
 
@@ -25,7 +25,8 @@ from sparkscore.stage.surroundings import here, open_store
 
 #: Seconds between two heartbeats.
 BEAT_S: Final = 2.0
-#: Seconds without a heartbeat after which a driver counts as dead if its process cannot be seen, as on another host.
+#: Seconds without a heartbeat after which a driver counts as dead if its process cannot be seen, for example because it
+#: runs on another host.
 DEAD_AFTER_S: Final = 30.0
 
 
@@ -116,7 +117,7 @@ class RunLock:
 
         Raises:
             SinkConflictError: the lock file was removed, or was replaced by another driver, for example because this
-                driver did not touch it for too long.
+                driver had not touched it for too long.
             OSError: the lock file cannot be read.
         """
         if not self.is_ours():
@@ -175,7 +176,7 @@ class RunLock:
         except OSError as error:
             if not self._may_be_empty(error):
                 raise
-            return False  # the dead driver's lock is removed, so that an empty lock can be created
+            return False  # the call has removed the dead driver's lock, so an empty lock can be created
 
     def _may_be_empty(self, error: OSError) -> bool:
         """Return whether an empty file can serve as the lock.
@@ -348,7 +349,7 @@ def _is_visible(holder: dict[str, Any]) -> bool:
     """Return whether this process can see a lock holder's process, so that its PID shows whether it is alive.
 
     A PID means nothing in another PID namespace: containers can have the same host name and boot id, but their own
-    processes. Without /proc, as on macOS, no process is visible, and only the heartbeat shows whether it is alive.
+    processes. Without /proc, as on macOS, no process is visible, and only the heartbeat shows if a holder is alive.
 
     Args:
         holder: the process, as described in the lock file.

@@ -1,4 +1,4 @@
-"""The protocol of a store, which holds a run's files. Runs on the driver and the workers.
+"""Define the protocol of a store, which holds a run's files. Runs on the driver and the workers.
 
 A store holds objects under names such as ``done/3-0``, relative to its root. `sparkscore.stage.local_store` implements
 it with files on disk. The docstrings of methods that write content say what the store contains if the process dies
@@ -133,7 +133,7 @@ class Store(Protocol):
         """Return how many seconds ago an object was written or touched, or None if there is no such object.
 
         The age is measured with the store's own clock, and can be negative if that clock was set back. To read the
-        clock, a store may create a temporary object, which may be left behind by a crash.
+        clock, a store may create a temporary object, which a crash may leave behind.
         """
 
     def put(

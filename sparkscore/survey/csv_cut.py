@@ -1,4 +1,4 @@
-"""Parse CSV files with PyArrow, which is faster than Spark's parser, if the values are certain to be the same.
+"""Parse CSV files with PyArrow, which is faster than Spark's parser, if both are certain to find the same values.
 
 Runs on the driver and the workers.
 
@@ -29,9 +29,10 @@ from sparkscore.survey.csv_bytes import Dialect
 _PIECE_BYTES: Final = 4 << 20
 # Univocity, Spark's parser, rejects rows with more columns than this. Source: Spark's 'maxColumns' option.
 _MOST_COLUMNS: Final = 20_480
-# A file with a longer record, in bytes, is left to Spark: the rest of a file after an open quote looks like a record.
+# Files with a record of more bytes than this are left to Spark. Such a record is probably the rest of a file after a
+# quote that is never closed.
 _LONGEST_RECORD: Final = 32 << 20
-# What a UTF-8 byte order mark becomes in ISO-8859-1. Hadoop drops it if every line ending ends a row.
+# A UTF-8 byte order mark that was decoded as ISO-8859-1. Hadoop drops it if every line ending ends a row.
 _MARK_IN_LATIN: Final = codecs.BOM_UTF8.decode("latin-1")
 
 
@@ -51,7 +52,8 @@ def can_cut(dialect: Dialect, width: int) -> bool:
     """
     if dialect.line_end or dialect.skips_leading or dialect.skips_trailing:
         return False
-    # If every line ending ends a row, Spark ignores lines of spaces and control characters, which may be separators.
+    # If every line ending ends a row, Spark ignores lines of only spaces and control characters, even if these are
+    # separators.
     ignores_rows = dialect.reads_lines and (width == 1 or dialect.sep <= " ")
     is_usual = dialect.is_plain and dialect.sep not in {dialect.quote, dialect.escape, " "}
     return is_usual and dialect.comment != dialect.quote and not ignores_rows and 0 < width <= _MOST_COLUMNS
@@ -135,7 +137,7 @@ def _pieces(blocks: Iterator[str], dialect: Dialect) -> Iterator[bytes]:
         parts, size = [text[end:]], len(text) - end
         if size > _LONGEST_RECORD:
             raise NotCutError
-        # If a record is longer than a piece, its end is not searched for after each block.
+        # The end of a record that is longer than a piece is not searched for after each block, to save time.
         wanted = max(_PIECE_BYTES, 2 * size)
     if size:
         yield _without_mark(b"".join(parts))

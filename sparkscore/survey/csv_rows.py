@@ -1,6 +1,6 @@
 """Find the first row of a CSV file that has more or fewer values than the input has columns. Runs on the driver.
 
-In ``FAILFAST`` mode, Spark raises an error for such a row, but the error does not contain its line number.
+In ``FAILFAST`` mode, Spark raises an error for such a row, but the error does not contain the line number.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class UnevenRow:
 
 
 def find_uneven_row(path: str, dialect: Dialect, width: int) -> UnevenRow | None:
-    """Return the first row of a CSV file whose number of values is not ``width``.
+    """Return the first row of a CSV file that does not have exactly ``width`` values.
 
     The result is None if there is no such row, or if the file cannot be read or decoded. The search ends at the first
     fault, so call this function only for a file in which `check_and_read` finds no fault.

@@ -43,7 +43,7 @@ _SPECIAL: Final = re.compile(r"nan|[+-]?inf(?:inity)?", re.IGNORECASE)
 _BLANKS: Final = " \t"
 # No double is this long, and Python's limit for int() is higher.
 _MOST_DIGITS: Final = 400
-# Strings that match fit without another check: they have few digits before the point and a small exponent.
+# Strings that match these patterns fit: they have few digits before the point and a small exponent.
 _SAFE_NUMBERS: Final = {
     "double": r"^[+-]?[0-9]{1,15}(?:\.[0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?$",
     "float": r"^[+-]?[0-9]{1,7}(?:\.[0-9]{0,20})?$",
@@ -77,7 +77,7 @@ def find_misfits(
     Args:
         texts: the strings. NULL fits every type.
         spark_type: Spark's name for the type. `is_of_texts` must return True for it.
-        special: more strings that fit the type, such as those that the user sets for NaN.
+        special: additional strings that fit the type, such as those that the user sets for NaN.
         zone: the time zone for timestamps without a time zone.
     """
     if spark_type in _TEXT_TYPES or texts.null_count == len(texts):
@@ -203,7 +203,7 @@ def _exists(found: re.Match[str] | None, zone: str) -> bool:
 
 
 def local_time(parts: Iterable[str | None]) -> dt.datetime:
-    """Return a datetime from the strings of its year, month, day, hour, minute and second. None counts as 0.
+    """Create a datetime from strings for the year, month, day, hour, minute and second. None counts as 0.
 
     Raises:
         ValueError: there is no such date or time of day.

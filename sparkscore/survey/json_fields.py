@@ -1,4 +1,4 @@
-"""Count the types of values in each field of JSON records, and note each type's first position.
+"""Count the values of each type in each field of JSON records, and note where each type first occurs.
 
 Runs on the driver and the workers.
 """
@@ -31,7 +31,7 @@ BEYOND: Final = "numbers beyond double"
 
 _BIGINT: Final = (-(2**63), 2**63 - 1)
 _SAFE: Final = 2**53
-# A shorter number without an exponent is within the range of a double.
+# A number with fewer characters than this and without an exponent is within the range of a double.
 _SHORT: Final = 300
 
 
@@ -95,7 +95,7 @@ class FieldSurvey:
         self.misfits.setdefault(misfit, position)
 
     def merge(self, other: FieldSurvey) -> None:
-        """Add another summary to this one. The other one describes the same field in another part of the input."""
+        """Add the summary of the same field in another part of the input to this one."""
         for json_type, found in other.types.items():
             mine = self.types.setdefault(json_type, [*found[:2], 0])
             mine[:2] = min(mine[:2], found[:2])

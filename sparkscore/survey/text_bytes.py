@@ -110,7 +110,7 @@ def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
 
     Args:
         path: the path of the file, which is decompressed if it has the extension of a compressed format.
-        encoding: a name of the encoding that Python knows.
+        encoding: the encoding, by a name that Python knows.
 
     Raises:
         WrongBytesError: the file is not text in that encoding, or looks like a file of another format or encoding.
@@ -141,7 +141,7 @@ def _decoder(start: bytes, encoding: str) -> codecs.IncrementalDecoder:
 
 
 def find_other_format(start: bytes, encoding: str) -> str | None:
-    """Return a phrase for a file's format or encoding if it seems to differ from the expected one, or else None.
+    """Return a phrase that names a file's format or encoding, or None if it seems to be the expected one.
 
     The phrase is, for example, ``a Parquet file``. `FIXES` contains advice for each phrase.
 

@@ -1,4 +1,4 @@
-"""Read the lines of a text file, or of part of it, and split them as Spark's readers do.
+"""Split a text file, or a part of one, into lines as Spark's readers do.
 
 Runs on the driver and the workers.
 """

@@ -1,7 +1,7 @@
 """Infer the type of a column of CSV files from its strings. Runs on the driver and the workers.
 
-The rules for each type are in docs/inputs.md. `look_at` returns flags for some strings of a column, which can be merged
-with the flags of other batches, files and tasks in any order. `type_of` then returns the type.
+The rules for each type are in docs/inputs.md. `look_at` returns flags for a batch of a column's strings. The flags
+of different batches, files and tasks can be merged in any order. `type_of` returns the type for the merged flags.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Seen(IntFlag):
     """A date and a time of day, with a time zone."""
     TEXT = 64
     NO_DOUBLE = 128
-    """An integer that a double does not hold exactly."""
+    """An integer that a double cannot hold exactly."""
 
 
 _INTEGER: Final = "^(?:0|-?[1-9][0-9]{0,18})$"
 _DECIMAL: Final = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-][0-9]+)$|^-0$"
-# Decimal numbers that match fit into a double: at most 17 digits, no integer beyond 2^53, at most two exponent digits.
+# Matches only decimals that fit into a double: at most 17 digits, no integer beyond 2^53, at most two exponent digits.
 _SAFE_DECIMAL: Final = "^-?(?:{})$".format(
     "|".join(
         (
@@ -79,7 +79,7 @@ def look_at(texts: pa.Array, before: Seen) -> Seen:
     if Seen.TEXT in before or texts.null_count == len(texts):
         return before
     rest, found = texts.drop_null(), before
-    # The types that the column had before are tried first, because they are the most likely.
+    # Types that were already found in the column are tried first, because they are the most likely.
     for flag in sorted(_MATCHERS, key=lambda flag: flag not in before):
         if flag is Seen.INTEGER and (integers := _canonical(rest)) is not None:
             return found | Seen.INTEGER | _no_double(integers)
@@ -93,7 +93,7 @@ def look_at(texts: pa.Array, before: Seen) -> Seen:
 
 
 def type_of(seen: Seen) -> str:
-    """Return Spark's name of the inferred type of a column.
+    """Return Spark's name for the inferred type of a column.
 
     A mix of integers and decimals is ``double``, unless a double cannot hold one of the integers exactly. Any other mix
     of types is ``string``. A column without flags, which has no values or only NULLs, is ``string`` as well.

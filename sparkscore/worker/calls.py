@@ -1,6 +1,6 @@
-"""Score a mini-batch: call the scorer, retry after a failure, and then call it with halves. Runs on the workers.
+"""Score a mini-batch: call the scorer, retry if it fails, and then halve the mini-batch. Runs on the workers.
 
-Azure ML's `retry_settings` only retry whole mini-batches. Halving, which finds the failing items, is specific to
+Azure ML's ``retry_settings`` only retries whole mini-batches. Halving, which finds the failing items, is specific to
 sparkscore.
 """
 

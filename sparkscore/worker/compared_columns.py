@@ -107,7 +107,7 @@ def _array_of(column: pa.ChunkedArray) -> npt.NDArray[Any]:
 
 
 class _References:
-    """Lets NumPy read the references in an array of Python objects as integers."""
+    """A wrapper through which NumPy reads the references in an array of Python objects as integers."""
 
     def __init__(self, objects: npt.NDArray[Any]) -> None:
         self._objects = objects

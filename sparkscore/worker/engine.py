@@ -1,6 +1,6 @@
 """Load a scorer, score mini-batches with it, and return each result or failure as a value.
 
-Runs on the workers, also in child processes.
+Runs on the workers and in their child processes.
 
 `LocalEngine` scores in the current process, `sparkscore.worker.child.supervisor.ChildEngine` in a child process.
 """
@@ -77,7 +77,7 @@ class EngineSpec:
     not_null: tuple[str, ...] = ()
 
     def find_files(self, folder: Callable[[], str]) -> EngineSpec:
-        """Return a copy of this specification in which the files sent by Spark have their paths on this host.
+        """Return a copy of this specification in which the paths of the files sent by Spark are those on this host.
 
         Args:
             folder: function that returns the absolute path of the folder that contains the files sent by Spark.
@@ -299,7 +299,7 @@ def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:
         )
 
 
-# Exceptions that fail the mini-batch instead of the task. The user's code may also call sys.exit().
+# Exceptions that cause the mini-batch to fail, but not the task. The user's code may also call sys.exit().
 _OF_THE_USERS_CODE = (ScorerFailedError, SparkscoreError, SystemExit, KeyboardInterrupt)
 
 

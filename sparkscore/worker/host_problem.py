@@ -17,7 +17,7 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import EnvironmentMismatchError, SinkError, SourceError, SparkscoreError
 
-#: Says in `Problem.got` that a worker has the driver's version of sparkscore, but other modules.
+#: Part of `Problem.got` if a worker has the driver's version of sparkscore, but with different modules.
 OTHER_MODULES: Final = "with other modules"
 _TO_STAGE: Final = "--output or 'output.stage'"
 

@@ -51,7 +51,7 @@ class LoadedEngine:
     def ensure(self) -> None:
         """Load the scorer if it is not loaded yet, or if its process has ended.
 
-        If the process ends during loading, there are up to two more tries. A final failure is stored in
+        If the process ends during loading, loading is tried up to two more times. A final failure is stored in
         ``self.failure``, and later calls do nothing.
         """
         if self.engine.is_loaded or self.failure is not None:

@@ -1,4 +1,7 @@
-"""Compute a digest of sparkscore's modules, to compare driver and workers. Runs on the driver and the workers."""
+"""Compute a digest of sparkscore's modules, to check that the driver and the workers have the same ones.
+
+Runs on the driver and the workers.
+"""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ class _Calls:
         return self.loaded.engine.probe(part, self._declared)
 
     def try_first(self, part: MiniBatch, tries: int) -> Probed:
-        """Call the scorer with the whole mini-batch until a call succeeds or the number of tries is reached.
+        """Call the scorer with the whole mini-batch until a call succeeds or the maximum number of tries is reached.
 
         Stop early if the scorer can no longer be loaded.
         """

@@ -107,7 +107,7 @@ class _Texts:
 
 
 def _file_of(mini_batch: MiniBatch, position: int | None) -> str | None:
-    """Return the file that is or contains the item, or None if unknown."""
+    """Return the path of the item, or of the file that contains it, or None if the path is unknown."""
     if mini_batch.rows is None:
         return None if position is None else mini_batch.files[position]
     return plain_path(mini_batch.files[0]) if len(mini_batch.files) == 1 else None

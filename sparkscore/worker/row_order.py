@@ -73,7 +73,8 @@ def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] |
     Args:
         labels: the index of the result.
         rows: the mini-batch's rows.
-        current: index that the user's DataFrame has after the user's code ran. None if the code got no DataFrame.
+        current: the index of the DataFrame that was passed to the user's code, after the code ran. None if the code got
+            no DataFrame.
         caller: name of the function or model that returned the value, for messages; for example ``run()``.
 
     Raises:
@@ -123,7 +124,7 @@ def _positions_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tup
 
 
 def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
-    """For each label, return its position in a reference index.
+    """Return the position of each label in a reference index.
 
     Labels are compared by equality, then as strings. If the labels are strings and the reference index is numeric, they
     are also compared as numbers. Return None if the labels and the values of the reference index do not match one to
@@ -143,7 +144,7 @@ def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | N
 
 
 def _positions_among(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
-    """For each label, return its position in a reference index.
+    """Return the position of each label in a reference index.
 
     Return None if the labels and the values of the reference index do not match one to one.
     """

@@ -23,7 +23,7 @@ _CARRIED: Final = re.compile(r"\[SPARKSCORE_ERROR\] (\{.*?\}) \[/SPARKSCORE_ERRO
 
 
 class TaskError(Exception):
-    """Raised in a task in place of a `SparkscoreError`. The text contains the fields of that error."""
+    """Raised in a task in place of a `SparkscoreError`. The message contains the fields of that error."""
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def text_of(error: SparkscoreError) -> str:
 def error_in(text: str) -> SparkscoreError | None:
     """Rebuild a sparkscore error from its fields in the message of Spark's exception.
 
-    Return None if the message contains no such fields, or fields that this version of sparkscore cannot read.
+    The result is None if the message has no such fields, or if this version of sparkscore cannot read them.
 
     Args:
         text: the message of Spark's exception.

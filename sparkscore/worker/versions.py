@@ -1,4 +1,4 @@
-"""Find the versions of Python and of the packages whose versions should be the same on driver and workers.
+"""Find the versions of Python and packages that should be the same on the driver and the workers.
 
 Runs on the driver and on the workers.
 """

@@ -1,1 +1,1 @@
-"""Start and stop child processes, and score mini-batches in them. Runs on the workers, also in child processes."""
+"""Start and stop child processes, and score mini-batches in them. Runs on the workers and in their child processes."""

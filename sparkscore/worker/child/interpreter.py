@@ -20,7 +20,7 @@ from sparkscore.worker.engine import ChildSpec
 
 
 def find_interpreter(spec: ChildSpec) -> str:
-    """Return the path of the Python interpreter for the child.
+    """Return the path of the Python interpreter for the child process.
 
     If the deployment names neither an interpreter nor an archive, the worker's own interpreter is used. An archive is
     unpacked once per host.
@@ -86,7 +86,7 @@ def _use_interpreter_of_this_host(target: Path) -> None:
     Raises:
         EnvironmentMismatchError: the environment has no packages for this Python version.
     """
-    # Outside virtual environments, Debian's Python has a different default scheme.
+    # The scheme is given, because Debian's Python has a different default scheme outside virtual environments.
     packages = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(target)}))
     if not packages.is_dir():
         found = [folder.name for folder in sorted(target.glob("lib/python*"))]
