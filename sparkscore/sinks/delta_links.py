@@ -91,10 +91,11 @@ class NotedLinks:
     files: tuple[str, ...]
 
     def remove(self) -> None:
-        """Remove the links from the table's folder, then the folders that have become empty, and the note.
+        """Remove the links from the table's folder, then the folders that have become empty, and last the note.
 
-        Do not call this if the table names the links. A link is removed only if it is the same file as the staged one.
-        Links are looked up by name, because the listing of a folder may be out of date.
+        Do not call this if a commit of the table refers to the links: the table would lose these files. A link is
+        removed only if it is a hard link to the staged file. Links are looked up by name, because the listing of a
+        folder may be out of date.
 
         Raises:
             OSError: a link or the note cannot be removed. The call can be repeated.

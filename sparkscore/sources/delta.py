@@ -91,8 +91,8 @@ class DeltaSource:
     def check_unchanged(self) -> None:
         """Check that the table has not been removed and created again.
 
-        The new table may have a version with the same number but different rows. Within one table, the rows of a
-        version never change, so nothing else is checked.
+        A table that was created again may have a version with the same number but different rows. Within one table, the
+        rows of a version never change, so nothing else is checked.
 
         Raises:
             SourceError: the table has a different id than when it was opened, or it cannot be read.

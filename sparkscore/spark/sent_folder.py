@@ -55,9 +55,9 @@ def make_sent_folder(parent: Path) -> Path:
 
 
 def _remove_if_left(folder: Path) -> None:
-    """Remove a folder whose process has ended.
+    """Remove a folder if the process that created it has ended.
 
-    A symbolic link, or a folder of another user, is left unchanged.
+    Symbolic links and folders that belong to another user are not removed.
 
     Raises:
         OSError: the process is still running, or the folder is still being created.
