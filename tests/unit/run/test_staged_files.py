@@ -51,15 +51,21 @@ def test_files_as_they_were_written_are_published(session: Any, ask: Ask, files:
     check_ledger(run.record, tmp_path / "runs", [str(path) for path in files.glob("*.txt")], key=None)
 
 
-def test_after_a_changed_file_the_run_is_completed_by_its_id(
-    session: Any, ask: Ask, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def change_a_file_before_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next run find that one of its files was changed after it was written."""
+
     def check_after_a_change(spark: Any, manifest: Any, stage: Any) -> None:
         monkeypatch.setattr(steps, "check_staged_files", check_staged_files)
         (stage.path / manifest.files[0].path).write_bytes(b"other")
         check_staged_files(spark, manifest, stage)
 
     monkeypatch.setattr(steps, "check_staged_files", check_after_a_change)
+
+
+def test_after_a_changed_file_the_run_is_completed_by_its_id(
+    session: Any, ask: Ask, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_a_file_before_the_check(monkeypatch)
     with pytest.raises(SinkError, match=r"\[STAGED_FILE_CHANGED\]"):
         execute(session, ask(), progress=SilentDisplay())
     before = len((files / "calls.log").read_text().split())
@@ -126,12 +132,7 @@ def test_files_that_cannot_be_joined_are_published_as_they_are(
 def test_after_a_change_of_a_joined_file_it_is_joined_again(
     session: Any, ask: Ask, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def check_after_a_change(spark: Any, manifest: Any, stage: Any) -> None:
-        monkeypatch.setattr(steps, "check_staged_files", check_staged_files)
-        (stage.path / manifest.files[0].path).write_bytes(b"other")
-        check_staged_files(spark, manifest, stage)
-
-    monkeypatch.setattr(steps, "check_staged_files", check_after_a_change)
+    change_a_file_before_the_check(monkeypatch)
     with pytest.raises(SinkError, match=r"\[STAGED_FILE_CHANGED\]"):
         execute(session, ask(), progress=SilentDisplay())
 
