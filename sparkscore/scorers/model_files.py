@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from sparkscore.digest import digest_of_path, files_of_model
 from sparkscore.error_codes import ErrorCode
@@ -26,6 +27,9 @@ from sparkscore.scorers.packed_folder import unpack_folder
 from sparkscore.stage.layout import SCRIPTS, UNFINISHED
 
 _KEPT_SECONDS = 7 * 24 * 3600
+_USED = ".used.lock"
+# The open files whose locks tell other processes which cache folders this process uses, by their paths.
+_in_use: dict[Path, IO[str]] = {}
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,10 @@ def make_folder_for_links() -> Path:
     Raises:
         ModelError: other users have access to the cache.
     """
-    return make_folder(SCRIPTS, _cache_folder())
+    cache = _cache_folder()
+    folder = make_folder(SCRIPTS, cache)
+    _keep(cache, folder.name)
+    return folder
 
 
 def link_files(source: Path, target: Path) -> None:
@@ -175,8 +182,8 @@ def _entry(name: str) -> Iterator[Path]:
     """Lock a cache folder for the duration of the ``with`` block, and yield its path.
 
     The folder is created if it does not exist. Other processes that need the folder wait until it is unlocked. The
-    folder's modification time is set to now, so that `_remove_old` knows when the folder was last used. If the block
-    raises no exception, `_remove_old` is called at the end.
+    folder's modification time is set to now, so that `_remove_old` knows when the folder was last used, and the folder
+    is kept while this process lives. If the block raises no exception, `_remove_old` is called at the end.
 
     Args:
         name: name of the folder, which is a digest.
@@ -187,6 +194,7 @@ def _entry(name: str) -> Iterator[Path]:
         folder.mkdir(exist_ok=True)
         mark_made(folder)
         os.utime(folder)
+        _keep(cache, name)
         yield folder
     _remove_old(cache)
 
@@ -242,20 +250,29 @@ def _folder_of_application() -> str | None:
 
 
 @contextmanager
-def _locked(cache: Path, name: str, operation: int = fcntl.LOCK_EX) -> Iterator[None]:
-    with (cache / f"{name}.lock").open("w") as file:
+def _locked(cache: Path, name: str, operation: int = fcntl.LOCK_EX, suffix: str = ".lock") -> Iterator[None]:
+    with (cache / f"{name}{suffix}").open("w") as file:
         fcntl.flock(file, operation)
         yield
 
 
+def _keep(cache: Path, name: str) -> None:
+    """Keep other processes from removing a cache folder as long as this process, or a child of it, lives."""
+    path = cache / f"{name}{_USED}"
+    if path not in _in_use:
+        file = path.open("w")
+        fcntl.flock(file, fcntl.LOCK_SH)
+        _in_use[path] = file
+
+
 def _remove_old(cache: Path) -> None:
-    """Remove the unlocked cache folders that were last modified more than a week ago."""
-    limit = time.time() - _KEPT_SECONDS
+    """Remove the cache folders that were last modified more than a week ago, and that no living process uses."""
+    limit, at_once = time.time() - _KEPT_SECONDS, fcntl.LOCK_EX | fcntl.LOCK_NB
     for entry in cache.iterdir():
         # A process holds the folder's lock while it makes a copy. Afterwards, the modification time is recent.
         with suppress(OSError):
             if _is_older(entry, limit):
-                with _locked(cache, entry.name, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                with _locked(cache, entry.name, at_once), _locked(cache, entry.name, at_once, _USED):
                     if _is_older(entry, limit):
                         remove_made(entry)
 

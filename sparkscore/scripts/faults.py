@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -25,6 +26,8 @@ _OF_NETWORK: Final = frozenset(
     }
 )  # fmt: skip
 _CUDA_MEMORY: Final = "CUDA out of memory"
+# The name of a shared library, such as libGL.so.1 in "libGL.so.1: cannot open shared object file".
+_LIBRARY: Final = re.compile(r"\.so\b")
 _HOST: Final = {
     "memory": "Make 'settings.mini_batch_size' smaller, or give the workers more memory.",
     "network": "The worker's host did not reach an address that the script uses; the log has the whole traceback.",
@@ -124,7 +127,7 @@ def _of_an_import(error: ImportError, code_folder: Path | None) -> str:
     """Return a hint for a failed import, or an empty string if there is none."""
     if isinstance(error, ModuleNotFoundError):
         return _of_a_module(error.name, code_folder) if error.name else "The whole traceback is in the log."
-    if ".so" in str(error) or (error.path or "").endswith(".so"):
+    if _LIBRARY.search(str(error)) or (error.path or "").endswith(".so"):
         return "Install the package on the workers, or a library of their system that it needs."
     if str(error).startswith("attempted relative import"):
         return _RELATIVE

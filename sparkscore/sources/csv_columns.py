@@ -9,7 +9,7 @@ from pyspark.sql.types import StructField
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceSchemaError, names
-from sparkscore.signature.same_name import doubled_names, folded
+from sparkscore.signature.same_name import doubled_names, folded, keys_of
 from sparkscore.survey.declared_texts import is_of_texts
 
 
@@ -123,10 +123,11 @@ def _named(header: Sequence[str]) -> list[CsvColumn]:
     contains this name, underscores are appended to it.
     """
     doubled = set(doubled_names(name for name in header if name))
+    taken = {key for name in header for key in keys_of(name)}
     columns = []
     for position, name in enumerate(header):
         other = f"_c{position}"
-        while other in header:
+        while taken.intersection(keys_of(other)):
             other += "_"
         is_named = bool(name) and name not in doubled
         columns.append(CsvColumn(name if is_named else other, name or other, is_named=is_named))

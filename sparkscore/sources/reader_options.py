@@ -113,7 +113,10 @@ _OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
     "parquet": ("compression", "datetimeRebaseMode", "int96RebaseMode", "timeZone"),
 }
 _OF_ONE_CHARACTER: Final = ("comment", "escape", "quote")
-_OFFSET: Final = re.compile(r"Z|(?:UTC|GMT|UT)?[+-](?:0?[0-9]|1[0-8])(?::?[0-5][0-9](?::?[0-5][0-9])?)?")
+# Java's largest offset is 18 hours.
+_OFFSET: Final = re.compile(
+    r"Z|(?:UTC|GMT|UT)?[+-](?:18(?::?00(?::?00)?)?|(?:0?[0-9]|1[0-7])(?::?[0-5][0-9](?::?[0-5][0-9])?)?)"
+)
 _TOO_FINE: Final = re.compile("S{7}")
 # sparkscore sets these options itself, so their values are ignored.
 _SET_HERE: Final = ("ignoreCorruptFiles", "ignoreMissingFiles")

@@ -15,7 +15,7 @@ import pytest
 from sparkscore.digest import digest_of_path
 from sparkscore.errors import ModelError
 from sparkscore.scorers import model_files
-from sparkscore.scorers.model_files import ModelFiles, copy_model, fetch_model, fetch_once
+from sparkscore.scorers.model_files import ModelFiles, copy_model, fetch_model, fetch_once, make_folder_for_links
 
 MONTH = 30 * 24 * 3600
 
@@ -33,6 +33,12 @@ for _ in sys.stdin:
     print(model_files.fetch_model(files), flush=True)
 """
 RACING = 4
+
+
+def forget_use() -> None:
+    """Close the files that keep this process's cache folders, as its end does."""
+    while model_files._in_use:
+        model_files._in_use.popitem()[1].close()
 
 
 @pytest.fixture(autouse=True)
@@ -265,6 +271,7 @@ def test_a_cache_that_others_can_write_is_refused(
 
 def test_copies_that_nobody_used_for_a_week_go_and_others_stay(file: Path, folder: Path, cache: Path) -> None:
     old, used = fetch_model(files_of(file)), fetch_model(files_of(folder))
+    forget_use()
     os.utime(old.parent, (0, time.time() - MONTH))
     os.utime(used.parent, (0, time.time() - MONTH / 10))
     third = file.with_name("third.pkl")
@@ -277,11 +284,28 @@ def test_copies_that_nobody_used_for_a_week_go_and_others_stay(file: Path, folde
     assert {path.name for path in cache.iterdir() if path.is_dir()} == {used.parent.name, files_of(third).sha256}
 
 
+def test_an_old_copy_stays_while_a_process_that_uses_it_lives(file: Path, folder: Path) -> None:
+    copy = fetch_model(files_of(file))
+    links = make_folder_for_links()
+    for used in (copy.parent, links):
+        os.utime(used, (0, time.time() - MONTH))
+
+    fetch_model(files_of(folder))
+    assert copy.exists()
+    assert links.exists()
+
+    forget_use()
+    fetch_model(files_of(folder))
+    assert not copy.exists()
+    assert not links.exists()
+
+
 def test_using_a_copy_keeps_it(file: Path, folder: Path) -> None:
     copy = fetch_model(files_of(file))
     os.utime(copy.parent, (0, time.time() - MONTH))
 
     fetch_model(files_of(file))
+    forget_use()
     fetch_model(files_of(folder))
 
     assert copy.exists()
@@ -289,6 +313,7 @@ def test_using_a_copy_keeps_it(file: Path, folder: Path) -> None:
 
 def test_an_old_copy_that_another_process_is_fetching_stays(file: Path, folder: Path, cache: Path) -> None:
     copy = fetch_model(files_of(file))
+    forget_use()
     os.utime(copy.parent, (0, time.time() - MONTH))
 
     with model_files._locked(cache, copy.parent.name):
@@ -301,6 +326,7 @@ def test_an_old_copy_that_was_used_while_its_lock_was_waited_for_stays(
     file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = fetch_model(files_of(file))
+    forget_use()
     answers = {copy.parent: [True, False]}
     monkeypatch.setattr(model_files, "_is_older", lambda entry, _: answers.get(entry, [False]).pop(0))
 

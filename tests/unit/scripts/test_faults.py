@@ -58,6 +58,7 @@ def test_what_is_wrong_around_a_script_is_no_fault_of_the_script(error: BaseExce
         ("1 / 0", ""),
         ("int('x')", ""),
         ("import no_such_module", ""),
+        ("raise ImportError('pkg.solvers needs another version')", ""),
     ],
 )
 def test_a_fault_of_the_script_has_no_other_advice(source: str, told: str) -> None:

@@ -39,6 +39,10 @@ def test_a_column_without_a_name_gets_its_place_for_one() -> None:
     ]
 
 
+def test_a_column_without_a_name_gets_none_that_differs_in_case_only() -> None:
+    assert found(["a", "_C2", ""]) == [("a", "a", False), ("_C2", "_C2", False), ("_c2_", "_c2_", False)]
+
+
 @pytest.mark.parametrize("header", [["sep=", ""], ["sep=;"], ["SEP=\t"]])
 def test_a_line_for_spreadsheets_is_no_header(header: list[str]) -> None:
     with pytest.raises(SourceSchemaError, match=r"\[INPUT_HEADERS\].*tail"):
