@@ -48,6 +48,14 @@ def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
     return HandedOver(frame, settled, frame.columns, before)
 
 
+def is_copied(type_: pa.DataType) -> bool:
+    """Return whether values of a type never share memory with the rows in a DataFrame, unless it is Arrow-backed.
+
+    The arrays in a column of lists are views, and so may be the categories of a dictionary.
+    """
+    return not (pa.types.is_nested(type_) or pa.types.is_dictionary(type_) or isinstance(type_, pa.BaseExtensionType))
+
+
 def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
     """Convert rows to a writable DataFrame with the default RangeIndex.
 

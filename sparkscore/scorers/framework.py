@@ -70,6 +70,14 @@ class FrameworkScorer:
         self._counted: dict[str, int] = {}
 
     @property
+    def copies_rows(self) -> bool:
+        """Whether the model gets data that shares no memory with the rows, except for columns of some types.
+
+        See `sparkscore.scorers.frames.is_copied`.
+        """
+        return not self._spec.dtypes.are_arrow
+
+    @property
     def unseen(self) -> Mapping[str, int]:
         """By column, the number of values in the last mini-batch that are not among a LightGBM model's categories.
 

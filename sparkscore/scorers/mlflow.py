@@ -120,6 +120,20 @@ class MlflowScorer:
             forget_modules(self._folder)
 
     @property
+    def import_path(self) -> list[str]:
+        """The model's import path, with the folders of its own code."""
+        return self._path.folders
+
+    @property
+    def copies_rows(self) -> bool:
+        """Whether the model gets DataFrames that share no memory with the rows, except for columns of some types.
+
+        See `sparkscore.scorers.frames.is_copied`. A tensor may be a view of the rows.
+        """
+        has_tensors = any(feed.shape is not None for feed in self._spec.feeds or ())
+        return not has_tensors and not self._spec.dtypes.are_arrow
+
+    @property
     def unseen(self) -> Mapping[str, int]:
         """For each column, the number of values in the last mini-batch for which a LightGBM model has no category.
 

@@ -116,6 +116,11 @@ class ImportPath:
     def __init__(self) -> None:
         self._models: list[str] | None = None
 
+    @property
+    def folders(self) -> list[str]:
+        """The model's ``sys.path``. The worker's before the first ``with`` block."""
+        return sys.path if self._models is None else self._models
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Use the model's ``sys.path`` in the ``with`` block, and restore the worker's afterwards.

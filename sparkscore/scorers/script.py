@@ -169,6 +169,19 @@ class ScriptScorer:
                     returned = [*returned]
             return returned
 
+    @property
+    def import_path(self) -> list[str]:
+        """The script's import path, with the folders that the script has added. The worker's before `load`."""
+        return sys.path if self._scripts_own is None else self._scripts_own.path
+
+    @property
+    def copies_rows(self) -> bool:
+        """Whether the DataFrames for the script share no memory with the rows, except for columns of some types.
+
+        See `sparkscore.scorers.frames.is_copied`.
+        """
+        return not self._spec.dtypes.are_arrow
+
     def close(self) -> None:
         """Call the script's ``shutdown()`` if it has one, unload its modules, and remove its code and model links.
 

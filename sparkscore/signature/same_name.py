@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 
+# The columns of a result have the same names in each mini-batch.
+@lru_cache(maxsize=1024)
 def keys_of(name: str) -> frozenset[str]:
     """Return the keys of a column name. If two names share a key, Spark may treat them as equal.
 

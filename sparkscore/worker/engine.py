@@ -8,6 +8,7 @@ Runs on the workers and in their child processes.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,7 +24,7 @@ from sparkscore.redaction import remember_secrets, remember_values
 from sparkscore.scorers import Scorer, ScorerSpec, find_files, load_scorer
 from sparkscore.scorers.environment import EnvironmentSpec, check_environment
 from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
-from sparkscore.scorers.frames import HandedOver
+from sparkscore.scorers.frames import HandedOver, is_copied
 from sparkscore.scorers.load_warnings import noting_warnings
 from sparkscore.scorers.missing_package import advise_on_package
 from sparkscore.scorers.model_files import ModelFiles
@@ -101,11 +102,16 @@ class Loaded:
         failure: why the scorer could not be loaded, or None if it was loaded.
         warnings: warnings for the user, one sentence each.
         models: digests of the model files that were checked. May be empty.
+        libraries: name and file of modules of well-known libraries that a child process has imported.
+        is_shadowed: whether modules that a child process has from its template may have taken the place of the user's
+            own. The scorer must then be loaded again by a child that imports its libraries itself.
     """
 
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    libraries: tuple[tuple[str, str], ...] = ()
+    is_shadowed: bool = False
 
 
 @dataclass(frozen=True)
@@ -232,6 +238,20 @@ class LocalEngine:
         except BaseException as error:  # noqa: BLE001 - as in `score`
             return Probed(failure=_failure_of(error, ErrorCode.OUTPUT_UNREADABLE))
         return Probed(result.table.schema, result.is_frame, elements=result.elements, columns=self._columns)
+
+    @property
+    def import_path(self) -> list[str]:
+        """The import path of the script or model, with the folders that it has added."""
+        path: list[str] = getattr(self._scorer, "import_path", sys.path)
+        return path
+
+    def copies_rows_of(self, schema: pa.Schema) -> bool:
+        """Return whether the scorer copies the values of rows, so that the user's code gets no view of their memory.
+
+        Args:
+            schema: schema of the rows.
+        """
+        return getattr(self._scorer, "copies_rows", False) and all(map(is_copied, schema.types))
 
     def close(self) -> None:
         """Close the scorer and restore the environment variables that `load` changed."""

@@ -224,17 +224,23 @@ def _join(
     return pa.Table.from_arrays([*carried, *predictions, *lineage], schema=schema)
 
 
-def without_known(outcome: Outcome, spec: ResultSpec) -> Outcome:
+def without_known(outcome: Outcome, mini_batch: MiniBatch, spec: ResultSpec) -> Outcome:
     """Return an outcome of `make_outcome` without the columns that `with_known` can add again.
 
-    Runs in child processes. Only the prediction columns and ``source_file`` are kept, because the worker knows the
-    values of all other columns.
+    Runs in child processes. Only the prediction columns are kept, and ``source_file`` unless its values follow from the
+    mini-batch, because the worker knows the values of all other columns.
     """
     if outcome.table is None:
         return outcome
     end = outcome.table.num_columns
-    kept = [*range(len(spec.carried), end - len(LINEAGE_SCHEMA)), end - 1]
+    first = end - len(LINEAGE_SCHEMA) - len(spec.predictions)
+    kept = [*range(first, first + len(spec.predictions)), *([] if _has_known_file(mini_batch) else [end - 1])]
     return replace(outcome, table=outcome.table.select(kept))
+
+
+def _has_known_file(mini_batch: MiniBatch) -> bool:
+    """Return whether the values of ``source_file`` depend only on the mini-batch, not on what the scorer returned."""
+    return mini_batch.rows is not None or len(mini_batch.files) == 1
 
 
 def with_known(outcome: Outcome, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
@@ -250,8 +256,12 @@ def with_known(outcome: Outcome, mini_batch: MiniBatch, spec: ResultSpec, scored
         return outcome
     if spec.carried and outcome.failures:
         mini_batch = mini_batch.without({item.position for item in outcome.failures})
-    *predictions, source_file = outcome.table.columns
-    table = _join(predictions, source_file, mini_batch, spec, scored_at)
+    predictions = outcome.table.columns
+    if _has_known_file(mini_batch):
+        files: pa.Array | pa.ChunkedArray = _source_files(mini_batch, outcome.table.num_rows, is_frame=False)
+    else:
+        files = predictions.pop()
+    table = _join(predictions, files, mini_batch, spec, scored_at)
     return replace(outcome, table=table)
 
 

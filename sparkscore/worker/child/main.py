@@ -16,8 +16,8 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from os import _exit
@@ -27,15 +27,17 @@ import numpy as np
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Outcome
+from sparkscore.worker.child.libraries import has_libraries, import_libraries, imported_libraries, is_shadowed
 from sparkscore.worker.child.messages import (
     Connection,
     ConnectionLostError,
     DescriptorLostError,
     ForeignMessageError,
     Forked,
+    LibrariesWanted,
 )
 from sparkscore.worker.child.shared_memory import SharedMemory
-from sparkscore.worker.engine import LocalEngine
+from sparkscore.worker.engine import Loaded, LocalEngine
 from sparkscore.worker.result import ResultSpec, without_known
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -47,7 +49,7 @@ def main(end: int, worker: int, token: str) -> None:
     """Fork a child for each request from the worker, until the worker closes the connection.
 
     Runs in the template process. Only one child runs at a time. In a forked child, this function answers the worker's
-    requests until the child's own connection is closed.
+    requests until the child's own connection is closed. The worker may also ask the template to import libraries.
 
     Args:
         end: file descriptor of the template's end of the socket.
@@ -66,7 +68,10 @@ def main(end: int, worker: int, token: str) -> None:
     with suppress(ConnectionLostError):
         while True:
             number += 1
-            child_token = connection.receive(number, worker)
+            request = connection.receive(number, worker)
+            if isinstance(request, LibrariesWanted):
+                connection.send(import_libraries(*request), number)
+                continue
             _, (child_end, trace, *shared), *_ = socket.recv_fds(control, 1, 3)
             memory = SharedMemory.received(shared)
             child = os.fork()
@@ -74,7 +79,7 @@ def main(end: int, worker: int, token: str) -> None:
                 memory.close_descriptor()
             if not child:
                 connection.close()
-                _be_child((child_end, trace), memory, (template, worker), child_token)
+                _be_child((child_end, trace), memory, (template, worker), request)
                 return
             for descriptor in (child_end, trace):
                 os.close(descriptor)
@@ -139,7 +144,7 @@ def _serve(connection: Connection, worker: int) -> None:
 
     If the user's code closed or replaced the connection's file descriptor, the process exits with `CONNECTION_BROKEN`.
     """
-    engine: LocalEngine | None = None
+    engine: Any = None
     spec: ResultSpec | None = None
     number, code = 0, None
     while True:
@@ -150,12 +155,12 @@ def _serve(connection: Connection, worker: int) -> None:
                 # Spark may have added code to the worker's import path since this process started.
                 sys.path[:] = [*arguments[1], *(path for path in sys.path if path not in arguments[1])]
                 engine = LocalEngine(arguments[0])
+                connection.may_view = engine.copies_rows_of
                 arguments = []
-            method = getattr(engine, name)
             if name == "score":
                 spec = arguments[1] = arguments[1] or spec
-                method = partial(_score, method)
-            _answer(connection, number, method, arguments)
+            known = {"load": partial(_load, engine), "score": partial(_score, engine)}
+            _answer(connection, number, known.get(name) or getattr(engine, name), arguments)
         except (DescriptorLostError, ForeignMessageError):
             code = CONNECTION_BROKEN
             break
@@ -167,9 +172,16 @@ def _serve(connection: Connection, worker: int) -> None:
         _exit(code)
 
 
-def _score(score: Callable[..., Outcome], mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
+def _load(engine: LocalEngine) -> Loaded:
+    loaded = engine.load()
+    if loaded.failure is not None:
+        return replace(loaded, is_shadowed=has_libraries())
+    return replace(loaded, libraries=imported_libraries(), is_shadowed=is_shadowed(engine.import_path))
+
+
+def _score(engine: LocalEngine, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
     # The worker already has the carried columns. Sending them back would take as long as it took to send them here.
-    return without_known(score(mini_batch, spec, scored_at), spec)
+    return without_known(engine.score(mini_batch, spec, scored_at), mini_batch, spec)
 
 
 def _answer(connection: Connection, number: int, method: Any, arguments: list[Any]) -> None:

@@ -17,7 +17,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import getpid  # a script may replace os.getpid
 from typing import Any, Final, NamedTuple
 
@@ -67,6 +67,30 @@ class Forked(NamedTuple):
     has_memory: bool
 
 
+class Library(NamedTuple):
+    """A module of a library.
+
+    Attributes:
+        name: name of the module, with its package.
+        origin: path of the module's file.
+    """
+
+    name: str
+    origin: str
+
+
+class LibrariesWanted(NamedTuple):
+    """A worker's request to its template to import libraries before it forks a child.
+
+    Attributes:
+        libraries: name and file of each module.
+        paths: the worker's import path, or an empty list if the template has another interpreter.
+    """
+
+    libraries: Sequence[Library]
+    paths: Sequence[str]
+
+
 class Connection:
     """One end of the socket between a worker and its child, or between a worker and its template.
 
@@ -75,6 +99,8 @@ class Connection:
     Attributes:
         memory: memory that both processes have mapped, or None. A table in a message is written to it at the worker's
             end, and read from it at the child's. Without it, tables go through the socket.
+        may_view: function that returns whether a received table of a schema may be a view of the shared memory, which
+            changes with the next message. By default, all tables are copied.
     """
 
     def __init__(self, end: socket.socket, token: bytes, *, is_other_alive: Callable[[], bool] | None = None) -> None:
@@ -87,6 +113,7 @@ class Connection:
                 socket shows that the process has ended.
         """
         self.memory: SharedMemory | None = None
+        self.may_view: Callable[[pa.Schema], bool] = _never
         self._socket = end
         self._token = token
         self._is_other_alive = is_other_alive
@@ -141,9 +168,22 @@ class Connection:
         sizes = [size for (size,) in _SIZE.iter_unpack(self._read(count * _SIZE.size, deadline))]
         message, *buffers = [self._read(size, deadline) for size in sizes]
         try:
-            return _Unpickler(message, buffers, self.memory).load()
+            return _Unpickler(message, buffers, self._read_table).load()
         except Exception as error:
             raise UnreadableMessageError from error
+
+    def _read_table(self, size: int) -> pa.Table:
+        """Return the table in the shared memory, given the size of its Arrow stream.
+
+        Raises:
+            UnpicklingError: there is no shared memory.
+            ValueError: the memory does not have this many bytes.
+            ArrowInvalid: the memory does not contain a table of this size.
+        """
+        if self.memory is None:
+            raise pickle.UnpicklingError("no shared memory")
+        table = _read_stream(self.memory.view(size))
+        return table if self.may_view(table.schema) else _read_stream(self.memory.get(size))
 
     def wait(self, seconds: float) -> bool:
         """Wait until data arrives or the connection is closed. Return False if the time runs out first."""
@@ -269,14 +309,12 @@ class _Pickler(pickle.Pickler):
 class _Unpickler(pickle.Unpickler):
     """An unpickler that reads a table from the shared memory, given the size of the table's Arrow stream."""
 
-    def __init__(self, text: bytearray, buffers: list[bytearray], memory: SharedMemory | None) -> None:
+    def __init__(self, text: bytearray, buffers: list[bytearray], read_table: Callable[[int], pa.Table]) -> None:
         super().__init__(io.BytesIO(text), buffers=buffers)
-        self._memory = memory
+        self._read_table = read_table
 
     def persistent_load(self, size: int) -> pa.Table:
-        if self._memory is None:
-            raise pickle.UnpicklingError("no shared memory")
-        return _read_stream(self._memory.get(size))
+        return self._read_table(size)
 
 
 def write_stream(table: pa.Table) -> pa.Buffer:
@@ -292,6 +330,10 @@ def write_stream(table: pa.Table) -> pa.Buffer:
 def _write(sink: pa.NativeFile, table: pa.Table) -> None:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
+
+
+def _never(_: pa.Schema) -> bool:
+    return False
 
 
 def _read_stream(stream: object) -> pa.Table:

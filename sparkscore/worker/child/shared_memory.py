@@ -2,8 +2,9 @@
 
 Runs on the workers, also in child processes.
 
-Only the worker writes to the memory, and only the child reads it. The child copies the rows before it passes them to
-the user's code, so the code may keep them while the worker writes the rows of the next mini-batch.
+Only the worker writes to the memory, and only the child reads it. The user's code may keep what it gets while the
+worker writes the rows of the next mini-batch, so it never gets a view of this memory: the child copies the rows before
+the call, unless they are copied anyway when they are converted for the code.
 """
 
 from __future__ import annotations
@@ -84,9 +85,15 @@ class SharedMemory:
         """
         if not rows.num_columns:
             return None
-        needed = rows.nbytes + _OVERHEAD_OF_A_COLUMN * (rows.num_columns + 1) * (rows.column(0).num_chunks + 1)
-        if not self._reserve(needed):
-            return None
+        # Most mini-batches of a task are equally large, and finding out their size takes longer than a small one.
+        size = self._write(rows) if self._reserved else None
+        if size is None:
+            needed = rows.nbytes + _OVERHEAD_OF_A_COLUMN * (rows.num_columns + 1) * (rows.column(0).num_chunks + 1)
+            size = self._write(rows) if self._reserve(needed) else None
+        return size
+
+    def _write(self, rows: pa.Table) -> int | None:
+        """Write rows to the reserved memory and return the size of the stream, or None if they do not fit."""
         sink = pa.FixedSizeBufferWriter(pa.py_buffer(memoryview(self._mapped)[: self._reserved]))
         try:
             with pa.ipc.new_stream(sink, rows.schema) as writer:
@@ -96,10 +103,24 @@ class SharedMemory:
             return None
 
     def get(self, size: int) -> pa.Buffer:
-        """Return a copy of the first bytes of the memory."""
+        """Return a copy of the first bytes of the memory.
+
+        Raises:
+            ValueError: the memory does not have this many bytes.
+        """
         copy = pa.allocate_buffer(size)
         memoryview(copy).cast("B")[:] = memoryview(self._mapped)[:size]
         return copy
+
+    def view(self, size: int) -> pa.Buffer:
+        """Return the first bytes of the memory without copying them. They change when the worker writes again.
+
+        Raises:
+            ValueError: the memory does not have this many bytes.
+        """
+        if not 0 <= size <= LARGEST:
+            raise ValueError(f"size {size}")
+        return pa.py_buffer(memoryview(self._mapped)[:size])
 
     def close_descriptor(self) -> None:
         """Close the descriptor, so that the user's code cannot use it. The memory can still be read."""

@@ -33,7 +33,8 @@ from sparkscore.worker.child.messages import (
     UnreadableMessageError,
 )
 from sparkscore.worker.child.shared_memory import SharedMemory
-from sparkscore.worker.child.template import ChildEndedError, ChildStart, Templates, import_path
+from sparkscore.worker.child.template import ChildEndedError, ChildStart, import_path
+from sparkscore.worker.child.templates import Templates
 from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine, Probed
 from sparkscore.worker.result import ResultSpec, with_known
 
@@ -52,13 +53,14 @@ _SHOWN_TRACE: Final = 20_000
 class Child:
     """A child process with its own process group. Killing the child kills all processes in the group."""
 
-    def __init__(self, python: str, *, is_own_python: bool, timeout: float | None) -> None:
+    def __init__(self, python: str, *, is_own_python: bool, timeout: float | None, has_variables: bool = False) -> None:
         """Start the child.
 
         Args:
             python: path of the child's interpreter.
             is_own_python: whether this is the worker's own interpreter. If so, the child gets the worker's import path.
             timeout: time limit for the start in seconds, or None for no limit.
+            has_variables: whether the user's code has environment variables of its own.
 
         Raises:
             OSError: no process can be started.
@@ -72,7 +74,9 @@ class Child:
         self._connection = Connection(ours, token, is_other_alive=lambda: self.is_alive)
         try:
             start = ChildStart(theirs, self._trace, token, timeout, self._memory)
-            self._template, forked = templates.start_child(python, start, is_own_python=is_own_python)
+            self._template, forked = templates.start_child(
+                python, start, is_own_python=is_own_python, has_variables=has_variables
+            )
         except (OSError, ChildEndedError):
             self._close()
             raise
@@ -178,6 +182,7 @@ class ChildEngine:
         self._child: Child | None = None
         self._local: LocalEngine | None = None
         self._sent: ResultSpec | None = None
+        self._python = ""
 
     @property
     def is_loaded(self) -> bool:
@@ -202,11 +207,18 @@ class ChildEngine:
             return self._load_here(error)
         except ChildEndedError as ended:
             self._child = None
+            templates.stop_preloading()  # a further try does not depend on what the template has imported
             of_python = failure_of_interpreter(self._child_spec, ended, has_begun=has_begun)
             limit = self._child_spec.load_timeout
             return Loaded(of_python or failure_of(ended, LOAD_TIMEOUT, LOAD_ENDED, "loading", limit))
+        if loaded.is_shadowed:
+            self.close()
+            templates.stop_preloading()
+            return self.load()
         if loaded.failure is not None:
             self.close()
+        else:
+            templates.remember(self._python, loaded.libraries)
         return loaded
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
@@ -252,7 +264,11 @@ class ChildEngine:
 
     def _start(self) -> Child:
         spec = self._child_spec
-        return Child(find_interpreter(spec), is_own_python=spec.is_own_python, timeout=spec.load_timeout)
+        self._python = find_interpreter(spec)
+        has_variables = bool(self._spec.variables or getattr(self._spec.scorer, "environment", ()))
+        return Child(
+            self._python, is_own_python=spec.is_own_python, timeout=spec.load_timeout, has_variables=has_variables
+        )
 
     def _load_here(self, error: OSError) -> Loaded:
         """Load the scorer in the worker itself, or return a failure if the deployment names another interpreter.

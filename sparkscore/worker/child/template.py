@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,14 @@ from typing import IO, Final
 
 from sparkscore.scorers.model_files import fetch_once
 from sparkscore.scorers.script import SAFE_PATH
-from sparkscore.worker.child.messages import TOKEN_BYTES, Connection, ConnectionLostError, Forked
+from sparkscore.worker.child.messages import (
+    TOKEN_BYTES,
+    Connection,
+    ConnectionLostError,
+    Forked,
+    LibrariesWanted,
+    Library,
+)
 from sparkscore.worker.child.shared_memory import SharedMemory
 
 #: The oldest supported Python version, to compare with `sys.version_info`. pyproject.toml contains the same version.
@@ -149,6 +157,8 @@ class Template:
         self._made_for = python, is_own_python, _environment()
         self._code: int | None = None
         self._calls = 0
+        self._libraries: set[Library] = set()
+        self._paths: list[str] = []
         self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._end, theirs = socket.socketpair()
         token = os.urandom(TOKEN_BYTES)
@@ -173,6 +183,34 @@ class Template:
     def fits(self, python: str, *, is_own_python: bool) -> bool:
         """Return whether the template is running with this interpreter and the current environment variables."""
         return self._is_alive and self._made_for == (python, is_own_python, _environment())
+
+    def has_only(self, libraries: Sequence[Library]) -> bool:
+        """Return whether the template has imported no other libraries than these, and with the current import path."""
+        return not self._libraries or (self._libraries <= {*libraries} and self._paths == self._import_path())
+
+    def prepare(self, libraries: Sequence[Library], timeout: float | None) -> bool:
+        """Have the template import libraries, and return whether children may be forked from it afterwards.
+
+        Args:
+            libraries: the modules to import. Those that the template has imported already are skipped.
+            timeout: time limit in seconds, or None for no limit.
+
+        Raises:
+            ChildEndedError: the template has ended, or was killed because it took too long.
+        """
+        new = [library for library in libraries if library not in self._libraries]
+        if not new:
+            return True
+        self._paths = self._import_path()
+        self._libraries |= {*new}
+        self._calls += 1
+        try:
+            self._connection.send(LibrariesWanted(new, self._paths), self._calls, timeout)
+            return bool(self._connection.receive(self._calls, self._process.pid, timeout))
+        except TimeoutError:
+            raise self._ended(is_timeout=True) from None
+        except (ConnectionLostError, OSError):
+            raise self._ended() from None
 
     def fork_child(self, start: ChildStart) -> Forked:
         """Ask the template to fork a child, and return its answer.
@@ -224,6 +262,9 @@ class Template:
         self._process.wait()
         self._close()
 
+    def _import_path(self) -> list[str]:
+        return import_path() if self._made_for[1] else []
+
     @property
     def _is_alive(self) -> bool:
         return self._process.poll() is None
@@ -258,47 +299,3 @@ def _environment() -> dict[str, str]:
     sparkscore sets it only in workers, to keep them from importing modules from the working directory.
     """
     return {name: value for name, value in os.environ.items() if (name, value) != SAFE_PATH}
-
-
-class Templates:
-    """Keeps at most one idle template process, so that the next child starts quickly."""
-
-    def __init__(self) -> None:
-        self._waiting: Template | None = None
-
-    def start_child(self, python: str, start: ChildStart, *, is_own_python: bool) -> tuple[Template, Forked]:
-        """Fork a child from the idle template if possible, or else from a new template.
-
-        The idle template can be used only if it is running and has the right interpreter and environment variables.
-        Otherwise, it is stopped.
-
-        Returns:
-            the template, and its answer.
-
-        Raises:
-            OSError: no process can be started.
-            ChildEndedError: the template ended, or was killed because it took too long.
-        """
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and waiting.fits(python, is_own_python=is_own_python):
-            try:
-                return waiting, waiting.fork_child(start)
-            except ChildEndedError as ended:
-                if ended.is_timeout:
-                    raise
-                # The idle template had ended, so a new one is started.
-        elif waiting is not None:
-            waiting.stop()
-        template = Template(python, is_own_python=is_own_python)
-        return template, template.fork_child(start)
-
-    def give_back(self, template: Template) -> None:
-        """Keep a template as the idle one, and stop the previous idle template, if any."""
-        self.stop()
-        self._waiting = template
-
-    def stop(self) -> None:
-        """Stop the idle template, if any."""
-        if self._waiting is not None:
-            self._waiting.stop()
-            self._waiting = None

@@ -289,13 +289,13 @@ def test_a_worker_adds_again_what_its_child_left_out(
     returned: object = [(7, "a"), (8, None)] if has_failures else [(7, "a"), (8, None), (9, "c")]
     made = outcome(PartlyScored(returned, failures) if has_failures else returned, mini_batch, result)
 
-    sent = without_known(made, result)
+    sent = without_known(made, mini_batch, result)
     again = with_known(sent, mini_batch, replace(result), AT)
 
     assert made.table is not None
     assert sent.table is not None
     assert again.table is not None
-    assert sent.table.num_columns == 3
+    assert sent.table.column_names == [result.name_of_added(name) for name in ("prediction", "label")]
     assert again.table.schema.equals(made.table.schema, check_metadata=True)
     assert str(again.table.to_pylist()) == str(made.table.to_pylist())  # NaN is not equal to itself
     assert replace(again, table=None) == replace(made, table=None)
@@ -304,4 +304,19 @@ def test_a_worker_adds_again_what_its_child_left_out(
 def test_a_failed_outcome_has_nothing_to_add() -> None:
     failed = Outcome(3, 0, failure=Failure(ErrorCode.SCRIPT_RUN))
 
-    assert with_known(without_known(failed, spec()), MiniBatch("0", (), ROWS), spec(), AT) is failed
+    mini_batch = MiniBatch("0", (), ROWS)
+    assert with_known(without_known(failed, mini_batch, spec()), mini_batch, spec(), AT) is failed
+
+
+@pytest.mark.parametrize("files", [("/in/a",), ("/in/a", "/in/b")])
+@pytest.mark.parametrize("is_frame", [True, False])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_worker_names_the_files_of_the_rows_that_its_child_sent(
+    files: tuple[str, ...], count: int, *, is_frame: bool
+) -> None:
+    mini_batch, result = MiniBatch("0", files), spec("prediction bigint")
+    made = outcome(pd.DataFrame({"prediction": [7] * count}) if is_frame else [7] * count, mini_batch, result)
+
+    again = with_known(without_known(made, mini_batch, result), mini_batch, result, AT)
+
+    assert again == made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +20,7 @@ import pytest
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers import ScriptSpec
+from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scripts.packing import pack_script
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import EngineSpec, LineageValues, ResultSpec
@@ -28,6 +31,19 @@ from sparkscore.worker.child.shared_memory import SharedMemory
 CODE = "import json, sys; from sparkscore.worker.child.main import main; main(*json.loads(sys.argv[1]))"
 TEMPLATE_TOKEN, CHILD_TOKEN = b"t" * 16, b"c" * 16
 PREDICTIONS = parse_ddl("prediction bigint")
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+NUMBERS = pa.array(range(200), pa.int64())
+COLUMNS = {
+    "whole": NUMBERS,
+    "double": NUMBERS.cast(pa.float64()),
+    "text": NUMBERS.cast(pa.string()),
+    "bytes": NUMBERS.cast(pa.string()).cast(pa.binary()),
+    "day": NUMBERS.cast(pa.int32()).cast(pa.date32()),
+    "time": NUMBERS.cast(pa.timestamp("us", "UTC")),
+    "price": NUMBERS.cast(pa.decimal128(20, 0)),
+    "list": pa.array([[float(number)] for number in range(200)]),
+    "word": NUMBERS.dictionary_encode(),
+}
 RESULT = ResultSpec(PREDICTIONS, (), (), LineageValues("night", None, None))
 
 
@@ -90,13 +106,13 @@ def trace() -> Iterator[IO[bytes]]:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Callable[[str], EngineSpec]:
-    def make(script: str) -> EngineSpec:
+def engine(tmp_path: Path) -> Callable[..., EngineSpec]:
+    def make(script: str, dtypes: Dtypes = Dtypes()) -> EngineSpec:  # noqa: B008 - it is frozen
         code = tmp_path / "code"
         code.mkdir()
         (code / "score.py").write_text(script)
         packed = pack_script(code, "score.py").code
-        return EngineSpec("k", ScriptSpec(packed, "score.py", work_folder=str(tmp_path)))
+        return EngineSpec("k", ScriptSpec(packed, "score.py", work_folder=str(tmp_path), dtypes=dtypes))
 
     return make
 
@@ -194,4 +210,34 @@ def test_rows_reach_a_child_through_shared_memory_and_stay_as_they_are(
     child.close()
     assert template.end_of_child() == 0
     assert not Path(f"/proc/{template.process.pid}/maps").read_text().count("memfd:sparkscore")
+    memory.close()
+
+
+@pytest.mark.parametrize("are_arrow", [True, False])
+def test_what_a_script_keeps_of_its_rows_stays_as_it_was(
+    template: Started, trace: IO[bytes], engine: Callable[..., EngineSpec], *, are_arrow: bool
+) -> None:
+    memory = SharedMemory.create()
+    assert memory is not None
+    script = """
+kept = {}
+def run(rows):
+    first = kept.setdefault(tuple(rows.columns), rows)
+    return [first.to_csv()] * len(rows)
+"""
+    pid, child, _ = template.start_child(trace, memory)
+    ask(child, pid, 1, "load", engine(script, Dtypes(are_arrow=are_arrow)), [])
+    result = replace(RESULT, predictions=parse_ddl("prediction string"))
+
+    told: list[list[str]] = [[], []]
+    numbers = itertools.count(2)
+    for chosen, half in itertools.product([[name] for name in COLUMNS] + [list(COLUMNS)], (0, 1)):
+        rows = pa.table({name: COLUMNS[name].slice(half * 100, 100) for name in chosen})
+        kind, outcome = ask(child, pid, next(numbers), "score", MiniBatch("0", (), rows), result, AT)
+        assert (kind, outcome.failure) == ("answer", None)
+        told[half].append(outcome.table.column("prediction")[0].as_py())
+
+    assert told[0] == told[1]
+    child.close()
+    assert template.end_of_child() == 0
     memory.close()

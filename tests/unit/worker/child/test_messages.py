@@ -89,6 +89,21 @@ def test_an_answer_goes_through_the_socket(sharing: tuple[Connection, Connection
     assert sharing[0].receive(1, os.getpid(), 30).column("x").to_pylist() == list(range(1000))
 
 
+@pytest.mark.parametrize("is_view", [True, False])
+def test_a_table_is_a_view_of_the_shared_memory_only_where_the_receiver_allows_it(
+    sharing: tuple[Connection, Connection], *, is_view: bool
+) -> None:
+    if is_view:
+        sharing[1].may_view = lambda schema: schema.names == ["x"]
+    received = []
+    for table in (pa.table({"x": [1]}), pa.table({"y": [2]}), pa.table({"x": [3]})):
+        sharing[0].send(table, 1)
+        received.append(sharing[1].receive(1, os.getpid(), 5))
+
+    assert received[0].column(0).to_pylist() == [3 if is_view else 1]
+    assert received[1].column(0).to_pylist() == [2]
+
+
 def test_of_two_tables_one_goes_through_the_shared_memory(sharing: tuple[Connection, Connection]) -> None:
     first, second = pa.table({"x": range(1000)}), pa.table({"y": range(500)})
 
@@ -241,10 +256,13 @@ def test_a_message_whose_size_is_wrong_is_not_read(ends: tuple[socket.socket, so
             Connection(ends[1], TOKEN).receive(1, os.getpid(), 5)
 
 
+@pytest.mark.parametrize("is_view", [True, False])
 @pytest.mark.parametrize("size", [-1, LARGEST + 1, 5])
 def test_a_table_that_is_not_in_the_shared_memory_is_not_read(
-    size: int, ends: tuple[socket.socket, socket.socket], sharing: tuple[Connection, Connection]
+    size: int, ends: tuple[socket.socket, socket.socket], sharing: tuple[Connection, Connection], *, is_view: bool
 ) -> None:
+    sharing[1].may_view = lambda _: is_view
+
     class Liar(pickle.Pickler):
         def persistent_id(self, value: object) -> int | None:
             return size if value == "table" else None
