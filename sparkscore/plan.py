@@ -122,13 +122,14 @@ def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) 
     files = snapshot.files
     groups = [files[start : start + mini_batch_files] for start in range(0, len(files), mini_batch_files)]
     units = _deal_out([sum(file.size_bytes for file in group) for group in groups], task_slots)
-    rows = [
-        {"unit": unit, "mini_batch": str(number), "path": file.path}
-        for unit, numbers in enumerate(units)
-        for number in numbers
-        for file in groups[number]
+    in_order = [(unit, number) for unit, numbers in enumerate(units) for number in numbers]
+    columns = [
+        [unit for unit, number in in_order for _ in groups[number]],
+        [str(number) for _, number in in_order for _ in groups[number]],
+        [file.path for _, number in in_order for file in groups[number]],
     ]
-    return Plan(snapshot, len(units), pa.Table.from_pylist(rows, schema=PLAN_SCHEMA))
+    arrays = [pa.array(*each) for each in zip(columns, PLAN_SCHEMA.types, strict=True)]
+    return Plan(snapshot, len(units), pa.table(arrays, schema=PLAN_SCHEMA))
 
 
 def digest_of_files(files: Iterable[InputFile]) -> str:
@@ -148,7 +149,8 @@ def _deal_out(sizes: Sequence[int], task_slots: int) -> list[list[int]]:
         task_slots: number of tasks that can run at the same time.
 
     Returns:
-        for each work unit, the numbers of its mini-batches in ascending order.
+        for each work unit, the numbers of its mini-batches in ascending order. The largest work units come first, so
+        that Spark starts them first.
     """
     wanted = max(_UNITS_PER_SLOT * task_slots, -(-len(sizes) // _MINI_BATCHES_PER_UNIT))
     unit_count = min(len(sizes), wanted, _MOST_UNITS)
@@ -156,7 +158,7 @@ def _deal_out(sizes: Sequence[int], task_slots: int) -> list[list[int]]:
     # One byte is added to each mini-batch, so that mini-batches of empty files are distributed evenly.
     lightest = [(0, unit) for unit in range(unit_count)]
     for number in sorted(range(len(sizes)), key=lambda number: (-sizes[number], number)):
-        weight, unit = heapq.heappop(lightest)
+        weight, unit = lightest[0]
         units[unit].append(number)
-        heapq.heappush(lightest, (weight + sizes[number] + 1, unit))
-    return [sorted(unit) for unit in units]
+        heapq.heapreplace(lightest, (weight + sizes[number] + 1, unit))
+    return [sorted(units[unit]) for _, unit in sorted(lightest, key=lambda each: (-each[0], each[1]))]

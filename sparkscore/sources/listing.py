@@ -14,6 +14,7 @@ from sparkscore.errors import SourceError, SourceNotFoundError
 from sparkscore.location import is_remote, local_path
 from sparkscore.plan import InputFile
 from sparkscore.sources.own_files import OWN, is_own_file, is_own_folder, refuse_own
+from sparkscore.survey.each_file import read_each
 
 HIDDEN = "hidden: the name begins with '_' or '.'"
 EMPTY = "empty: 0 bytes"
@@ -160,7 +161,7 @@ def _nearest_folder(path: Path) -> Path:
 def _files_below(path: Path, skipped: Counter[str]) -> Iterator[InputFile]:
     """Yield a file, or the files in a folder and its subfolders; see `_walk`."""
     if path.is_file():
-        yield _input_file(path)
+        yield _input_file(str(path))
     elif path.is_dir():
         yield from _walk(path, skipped)
     else:
@@ -168,7 +169,7 @@ def _files_below(path: Path, skipped: Counter[str]) -> Iterator[InputFile]:
 
 
 def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
-    """Yield the files in a folder and its subfolders.
+    """Yield the files in a folder, and then those in its subfolders.
 
     The following are left out and counted in `skipped`: hidden files and folders, files and folders that sparkscore
     wrote for its runs, symbolic links to folders, and entries that are not files, such as pipes.
@@ -176,8 +177,33 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
     Raises:
         SourceError: a folder cannot be read, or the path of a file is not UTF-8.
     """
+    files: list[str] = []
+    folders: list[Path] = []
+    for entry in _entries(folder):
+        # The type comes from the folder, without another call of the file system for each of what may be 100,000 files.
+        if is_hidden(entry.name):
+            skipped[HIDDEN] += 1
+        elif entry.is_dir(follow_symlinks=False):
+            folders.append(Path(entry.path))
+        elif ".lock" in entry.name and is_own_file(Path(entry.path)):
+            skipped[OWN] += 1
+        elif entry.is_file():
+            files.append(entry.path)
+        else:
+            skipped[NOT_A_FILE] += 1
+    yield from read_each(_input_file, files)
+    for below in folders:
+        if is_own_folder(below):
+            skipped[OWN] += 1
+        else:
+            yield from _walk(below, skipped)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what is in a folder. Raise a `SourceError` if the folder cannot be read."""
     try:
-        entries = list(os.scandir(folder))
+        with os.scandir(folder) as entries:
+            return list(entries)
     except OSError as error:
         raise SourceError(
             code=ErrorCode.INPUT_UNREADABLE,
@@ -185,33 +211,23 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
             got=error.strerror or type(error).__name__,
             next_step="Allow the user that runs sparkscore to read it.",
         ) from error
-    for entry in entries:
-        if is_hidden(entry.name):
-            skipped[HIDDEN] += 1
-        elif entry.is_dir(follow_symlinks=False) and is_own_folder(Path(entry.path)):
-            skipped[OWN] += 1
-        elif entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), skipped)
-        elif ".lock" in entry.name and is_own_file(Path(entry.path)):
-            skipped[OWN] += 1
-        elif entry.is_file():
-            yield _input_file(Path(entry.path))
-        else:
-            skipped[NOT_A_FILE] += 1
 
 
-def _input_file(path: Path) -> InputFile:
+def _input_file(path: str) -> InputFile:
     """Return an `InputFile` with the path, size, inode, modification time and change time of a file.
 
     Raises:
         SourceError: the path of the file is not UTF-8.
     """
-    status = path.stat()
-    if str(path) != (readable := str(path).encode(errors="replace").decode()):
+    # A Path takes as long as the call, and a DirEntry keeps what it found: both matter for 100,000 files.
+    status = os.stat(path)  # noqa: PTH116
+    try:
+        path.encode()
+    except UnicodeEncodeError:
         raise SourceError(
             code=ErrorCode.INPUT_NAME,
-            what=f"input file '{readable}'",
+            what=f"input file '{path.encode(errors='replace').decode()}'",
             got="a name that is not UTF-8 text and so cannot be stored in a table",
             next_step="Rename the file.",
-        )
-    return InputFile(str(path), status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+        ) from None
+    return InputFile(path, status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)

@@ -279,6 +279,10 @@ def _paths(files: Sequence[InputFile]) -> list[str]:
     return [spark_path(file.path) for file in files]
 
 
+def _name(file: InputFile) -> str:
+    return file.path.rpartition("/")[2]
+
+
 def _without_skipped(
     files: tuple[InputFile, ...], skipped: dict[str, int]
 ) -> tuple[tuple[InputFile, ...], dict[str, int]]:
@@ -290,10 +294,10 @@ def _without_skipped(
     Raises:
         SourceError: a file that is not left out has a colon in its name, so that Spark cannot open it.
     """
-    hidden = {file.path for file in files if is_hidden(Path(file.path).name)}
+    hidden = {file.path for file in files if is_hidden(_name(file))}
     empty = {file.path for file in files if not file.size_bytes} - hidden
     left = tuple(file for file in files if file.path not in hidden | empty)
-    unreadable = [file.path for file in left if ":" in Path(file.path).name]
+    unreadable = [file.path for file in left if ":" in _name(file)]
     if unreadable:
         raise SourceError(
             code=ErrorCode.INPUT_NAME,

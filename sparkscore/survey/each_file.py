@@ -9,7 +9,8 @@ from itertools import islice
 from statistics import median
 from typing import Final, TypeVar
 
-T = TypeVar("T")
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 # A mounted store answers many requests at the same time. On a local disk, a footer or a first line takes less than a
 # millisecond, nearly all of it in Python, and threads that wait for each other would be slower.
 _THREADS: Final = 16
@@ -17,18 +18,22 @@ _FEW: Final = 32
 _SLOW_S: Final = 0.001
 
 
-def read_each(read: Callable[[str], T], paths: Iterable[str]) -> Iterator[T]:
-    """Call a function once for each path, and yield the results in the order of the paths.
+def read_each(read: Callable[[Item], Found], files: Iterable[Item]) -> Iterator[Found]:
+    """Call a function once for each file, and yield the results in the order of the files.
 
-    The function is called for 32 paths at a time, in the current thread. As soon as most of 32 calls each spend more
-    than a millisecond waiting, the function is called for all remaining paths in several threads.
+    The function is called for 32 files at a time, in the current thread. As soon as most of 32 calls each spend more
+    than a millisecond waiting, the function is called for all remaining files in several threads.
+
+    Args:
+        read: the function. It may wait for a store, and several threads may call it.
+        files: the files, for example their paths.
     """
-    left = iter(paths)
+    left = iter(files)
     while few := list(islice(left, _FEW)):
         waits = []
-        for path in few:
+        for file in few:
             start, worked = time.perf_counter(), time.thread_time()
-            found = read(path)
+            found = read(file)
             waits.append(time.perf_counter() - start - (time.thread_time() - worked))
             yield found
         # The median, because some calls wait long only because other processes are running on a busy machine.

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import heapq
+import random
 from collections import defaultdict
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -79,6 +82,49 @@ def test_the_largest_mini_batches_are_dealt_out_first() -> None:
     _, units = planned([1] * 640 + [1000])
 
     assert [unit for unit in units.values() if ("640", ["/in/00640"]) in unit] == [[("640", ["/in/00640"])]]
+
+
+def busiest(plan: Plan, task_slots: int) -> int:
+    """Return the bytes of the busiest task slot, where each free slot takes the next work unit."""
+    assert plan.mini_batches is not None
+    size_of = {file.path: file.size_bytes for file in plan.snapshot.files}
+    units: dict[int, int] = defaultdict(int)
+    for row in plan.mini_batches.to_pylist():
+        units[row["unit"]] += size_of[row["path"]]
+    slots = [0] * task_slots
+    for _, size in sorted(units.items()):
+        heapq.heapreplace(slots, slots[0] + size)
+    return max(slots)
+
+
+@pytest.mark.parametrize("task_slots", [2, 3, 4, 8, 16, 32, 64])
+def test_one_large_file_among_small_ones_is_the_only_one_that_is_waited_for(task_slots: int) -> None:
+    sizes = [100 * 1024] * 50 + [64 * 1024 * 1024] + [100 * 1024] * 49
+
+    plan = plan_run(snapshot_of(sizes), 10, task_slots)
+
+    assert busiest(plan, task_slots) == sizes[50] + 9 * sizes[0]  # its own mini-batch
+
+
+@pytest.mark.parametrize("task_slots", [2, 5, 16, 64])
+@pytest.mark.parametrize("mini_batch_files", [1, 10])
+def test_files_of_very_different_sizes_keep_all_slots_busy(task_slots: int, mini_batch_files: int) -> None:
+    sizes = [int(1000 / (1 - number / 5000) ** 0.9) for number in range(5000)]  # up to 2 MB, most of them 2 KB
+    random.Random(task_slots).shuffle(sizes)  # noqa: S311
+
+    plan = plan_run(snapshot_of(sizes), mini_batch_files, task_slots)
+
+    largest = max(sum(sizes[start : start + mini_batch_files]) for start in range(0, len(sizes), mini_batch_files))
+    assert busiest(plan, task_slots) <= 1.1 * max(largest, sum(sizes) / task_slots)
+
+
+@given(SIZES, st.integers(1, 12))
+def test_the_largest_units_come_first(sizes: list[int], size: int) -> None:
+    plan, units = planned(sizes, size)
+
+    size_of = {file.path: file.size_bytes for file in plan.snapshot.files}
+    totals = [sum(size_of[path] + 1 / size for _, files in units[unit] for path in files) for unit in sorted(units)]
+    assert all(later <= earlier + 1 for earlier, later in pairwise(totals))
 
 
 def test_empty_files_are_spread_as_well() -> None:

@@ -81,6 +81,51 @@ def test_one_large_file_among_many_small_ones_ends_with_the_others(task_slots: i
     assert seconds([large, *small], units, task_slots) <= 1.1 * ideal
 
 
+def work_of(files: list[FileRows], parts: list[tuple[int, str, int, int]]) -> float:
+    """Return the work for parts of files in MB: to open each, to decode what is before it in a row group, to score."""
+    file_of = {file.path: file for file in files}
+    work = 0.0
+    for _, path, first, count in parts:
+        work += 1 / 8
+        file = file_of[path]
+        for end, rows, size in zip(accumulate(file.rows), file.rows, file.sizes, strict=True):
+            start, till = max(first, end - rows), min(first + count, end)
+            if start < till:
+                work += (till - start + (start - (end - rows)) / 5) * size / rows / MB
+    return work
+
+
+def makespan(files: list[FileRows], units: pa.Table, task_slots: int) -> float:
+    slots = [0.0] * task_slots
+    for _, parts in groupby(parts_of(units), key=lambda part: part[0]):
+        heapq.heapreplace(slots, slots[0] + work_of(files, list(parts)))
+    return max(slots)
+
+
+@pytest.mark.parametrize("task_slots", [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
+@pytest.mark.parametrize("group_mb", [2, 4, 8, 16])
+def test_one_large_file_costs_a_tenth_or_what_decoding_a_row_group_costs(group_mb: int, task_slots: int) -> None:
+    groups = 64 // group_mb
+    large = FileRows("/in/large", (10_000 * group_mb,) * groups, (group_mb * MB,) * groups)
+    files = [*(FileRows(f"/in/{number}", (1000,), (100 * 1024,)) for number in range(99)), large]
+
+    units = plan_row_units(files, MiniBatchLimit(items=1000), task_slots)
+
+    ideal = sum(work_of(files, [(0, file.path, 0, sum(file.rows))]) for file in files) / task_slots
+    assert makespan(files, units, task_slots) <= 1.1 * ideal + group_mb / 5
+
+
+@pytest.mark.parametrize("task_slots", [2, 4, 8])
+def test_thousands_of_tiny_files_beside_a_large_one_are_shared_by_all_slots(task_slots: int) -> None:
+    large = FileRows("/in/large", (10_000,) * 64, (MB,) * 64)
+    files = [large, *(FileRows(f"/in/{number}", (10,), (1024,)) for number in range(5000))]
+
+    units = plan_row_units(files, MiniBatchLimit(items=1000), task_slots)
+
+    ideal = (64 + 5000 / 1024 + 5001 / 8) / task_slots
+    assert makespan(files, units, task_slots) <= 1.1 * ideal
+
+
 @pytest.mark.parametrize("limit", [MiniBatchLimit(items=10_000), MiniBatchLimit(size_bytes=MB), MiniBatchLimit()])
 def test_the_largest_units_come_first(limit: MiniBatchLimit) -> None:
     sizes = [1, 30, 2, 50, 4, 8]

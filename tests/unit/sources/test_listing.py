@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from sparkscore.sources.listing import (
     is_hidden,
     list_files,
 )
+from sparkscore.survey import each_file
 
 
 @pytest.fixture
@@ -147,6 +149,28 @@ def test_a_folder_that_cannot_be_read_stops_the_listing(folder: Path, monkeypatc
 
     assert (caught.value.code, caught.value.got) == ("INPUT_UNREADABLE", "Permission denied")
     assert str(folder / "deep") in caught.value.what
+
+
+@pytest.mark.parametrize("slow_s", [1.0, -1.0], ids=["local", "behind a network"])
+def test_each_file_is_looked_at_once(slow_s: float, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(each_file, "_SLOW_S", slow_s)
+    for number in range(100):
+        (folder / "deep" / f"{number:02}.csv").write_text("x" * number)
+    seen: Counter[str] = Counter()
+    stat = os.stat
+
+    def counted(path: str | Path, **options: bool) -> os.stat_result:
+        seen[str(path)] += 1
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", counted)
+
+    listing = list_files([str(folder)])
+
+    paths = [file.path for file in listing.files]
+    assert paths == sorted(paths)
+    assert {path: seen[path] for path in paths} == dict.fromkeys(paths, 1)
+    assert [file.size_bytes for file in listing.files if "/deep/" in file.path][:100] == list(range(100))
 
 
 @pytest.mark.parametrize("location", ["in", "in/*", "in/caf\udce9.csv"])
