@@ -114,12 +114,24 @@ def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame
             made[name] = made[name].astype(object)
         if dtypes.nan and column.null_count and _is_text_or_boolean(column.type):
             made[name] = _with_nan(made[name], column)
-    # The arrays that hold the values. Checking each column instead would take longer than scoring a small mini-batch.
-    arrays = [block.values for block in made._mgr.blocks]  # noqa: SLF001, PD011
+    arrays = _arrays_of(made)
     has_objects = any(array.dtype == object for array in arrays)
     # A column without NULLs can be a read-only view of Arrow's memory, to which a script could not assign values.
     is_own = all(isinstance(array, np.ndarray) and array.flags.writeable for array in arrays)
     return made.copy() if has_objects or not is_own else made, made if has_objects else None
+
+
+def _arrays_of(frame: pd.DataFrame) -> list[Any]:
+    """Return the arrays that hold the values of a DataFrame, each with one or more columns.
+
+    pandas has no public way to get the arrays of several columns, and a later version may not have them. The arrays of
+    single columns do as well, but to check them takes longer than scoring a small mini-batch.
+    """
+    blocks = getattr(getattr(frame, "_mgr", None), "blocks", None)
+    if blocks is not None:
+        return [block.values for block in blocks]  # noqa: PD011
+    arrays = (column.array for _, column in frame.items())
+    return [each.to_numpy() if isinstance(each, pd.arrays.NumpyExtensionArray) else each for each in arrays]
 
 
 def _is_text_or_boolean(type_: pa.DataType) -> bool:

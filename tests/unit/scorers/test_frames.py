@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkscore.errors import SourceSchemaError
+from sparkscore.scorers import frames
 from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.frames import hand_over, to_pandas
 
@@ -264,7 +265,12 @@ NUMBERS: dict[str, pa.Array] = {
 
 @pytest.mark.parametrize("names", [*([name] for name in NUMBERS), [*NUMBERS]], ids=str)
 @pytest.mark.parametrize("copies", [1, 2])
-def test_what_a_script_writes_to_its_frame_is_in_no_other_memory(names: list[str], copies: int) -> None:
+@pytest.mark.parametrize("has_blocks", [True, False])
+def test_what_a_script_writes_to_its_frame_is_in_no_other_memory(
+    names: list[str], copies: int, monkeypatch: pytest.MonkeyPatch, *, has_blocks: bool
+) -> None:
+    if not has_blocks:  # they are private in pandas, and a later version may not have them
+        monkeypatch.setattr(frames, "getattr", lambda *_: None, raising=False)
     rows = pa.table({f"{name} {number}": NUMBERS[name] for name in names for number in range(copies)})
     stored = rows.to_pydict()
 
@@ -275,7 +281,11 @@ def test_what_a_script_writes_to_its_frame_is_in_no_other_memory(names: list[str
     assert rows.to_pydict() == stored
 
 
-def test_only_objects_are_kept_beside_the_frame() -> None:
+@pytest.mark.parametrize("has_blocks", [True, False])
+def test_only_objects_are_kept_beside_the_frame(monkeypatch: pytest.MonkeyPatch, *, has_blocks: bool) -> None:
+    if not has_blocks:
+        monkeypatch.setattr(frames, "getattr", lambda *_: None, raising=False)
+    assert hand_over(pa.table({"at": NUMBERS["times in UTC"]})).before is None
     assert hand_over(pa.table({"x": [1.5], "y": [2.5]})).before is None
     before = hand_over(pa.table({"x": [1.5], "y": ["a"]})).before
     assert before is not None
