@@ -78,27 +78,29 @@ class ParquetReader:
         """Return a reader that reads only the columns with the given names, in the same order as before."""
         return replace(self, columns=tuple(column for column in self.columns if column.name in names))
 
-    def read(self, part: FilePart) -> Iterator[pa.RecordBatch]:
+    def read(self, part: FilePart, step: int | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a part of a file, in file order.
 
         Only one page of each column and one record batch are in memory at a time, not a whole row group.
 
         Args:
             part: the rows to read.
+            step: number of rows in which the caller divides the rows. If possible, a record batch has this number of
+                rows or a multiple of it, so that the caller need not join the rows of two record batches.
 
         Raises:
             SourceSchemaError: the type of a column cannot hold a value exactly (code ``INPUT_VALUE``).
             SourceError: the file cannot be read, or differs from what the driver found.
         """
         with _reported(part.path), _open(part.path) as file:
-            yield from _Rows(self, part, file).read()
+            yield from _Rows(self, part, file, step).read()
 
 
 class _Rows:
     """Reads the rows of a part of an open file."""
 
-    def __init__(self, reader: ParquetReader, part: FilePart, file: pq.ParquetFile) -> None:
-        self._file, self._part = file, part
+    def __init__(self, reader: ParquetReader, part: FilePart, file: pq.ParquetFile, step: int | None) -> None:
+        self._file, self._part, self._step = file, part, step
         self._schema = reader.schema()
         self._constants = {} if reader.keys is None else reader.keys.values_of(part.path)
         self._converts = self._find_converts(reader.columns)
@@ -153,7 +155,7 @@ class _Rows:
             yield pa.record_batch({"": pa.nulls(metadata.num_rows)})
             return
         left = metadata.num_rows
-        size = _batch_size(metadata)
+        size = _batch_size(metadata, self._step)
         for batch in self._file.iter_batches(size, [group], columns=list(self._converts), use_threads=False):
             left -= batch.num_rows
             yield batch
@@ -178,10 +180,19 @@ class _Rows:
             raise refused_value(f"column '{field.name}'", str(error), self._part.path) from error
 
 
-def _batch_size(group: pq.RowGroupMetaData) -> int:
-    """Return how many rows of a row group to read as one record batch: fewer if the rows are large."""
-    row_bytes: int = group.total_byte_size // group.num_rows
-    return max(1, min(_MOST_ROWS, _BATCH_BYTES // max(1, row_bytes)))
+def _batch_size(group: pq.RowGroupMetaData, step: int | None) -> int:
+    """Return how many rows of a row group to read as one record batch: fewer if the rows are large.
+
+    Args:
+        group: the row group.
+        step: number of rows in which the caller divides the rows, or None.
+    """
+    row_bytes: int = max(1, group.total_byte_size // group.num_rows)
+    largest = max(1, _BATCH_BYTES // row_bytes)
+    size = min(_MOST_ROWS, largest)
+    if step is None or step > largest:
+        return size
+    return max(step, size // step * step)
 
 
 def _open(path: str) -> pq.ParquetFile:

@@ -106,8 +106,9 @@ def _batch_of(rows: pa.Table, feed: Feed) -> pa.RecordBatch:
 
 
 def _column(rows: pa.Table, name: str, feed: Feed) -> pa.Array:
-    column = rows.column(name).combine_chunks()
-    array = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+    column = rows.column(name)
+    # Even a single array would be copied to be joined.
+    array = column.chunk(0) if column.num_chunks == 1 else _joined(column)
     if feed.type is None:
         return array
     wanted = feed.type if feed.shape is None else _type_of_lists(array.type, feed.type)
@@ -115,6 +116,11 @@ def _column(rows: pa.Table, name: str, feed: Feed) -> pa.Array:
     if feed.shape is None and not feed.takes_null:
         _refuse_nulls(cast, name)
     return cast
+
+
+def _joined(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
 
 
 def _type_of_lists(given: pa.DataType, element: pa.DataType) -> pa.DataType:

@@ -95,6 +95,25 @@ def to_matrix(rows: pa.Table) -> npt.NDArray[Any] | None:
     return matrix.T
 
 
+def to_row_matrix(rows: pa.Table) -> npt.NDArray[Any] | None:
+    """Return floats as a matrix, of shape (rows, columns) and in row-major order, without pandas.
+
+    Args:
+        rows: the rows. NULL becomes NaN.
+
+    Returns:
+        the matrix, in double precision if any column is in double precision. It may be a read-only view of Arrow's
+        memory. None if a column is neither a double nor a single-precision float, or if the rows cannot be in one
+        record batch.
+    """
+    if not rows.num_columns or set(rows.schema.types) - {pa.float32(), pa.float64()}:
+        return None
+    batches = rows.combine_chunks().to_batches()
+    if len(batches) != 1:
+        return None
+    return np.asarray(batches[0].to_tensor(null_to_nan=True, row_major=True).to_numpy())
+
+
 def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Return a DataFrame for the user's code, and another one with the same Python objects (None if it has no objects).
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+import numpy.typing as npt
 import pyarrow as pa
 
 from sparkscore.error_codes import ErrorCode
@@ -24,7 +26,7 @@ from sparkscore.scorers.model_files import fetch_model
 from sparkscore.scorers.model_output import named_outputs, plain_output
 from sparkscore.scorers.specs import PICKLES, FrameworkSpec
 from sparkscore.scorers.xgboost_file import file_or_bytes
-from sparkscore.scorers.xgboost_predict import booster_method
+from sparkscore.scorers.xgboost_predict import BoosterMethod
 
 # Parameters that methods accept in addition to those in their signatures. LightGBM silently ignores all other names.
 # For an XGBoost Booster, 'missing' is a parameter of its DMatrix.
@@ -37,6 +39,7 @@ _MORE_PARAMS: Final = {
     **{f"lightgbm.LGBM{name}": _OF_LIGHTGBM for name in ("Classifier", "Model", "Ranker", "Regressor")},
     "xgboost.Booster": ("missing",),
 }
+_MakeMatrix = Callable[[pa.Table], npt.NDArray[Any] | None]
 _MODULES: Final = {"sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "lightgbm"}
 
 
@@ -46,7 +49,7 @@ class FrameworkScorer:
     - Pickles from scikit-learn or any other library: the methods of the unpickled model get a DataFrame. XGBoost
       Boosters get a ``DMatrix`` instead, and scikit-learn's own estimators that were fitted with an array get a matrix
       of the same numbers.
-    - XGBoost files: ``Booster.predict`` gets a ``DMatrix``, unless `booster_method` can get equal results without one.
+    - XGBoost files: ``Booster.predict`` gets a ``DMatrix``, unless `BoosterMethod` can get equal results without one.
       For a classifier, it usually returns probabilities. If the deployment names a method that a Booster does not have,
       such as ``predict_proba``, the file is loaded as an ``XGBClassifier`` or ``XGBRegressor``, whose methods get a
       DataFrame.
@@ -65,7 +68,8 @@ class FrameworkScorer:
         self.verified: tuple[str, ...] = ()
         self._spec = spec
         self._model: Any = None
-        self._is_estimator = self._takes_matrix = False
+        self._is_estimator = False
+        self._make_matrix: _MakeMatrix | None = None
         self._methods: dict[str, Callable[..., Any]] = {}
         self._counted: dict[str, int] = {}
 
@@ -107,12 +111,12 @@ class FrameworkScorer:
             use_own_categories(model, self._counted)
             self.warnings = (*warn_of_nan(model, self._spec.dtypes), *_doubts_about(model, path))
             self._is_estimator = is_estimator(model)
-            self._takes_matrix = not self._spec.dtypes.are_arrow and takes_matrix(model)
             self._model = model
             methods = methods_of(model, wanted, self._spec.files.name)
             refuse_unknown_params(methods, dict(self._spec.params), _MORE_PARAMS.get(class_name_of(model), ()))
             make = category_maker(model, self._counted)
             self._methods = {name: _taking_frames(model, method, make) for name, method in methods.items()}
+            self._make_matrix = self._find_matrix_maker(model)
 
     def score(self, mini_batch: MiniBatch) -> object:
         """Call the model's methods with the rows of a mini-batch, and return the scores.
@@ -140,7 +144,7 @@ class FrameworkScorer:
         self._methods, self._model, self.handed_over = {}, None, None
 
     def _data_of(self, rows: pa.Table | None) -> Any:
-        """Return the argument for the model's methods: a matrix if the model was fitted with one, or a DataFrame."""
+        """Return the argument for the model's methods: a matrix if they take one, or a DataFrame."""
         spec = self._spec
         if rows is None:
             raise _mismatch(spec, "files", "rows: the model takes columns")
@@ -149,9 +153,21 @@ class FrameworkScorer:
         else:
             found = find_named(rows, self._model, spec.order_doubt)
             taken, dtypes = take_named(rows, found), spec.dtypes.renamed(found)
-        matrix = to_matrix(taken) if self._takes_matrix else None
+        matrix = None if self._make_matrix is None else self._make_matrix(taken)
         self.handed_over = hand_over(taken, dtypes) if matrix is None else None
         return matrix if self.handed_over is None else self.handed_over.frame
+
+    def _find_matrix_maker(self, model: Any) -> _MakeMatrix | None:
+        """Return the function that converts rows to a matrix for the model, or None if it always gets a DataFrame.
+
+        The function returns None for rows that the model must get as a DataFrame.
+        """
+        if self._spec.dtypes.are_arrow:
+            return None
+        if takes_matrix(model):
+            return to_matrix
+        only = next(iter(self._methods.values())) if len(self._methods) == 1 else None
+        return partial(only.matrix_of, params=dict(self._spec.params)) if isinstance(only, BoosterMethod) else None
 
 
 def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:
@@ -235,7 +251,7 @@ def _use_one_thread(model: Any) -> None:
 def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker | None) -> Callable[..., Any]:
     """Wrap a model's method so that it can be called with a DataFrame and the deployment's parameters.
 
-    For an XGBoost Booster, the wrapper converts the DataFrame to a ``DMatrix`` where needed; see `booster_method`.
+    For an XGBoost Booster, the wrapper converts the DataFrame to a ``DMatrix`` where needed; see `BoosterMethod`.
 
     Args:
         model: the loaded model.
@@ -247,7 +263,7 @@ def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker |
     if class_name == "lightgbm.Booster":
         return lambda frame, **params: method(frame, **{"num_threads": 1, **params})
     if class_name == "xgboost.Booster":
-        return booster_method(model, method, make)
+        return BoosterMethod(model, method, make)
     return method
 
 

@@ -38,7 +38,7 @@ class RowReader:
         Raises:
             SourceError: a file cannot be read, or was changed, or this worker has no access to it.
         """
-        return cut_into_mini_batches(self._pieces(parts, host), limit, unit)
+        return cut_into_mini_batches(self._pieces(parts, limit, host), limit, unit)
 
     def with_all_columns(self, mini_batch: MiniBatch) -> MiniBatch:
         """Return the mini-batch with all columns of the input. Its rows are read again if columns were left out."""
@@ -48,10 +48,12 @@ class RowReader:
         rows = pa.Table.from_batches(self.reader.read(part), schema=self.reader.schema())
         return replace(mini_batch, rows=rows)
 
-    def _pieces(self, parts: Iterable[FilePart], host: HostCheck | None) -> Iterator[tuple[FileBlock, pa.RecordBatch]]:
+    def _pieces(
+        self, parts: Iterable[FilePart], limit: MiniBatchLimit, host: HostCheck | None
+    ) -> Iterator[tuple[FileBlock, pa.RecordBatch]]:
         reader = self.reader if self.columns is None else self.reader.only(self.columns)
         for part in parts:
             block = FileBlock(part.path, first_row=part.first_row)
             refuse_hidden_file(part.path, host)
-            for rows in reader.read(part):
+            for rows in reader.read(part, limit.items):
                 yield block, rows

@@ -252,20 +252,20 @@ def test_a_reader_of_some_columns_keeps_their_order_and_can_be_sent(tmp_path: Pa
 @given(
     row_count=st.integers(0, 40),
     group=st.integers(1, 15),
-    batch=st.integers(1, 20),
+    sizes=st.tuples(st.integers(1, 20), st.none() | st.integers(1, 20)),
     part=st.tuples(st.integers(0, 40), st.integers(0, 40)),
     names=st.sampled_from(["xl", "l", "o"]),
 )
 def test_any_rows_of_a_file_can_be_read(
     row_count: int,
     group: int,
-    batch: int,
+    sizes: tuple[int, int | None],
     part: tuple[int, int],
     names: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     path = tmp_path_factory.mktemp("parts") / "a.parquet"
-    start, count = part
+    (start, count), (batch, step) = part, sizes
     lists = pa.array([[number] * (number % 3) for number in range(row_count)], pa.list_(pa.int64()))
     table = pa.table({"x": pa.array(range(row_count), pa.int64()), "l": lists})
     pq.write_table(table, path, row_group_size=group)
@@ -277,7 +277,7 @@ def test_any_rows_of_a_file_can_be_read(
             with pytest.raises(SourceError, match=rf"\[INPUT_CHANGED\].*got {row_count} rows"):
                 list(reader.read(FilePart(str(path), start, count)))
             return
-        found = list(reader.read(FilePart(str(path), start, count)))
+        found = list(reader.read(FilePart(str(path), start, count), step))
 
     assert sum(each.num_rows for each in found) == count
     assert all(each.num_rows > 0 for each in found)

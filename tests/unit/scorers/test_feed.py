@@ -102,6 +102,16 @@ def test_a_moment_loses_its_zone_and_is_read_in_utc(zone: str, unit: str) -> Non
     assert listed.to_pylist() == [[NOON], None]
 
 
+@pytest.mark.parametrize("wanted", [None, pa.float64()])
+def test_a_column_that_fits_is_not_copied(wanted: pa.DataType | None) -> None:
+    rows = pa.table({"x": pa.array([1.0, 2.0, 3.0])}).slice(1)
+
+    found = feed_columns(rows, (Feed("x", ("x",), wanted),)).column("x")
+
+    assert found.to_pylist() == [2.0, 3.0]
+    assert found.chunk(0).buffers()[1].address == rows.column("x").chunk(0).buffers()[1].address
+
+
 def test_chunks_and_slices_give_their_own_rows() -> None:
     rows = pa.table({"x": pa.chunked_array([[[0, 1], [2, 3]], [], [[4, 5]]], pa.list_(BIGINT))})
 

@@ -427,3 +427,14 @@ def test_what_holds_a_model_is_none(tmp_path: Path) -> None:
 
     with pytest.raises(ModelLoadError, match=r"MODEL_METHOD.*class dict.*Save the model itself"):
         load_scorer(spec_of(tmp_path / "m.joblib", "sklearn"))
+
+
+def test_an_xgboost_file_gets_rows_of_floats_as_a_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    booster = xgboost.train({"nthread": 1}, xgboost.DMatrix(HOLES, LABELS), 5)
+    booster.save_model(tmp_path / "m.json")
+    spec = spec_of(tmp_path / "m.json", "xgboost", params=(("missing", 0.5),))
+    monkeypatch.setattr("sparkscore.scorers.framework.hand_over", None)
+
+    found = score(spec, HOLES)
+
+    assert bits(found) == bits(booster.predict(xgboost.DMatrix(HOLES, missing=0.5, nthread=1)))

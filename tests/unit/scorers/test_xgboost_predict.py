@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import pytest
 import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparkscore.scorers.xgboost_predict import booster_method
+from sparkscore.scorers.xgboost_predict import BoosterMethod
 
 NAMES = list("abcdef")
 OBJECTIVES: dict[str, dict[str, Any]] = {
@@ -61,7 +62,11 @@ def train(objective: str, seed: int, **more: Any) -> xgboost.Booster:
 
 
 def score(booster: Any, frame: pd.DataFrame, method: str = "predict", **params: Any) -> npt.NDArray[Any]:
-    return np.asarray(booster_method(booster, getattr(booster, method), None)(frame, **params))
+    return np.asarray(BoosterMethod(booster, getattr(booster, method), None)(frame, **params))
+
+
+def matrix_of(booster: Any, rows: pa.Table, method: str = "predict", **params: Any) -> Any:
+    return BoosterMethod(booster, getattr(booster, method), None).matrix_of(rows, params)
 
 
 def bits(scores: npt.NDArray[Any]) -> tuple[Any, ...]:
@@ -94,6 +99,12 @@ def test_tree_models_have_the_bits_of_their_own_predict(
 
     assert counted.fast == 1
     assert bits(found) == bits(expected)
+    # A missing value comes from Arrow as NULL or as NaN.
+    for is_null in (True, False):
+        columns = {name: pa.array(frame[name].to_numpy(), from_pandas=is_null) for name in NAMES}
+        matrix = matrix_of(booster, pa.table(columns), **params)
+        assert matrix.shape == frame.shape
+        assert bits(score(booster, matrix, **params)) == bits(expected)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +129,7 @@ def test_anything_else_goes_through_a_matrix(
 
     assert booster.fast == 0
     assert bits(found) == bits(booster.predict(xgboost.DMatrix(frame, nthread=1), **rest))
+    assert matrix_of(booster, pa.Table.from_pandas(frame, preserve_index=False), **params) is None
 
 
 @pytest.mark.parametrize("name", ["dart", "gblinear"])
@@ -129,6 +141,7 @@ def test_boosters_of_other_bits_or_without_the_fast_way_use_their_own(name: str)
 
     assert booster.fast == 0
     assert bits(found) == bits(booster.predict(xgboost.DMatrix(frame, nthread=1)))
+    assert matrix_of(booster, pa.Table.from_pandas(frame, preserve_index=False)) is None
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300])
@@ -136,11 +149,15 @@ def test_infinity_is_refused_as_by_a_matrix(value: float) -> None:
     frame = pd.DataFrame(np.ones((2, 6)), columns=NAMES)
     frame.iloc[1, 2] = value
 
+    assert matrix_of(train("reg:squarederror", 1), pa.Table.from_pandas(frame, preserve_index=False)) is None
     with pytest.raises(xgboost.core.XGBoostError, match="inf"):
         score(train("reg:squarederror", 1), frame)
 
 
 @pytest.mark.parametrize("found", [list("abcdeg"), list("bacdef"), list("abcde")])
 def test_other_columns_are_refused_as_by_a_matrix(found: list[str]) -> None:
+    frame = pd.DataFrame(np.ones((2, len(found))), columns=found)
+
+    assert matrix_of(train("reg:squarederror", 1), pa.Table.from_pandas(frame, preserve_index=False)) is None
     with pytest.raises(ValueError, match="feature_names"):
-        score(train("reg:squarederror", 1), pd.DataFrame(np.ones((2, len(found))), columns=found))
+        score(train("reg:squarederror", 1), frame)

@@ -92,3 +92,16 @@ def test_a_task_scores_the_rows_of_its_unit_and_takes_up_what_is_done(
     again = list(score_task([UNIT], spec, 0))
     assert sum(batch.num_rows for batch in again) == 3
     assert [ids_of(each) for each in scorer.called] == [[*range(10)], [*range(10, 20)], [*range(20, 25)]]
+
+
+@pytest.mark.parametrize("items", [1_000, 5_000, 10_000, 25_000])
+def test_rows_of_a_mini_batch_come_from_one_record_batch(tmp_path: Path, items: int) -> None:
+    path = str(tmp_path / "many.parquet")
+    pq.write_table(pa.table({"id": range(100_000)}), path, row_group_size=50_000)
+    reader = RowReader(ParquetReader((ColumnRead("id", pa.int64()),)))
+
+    found = list(reader.read([FilePart(path, 0, 100_000)], MiniBatchLimit(items=items), 0, None))
+
+    assert [number for each in found for number in ids_of(each)] == list(range(100_000))
+    assert {each.item_count for each in found} == {items}
+    assert {each.rows["id"].num_chunks for each in found if each.rows is not None} == {1}
