@@ -41,6 +41,8 @@ from sparkscore.worker.engine import Loaded, LocalEngine
 from sparkscore.worker.result import ResultSpec, without_known
 
 _PR_SET_PDEATHSIG: Final = 1
+# M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
+_KEPT_BY_MALLOC: Final = ((-3, 32 << 20), (-1, 64 << 20))
 #: Exit code of a child that can no longer use its connection to the worker, because the user's code damaged it.
 CONNECTION_BROKEN: Final = 121
 
@@ -58,6 +60,7 @@ def main(end: int, worker: int, token: str) -> None:
     """
     _die_with(worker)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _keep_freed_memory()
     control = socket.socket(fileno=end)
     connection = Connection(control, bytes.fromhex(token))
     # A child's garbage collector then ignores the template's objects. Otherwise, it would write to their memory, which
@@ -117,6 +120,21 @@ def _be_child(descriptors: tuple[int, int], memory: SharedMemory | None, above: 
     # Processes forked by the user's code must not answer requests or keep the connection open.
     os.register_at_fork(after_in_child=connection.close)
     _serve(connection, worker)
+
+
+def _keep_freed_memory() -> None:
+    """Let this process and its children keep up to 64 MiB of freed memory, instead of giving it back at once.
+
+    A mini-batch needs a few MiB for its DataFrame and for the model's arrays. If they are given back after each call,
+    the system has to clear them again for the next one, which may take a tenth of the call's time. The values are those
+    that the GNU C library itself chooses once a block of 32 MiB has been freed.
+    Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
+    """
+    has_own = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None and not has_own:
+        for option, size in _KEPT_BY_MALLOC:
+            mallopt(option, size)
 
 
 def _wait_for(child: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import signal
@@ -241,3 +242,34 @@ def run(rows):
     child.close()
     assert template.end_of_child() == 0
     memory.close()
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library")
+@pytest.mark.parametrize("is_own", [True, False])
+def test_memory_that_a_call_has_freed_is_kept_for_the_next_unless_the_user_decides(
+    trace: IO[bytes], engine: Callable[..., EngineSpec], monkeypatch: pytest.MonkeyPatch, *, is_own: bool
+) -> None:
+    script = """
+import resource
+import numpy as np
+
+def run(files):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [np.ones(250_000), np.ones(250_000)]
+    del arrays
+    return [resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before] * len(files)
+"""
+    if is_own:
+        monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    started = Started()
+    pid, child, _ = started.start_child(trace)
+    ask(child, pid, 1, "load", engine(script), [])
+
+    faults = []
+    for number in range(2, 12):
+        _, outcome = ask(child, pid, number, "score", MiniBatch("0", ("/in/a",)), RESULT, AT)
+        faults.append(outcome.table.column("prediction")[0].as_py())
+
+    assert (min(faults) > 900) is is_own  # pages of 4 KiB
+    child.close()
+    started.stop()
