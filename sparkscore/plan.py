@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
+from sparkscore.minibatch import MiniBatch
 from sparkscore.stage.plan_file import PLAN_SCHEMA
 
 # If a task fails, its whole work unit is scored again, so work units should be small: each task slot gets ten of them,
@@ -19,6 +21,8 @@ from sparkscore.stage.plan_file import PLAN_SCHEMA
 _UNITS_PER_SLOT: Final = 10
 _MINI_BATCHES_PER_UNIT: Final = 32
 _MOST_UNITS: Final = 2000
+# The probe begins with mini-batches that are no more than this many times as large as the average.
+_MUCH_LARGER: Final = 2
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,28 @@ def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) 
     ]
     arrays = [pa.array(*each) for each in zip(columns, PLAN_SCHEMA.types, strict=True)]
     return Plan(snapshot, len(units), pa.table(arrays, schema=PLAN_SCHEMA))
+
+
+def first_mini_batches(plan: Plan, count: int) -> list[MiniBatch]:
+    """Return the first mini-batches of files, in the order in which the probe tries them.
+
+    Mini-batches that are much larger than the others come last: the other task slots are idle during the probe.
+
+    Args:
+        plan: a plan of files.
+        count: maximum number of mini-batches.
+    """
+    if plan.mini_batches is None or not plan.snapshot.files:
+        return []
+    names = [str(number) for number in range(count)]
+    rows = plan.mini_batches.filter(pc.is_in(plan.mini_batches["mini_batch"], pa.array(names)))
+    files: dict[str, list[str]] = {}
+    for name, path in zip(rows["mini_batch"].to_pylist(), rows["path"].to_pylist(), strict=True):
+        files.setdefault(name, []).append(path)
+    size_of = {file.path: file.size_bytes for file in plan.snapshot.files}
+    most = _MUCH_LARGER * plan.snapshot.size_bytes / pc.count_distinct(plan.mini_batches["mini_batch"]).as_py()
+    found = [MiniBatch(name, tuple(files[name]), input_position=name) for name in names if name in files]
+    return sorted(found, key=lambda each: sum(size_of.get(path, 0) for path in each.files) > most)
 
 
 def digest_of_files(files: Iterable[InputFile]) -> str:

@@ -46,7 +46,7 @@ from sparkscore.sinks import Sink
 from sparkscore.sources import Source
 from sparkscore.spark.jobs import first_mini_batches, task_slots
 from sparkscore.spark.schema import column
-from sparkscore.stage import Decision, MiniBatchReport, RunStage, TaskStage
+from sparkscore.stage import Decision, MiniBatchReport, RunStage
 from sparkscore.stage.chunks import ChunkLimit
 from sparkscore.tolerance import Tolerance
 from sparkscore.worker import FailureRules, LineageValues, ProbeReport, ResultSpec, WorkerSpec
@@ -134,7 +134,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     probe = None
     has_rows = request.rows is not None
     if predictions is None or (prepared.script and has_rows and prepared.deployment.output.carry is None):
-        first = partial(_first_mini_batches, request, stage.for_tasks(), rows, limit)
+        first = partial(_first_mini_batches, request, rows, limit)
         probe = kept_probe(stage)
         if probe is None:
             probe = probe_columns(request, engine, first(), predictions, delivery)
@@ -162,12 +162,12 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
 
 
 def _first_mini_batches(
-    request: Request, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit
+    request: Request, rows: DataFrame | None, limit: MiniBatchLimit
 ) -> Sequence[MiniBatch | RowsSample]:
     """Return mini-batches from the start of the input for the probe, or samples that tell workers what to read."""
     if request.planned is not None:
         return samples_of(request.planned, limit)
-    return first_mini_batches(request.plan, stage, rows, limit)
+    return first_mini_batches(request.plan, rows, limit)
 
 
 def _row_reader(request: Request, carried: Sequence[str], limit: MiniBatchLimit) -> RowReader | None:

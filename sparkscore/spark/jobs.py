@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import islice
 from typing import Final
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.plan import Plan
+from sparkscore.plan import first_mini_batches as first_of_files
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error
 from sparkscore.spark.map_in_arrow import ArrowFunction, in_jobs, run_in_arrow
 from sparkscore.spark.settings import pinned_settings, setting_of
@@ -153,11 +153,11 @@ def join_files(
     return joined
 
 
-def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
+def first_mini_batches(plan: Plan, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
     """Return up to ten mini-batches for the probe, which scores them one by one until the result columns are known.
 
-    If the items are files, these are the first mini-batches of the plan. Otherwise, a Spark job reads a sample of the
-    rows:
+    If the items are files, these are the first mini-batches of the input; see `sparkscore.plan.first_mini_batches`.
+    Otherwise, a Spark job reads a sample of the rows:
 
     - If mini-batches have a row limit, the sample has at most that many rows. A limit below 100 counts as 100.
     - Otherwise, it has at most 10,000 rows, and may contain only part of a file.
@@ -166,7 +166,6 @@ def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, lim
 
     Args:
         plan: the run's plan.
-        stage: the stage. If the items are files, it contains the plan's mini-batches.
         rows: the input rows, or None if the items are files.
         limit: the maximum size of a mini-batch.
 
@@ -176,7 +175,7 @@ def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, lim
         ConfigError: a Spark setting that affects the rows has the wrong value and cannot be changed in this session.
     """
     if rows is None:
-        return [*islice(stage.planned(range(plan.unit_count or 0)), _TO_PROBE)]
+        return first_of_files(plan, _TO_PROBE)
     limit = MiniBatchLimit(items=_SAMPLE_ROWS) if limit.is_file else limit
     try:
         with pinned_settings(rows.sparkSession):

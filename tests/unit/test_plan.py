@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkscore.errors import ConfigError
-from sparkscore.plan import InputFile, Plan, Snapshot, digest_of_files, plan_run
+from sparkscore.minibatch import MiniBatch
+from sparkscore.plan import InputFile, Plan, Snapshot, digest_of_files, first_mini_batches, plan_run
 from sparkscore.stage.plan_file import PLAN_SCHEMA
 
 # Up to 64 mini-batches have a work unit each; beyond that they share.
@@ -138,6 +139,32 @@ def test_empty_files_are_spread_as_well() -> None:
 )
 def test_the_number_of_units_grows_with_the_number_of_mini_batches(mini_batches: int, units: int) -> None:
     assert planned([1] * mini_batches)[0].unit_count == units
+
+
+@pytest.mark.parametrize("task_slots", [1, 8])
+def test_the_probe_gets_the_first_files_of_the_input_and_much_larger_ones_last(task_slots: int) -> None:
+    plan = plan_run(snapshot_of([5000, 10, 20, 10, 30, 10, 20]), 2, task_slots)
+
+    found = first_mini_batches(plan, 3)
+
+    assert [each.mini_batch_id for each in found] == ["1", "2", "0"]
+    assert found[0] == MiniBatch("1", ("/in/00002", "/in/00003"), input_position="1")
+
+
+@given(SIZES.filter(bool), st.integers(1, 12))
+def test_the_probe_gets_mini_batches_of_the_plan(sizes: list[int], size: int) -> None:
+    plan, units = planned(sizes, size)
+
+    found = first_mini_batches(plan, 10)
+
+    assert sorted(int(each.mini_batch_id) for each in found) == list(range(min(10, -(-len(sizes) // size))))
+    whole = dict(pair for unit in units.values() for pair in unit)
+    assert all(list(each.files) == whole[each.mini_batch_id] for each in found)
+
+
+def test_an_input_without_files_has_no_first_mini_batch() -> None:
+    assert first_mini_batches(plan_run(snapshot_of([]), 10, 8), 10) == []
+    assert first_mini_batches(Plan(snapshot_of([1], "csv")), 10) == []
 
 
 def test_rows_are_not_planned_on_the_driver() -> None:

@@ -39,7 +39,7 @@ def test_a_mini_batch_with_several_rows_comes_first(
 ) -> None:
     monkeypatch.setattr(driver, "pinned_settings", lambda _: nullcontext())
 
-    found, *_ = driver.first_mini_batches(SimpleNamespace(), None, rows_of(*batches), limit)  # type: ignore[arg-type]
+    found, *_ = driver.first_mini_batches(SimpleNamespace(), rows_of(*batches), limit)  # type: ignore[arg-type]
 
     assert found.rows is not None
     assert found.rows["text"].to_pylist() == texts
@@ -48,13 +48,13 @@ def test_a_mini_batch_with_several_rows_comes_first(
 def test_of_no_rows_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "pinned_settings", lambda _: nullcontext())
 
-    assert driver.first_mini_batches(SimpleNamespace(), None, rows_of(), MiniBatchLimit(10, None)) == []  # type: ignore[arg-type]
+    assert driver.first_mini_batches(SimpleNamespace(), rows_of(), MiniBatchLimit(10, None)) == []  # type: ignore[arg-type]
 
 
 def test_the_others_follow_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "pinned_settings", lambda _: nullcontext())
     rows = rows_of([*"abcde"])
 
-    found = driver.first_mini_batches(SimpleNamespace(), None, rows, MiniBatchLimit(2, None))  # type: ignore[arg-type]
+    found = driver.first_mini_batches(SimpleNamespace(), rows, MiniBatchLimit(2, None))  # type: ignore[arg-type]
 
     assert [each.rows["text"].to_pylist() for each in found if each.rows] == [["a", "b"], ["c", "d"], ["e"]]
