@@ -17,6 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sparkscore.returned.value_types import PLAIN_CLASSES
+
 _VECTOR_DTYPES: Final = "biufM"
 
 
@@ -88,7 +90,10 @@ def _list_of(values: Any) -> list[Any]:
 
     For example, calling ``numpy()`` on a PyTorch scalar returns a zero-dimensional array.
     """
-    return [value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value for value in values]
+    items = list(values)
+    if set(map(type, items)) <= PLAIN_CLASSES:
+        return items
+    return [value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value for value in items]
 
 
 def head(form: Form, count: int) -> Form:

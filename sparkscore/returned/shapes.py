@@ -18,7 +18,7 @@ from sparkscore.returned import value_types
 from sparkscore.returned.forms import Form, Objects, Vector
 from sparkscore.returned.objects import keys_difference
 from sparkscore.returned.refusal import STATE
-from sparkscore.returned.value_types import class_name, describe, is_missing, is_nan, value_type_of_class
+from sparkscore.returned.value_types import PLAIN_CLASSES, class_name, describe, is_missing, is_nan, value_type_of_class
 from sparkscore.signature.model_signature import is_optional
 from sparkscore.signature.same_name import keys_of
 
@@ -28,6 +28,8 @@ _SCALAR: Final = "a scalar"
 _LIST: Final = "a list"
 _TUPLE: Final = "a tuple"
 _DICT: Final = "a dict"
+_SHAPES: Final[dict[type, str]] = {tuple: _TUPLE, dict: _DICT, list: _LIST}
+_NEVER_NAN: Final = PLAIN_CLASSES - {float}
 _COLUMNS_ADVICE: Final = (
     "Return exactly these columns from each call, or declare the columns that you return in 'output.schema'."
 )
@@ -99,7 +101,9 @@ def _columns_of_objects(objects: Objects, schema: pa.Schema | None) -> Columns:
         return _columns_of_nulls(len(objects.items), schema)
     if shape == _SCALAR:
         return Columns(None, [objects], len(objects.items))
-    items = [None if is_missing(item) or is_nan(item) else item for item in objects.items]
+    items = objects.items
+    if not set(map(type, items)) <= _NEVER_NAN:
+        items = [None if is_missing(item) or is_nan(item) else item for item in items]
     if shape == _DICT:
         if _are_maps(items, schema):
             return Columns(None, [Objects(items)], len(items))
@@ -125,6 +129,12 @@ def _common_shape(objects: Objects) -> str | None:
     Raises:
         OutputContractError: two elements have different shapes (code ``OUTPUT_SHAPE``).
     """
+    # Most lists hold values of one of Python's own classes. Looking at each value takes longer than converting it.
+    classes = set(map(type, objects.items))
+    if classes <= PLAIN_CLASSES:
+        found = {_SHAPES.get(each, _SCALAR) for each in classes if each is not type(None)}
+        if len(found) <= 1:
+            return next(iter(found), None)
     shapes: dict[str, int] = {}
     for index, item in enumerate(objects.items):
         if not is_missing(item):

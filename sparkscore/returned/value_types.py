@@ -56,6 +56,9 @@ _ADVICE: Final[tuple[tuple[tuple[type, ...], str], ...]] = (
     ((dt.time, uuid.UUID, PurePath, pd.Period, pd.Interval), "Return it as text: str(…), of a Series .astype(str)."),
 )
 
+#: Python's own classes whose values are neither arrays nor, apart from None, missing. Subclasses do not count.
+PLAIN_CLASSES: Final = frozenset({bool, bytes, dict, float, int, list, str, tuple, type(None)})
+
 # The references are weak, so that a scoring script's classes can be freed with its deployment.
 _known_classes: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 

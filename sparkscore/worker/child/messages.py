@@ -31,6 +31,8 @@ _SIZE: Final = struct.Struct("!Q")
 _PIECE: Final = 1 << 20
 # The pickled object of a message is sent together with the header if it is not larger than this.
 _SMALL: Final = 1 << 16
+# Finding out the size of a table with few rows takes longer than letting a buffer grow.
+_FEW_ROWS: Final = 256
 # At most this much memory is allocated for data that a message has announced, but that has not arrived yet.
 _MOST_AWAITED: Final = 64 << 20
 # Seconds between checks whether the other process is still running. The socket does not always show that, because a
@@ -319,6 +321,10 @@ class _Unpickler(pickle.Unpickler):
 
 def write_stream(table: pa.Table) -> pa.Buffer:
     """Serialize a table to a buffer in Arrow's IPC stream format."""
+    if table.num_rows <= _FEW_ROWS:
+        growing = pa.BufferOutputStream()
+        _write(growing, table)
+        return growing.getvalue()
     # A buffer that grows is copied several times, so the size is found out first, without copying any data.
     counter = pa.MockOutputStream()
     _write(counter, table)
