@@ -43,6 +43,7 @@ from sparkscore.worker.result import ResultSpec, without_known
 _PR_SET_PDEATHSIG: Final = 1
 # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
 _KEPT_BY_MALLOC: Final = ((-3, 32 << 20), (-1, 64 << 20))
+_MALLOC_VARIABLES: Final = {"GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
 #: Exit code of a child that can no longer use its connection to the worker, because the user's code damaged it.
 CONNECTION_BROKEN: Final = 121
 
@@ -127,12 +128,11 @@ def _keep_freed_memory() -> None:
 
     A mini-batch needs a few MiB for its DataFrame and for the model's arrays. If they are given back after each call,
     the system has to clear them again for the next one, which may take a tenth of the call's time. The values are those
-    that the GNU C library itself chooses once a block of 32 MiB has been freed.
+    that the GNU C library itself chooses once a block of 32 MiB has been freed. The user's own settings are kept.
     Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
     """
-    has_own = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None and not has_own:
+    if mallopt is not None and not _MALLOC_VARIABLES & os.environ.keys():
         for option, size in _KEPT_BY_MALLOC:
             mallopt(option, size)
 

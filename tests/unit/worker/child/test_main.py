@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scripts.packing import pack_script
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import EngineSpec, LineageValues, ResultSpec
+from sparkscore.worker.child import main
 from sparkscore.worker.child.main import CONNECTION_BROKEN
 from sparkscore.worker.child.messages import Connection, ConnectionLostError, Forked
 from sparkscore.worker.child.shared_memory import SharedMemory
@@ -245,9 +247,8 @@ def run(rows):
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library")
-@pytest.mark.parametrize("is_own", [True, False])
-def test_memory_that_a_call_has_freed_is_kept_for_the_next_unless_the_user_decides(
-    trace: IO[bytes], engine: Callable[..., EngineSpec], monkeypatch: pytest.MonkeyPatch, *, is_own: bool
+def test_memory_that_a_call_has_freed_is_kept_for_the_next(
+    template: Started, trace: IO[bytes], engine: Callable[..., EngineSpec]
 ) -> None:
     script = """
 import resource
@@ -259,10 +260,7 @@ def run(files):
     del arrays
     return [resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before] * len(files)
 """
-    if is_own:
-        monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
-    started = Started()
-    pid, child, _ = started.start_child(trace)
+    pid, child, _ = template.start_child(trace)
     ask(child, pid, 1, "load", engine(script), [])
 
     faults = []
@@ -270,6 +268,22 @@ def run(files):
         _, outcome = ask(child, pid, number, "score", MiniBatch("0", ("/in/a",)), RESULT, AT)
         faults.append(outcome.table.column("prediction")[0].as_py())
 
-    assert (min(faults) > 900) is is_own  # pages of 4 KiB
+    assert min(faults) < 100  # 1,000 pages of 4 KiB otherwise
     child.close()
-    started.stop()
+    assert template.end_of_child() == 0
+
+
+@pytest.mark.parametrize("variable", ["", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "MALLOC_ARENA_MAX"])
+def test_what_the_user_sets_for_memory_is_kept(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+    library = SimpleNamespace(mallopt=lambda option, value: calls.append((option, value)))
+    monkeypatch.setattr("ctypes.CDLL", lambda _: library)
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "1")
+
+    main._keep_freed_memory()
+
+    assert bool(calls) == (variable in {"", "MALLOC_ARENA_MAX"})
