@@ -21,8 +21,9 @@ _SLOW_S: Final = 0.001
 def read_each(read: Callable[[Item], Found], files: Iterable[Item]) -> Iterator[Found]:
     """Call a function once for each file, and yield the results in the order of the files.
 
-    The function is called for 32 files at a time, in the current thread. As soon as most of 32 calls each spend more
-    than a millisecond waiting, the function is called for all remaining files in several threads.
+    The function is called for 32 files at a time, in the current thread. As soon as most of 32 calls take more than a
+    millisecond, and they spend more than a millisecond each waiting, the function is called for all remaining files in
+    several threads.
 
     Args:
         read: the function. It may wait for a store, and several threads may call it.
@@ -30,14 +31,16 @@ def read_each(read: Callable[[Item], Found], files: Iterable[Item]) -> Iterator[
     """
     left = iter(files)
     while few := list(islice(left, _FEW)):
-        waits = []
+        found, seconds, worked = [], [], time.thread_time()
         for file in few:
-            start, worked = time.perf_counter(), time.thread_time()
-            found = read(file)
-            waits.append(time.perf_counter() - start - (time.thread_time() - worked))
-            yield found
-        # The median, because some calls wait long only because other processes are running on a busy machine.
-        if median(waits) > _SLOW_S:
+            start = time.perf_counter()
+            found.append(read(file))
+            seconds.append(time.perf_counter() - start)
+        # The CPU time is asked for only once, because this may take as long as a call. The median, because some calls
+        # take long only because other processes are running on a busy machine.
+        waited = sum(seconds) - (time.thread_time() - worked)
+        yield from found
+        if median(seconds) > _SLOW_S and waited > _SLOW_S * len(few):
             break
     with ThreadPoolExecutor(_THREADS) as pool:
         yield from pool.map(read, left)
