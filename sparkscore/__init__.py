@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sparkscore.run.clean import clean
     from sparkscore.run.resume import resume
     from sparkscore.spark.session import local_session
+    from sparkscore.sql import register_function
 
 __all__ = [
     "ErrorCode",
@@ -31,6 +32,7 @@ __all__ = [
     "list_runs",
     "local_session",
     "publish",
+    "register_function",
     "resume",
     "score",
     "show_model",
@@ -51,6 +53,7 @@ _MODULE_OF = {
     "list_runs": "sparkscore.run",
     "local_session": "sparkscore.spark.session",
     "publish": "sparkscore.run",
+    "register_function": "sparkscore.sql",
     "resume": "sparkscore.run",
     "score": "sparkscore.run",
     "show_model": "sparkscore.models.show",

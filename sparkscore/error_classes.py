@@ -28,7 +28,13 @@ from sparkscore.errors import (
 )
 
 _CODES: Final[Mapping[type[SparkscoreError], Iterable[ErrorCode]]] = {
-    ConfigError: (ErrorCode.ONNX_PROVIDER, ErrorCode.ONNX_SESSION_OPTION, ErrorCode.OUTPUT_SCHEMA),
+    ConfigError: (
+        ErrorCode.ONNX_PROVIDER,
+        ErrorCode.ONNX_SESSION_OPTION,
+        ErrorCode.OUTPUT_SCHEMA,
+        ErrorCode.SQL_ARGUMENTS,
+        ErrorCode.SQL_UNSUPPORTED,
+    ),
     EnvironmentMismatchError: (
         ErrorCode.ENVIRONMENT_MISMATCH,
         ErrorCode.PACKAGE_MISSING,
@@ -83,7 +89,12 @@ _CODES: Final[Mapping[type[SparkscoreError], Iterable[ErrorCode]]] = {
         ErrorCode.SIGNATURE_MISMATCH,
     ),
     SourceError: (ErrorCode.INPUT_NOT_SEEN,),
-    SourceSchemaError: (ErrorCode.INPUT_INEXACT, ErrorCode.INPUT_NULL),
+    SourceSchemaError: (
+        ErrorCode.INPUT_INEXACT,
+        ErrorCode.INPUT_NULL,
+        ErrorCode.SQL_ARGUMENT_TYPE,
+        ErrorCode.SQL_ARGUMENT_VALUE,
+    ),
 }
 _CLASSES: Final = {code: error_class for error_class, codes in _CODES.items() for code in codes}
 

@@ -102,6 +102,7 @@ def has_user_keys(path: tuple[str | int, ...]) -> bool:
 _WITH_USER_KEYS: Final = frozenset(
     {
         ("environment_variables",),
+        ("sql", "arguments"),
         ("settings", "environment_variables"),
         ("input", "options"),
         ("columns",),

@@ -24,6 +24,7 @@ from sparkscore.config.sections import (
     Python,
     Resources,
     Settings,
+    Sql,
 )
 from sparkscore.redaction import secrets_among
 
@@ -84,6 +85,7 @@ class Deployment(Section):
         "these. Rows are also stored every 30 seconds.",
     )
     python: Python = Field(default_factory=Python, description="The Python of Spark's workers.")
+    sql: Sql | None = Field(default=None, description="The SQL function that register_function makes of it.")
     trust: Literal["code"] | None = Field(
         default=None, description="code: allow model files that run code when they are loaded."
     )

@@ -291,3 +291,31 @@ class Python(Section):
     check: Literal["warn", "strict"] = Field(
         default="warn", description="If packages differ from the requirements: warn, or refuse the run."
     )
+
+
+class SqlArgument(Section):
+    """An argument of the SQL function."""
+
+    comment: str | None = Field(default=None, description="What the argument is; in the function's description.")
+    default: Any = Field(
+        default=None, description="Value of the argument if a call leaves it out; without it, each call must give one."
+    )
+
+
+class Sql(Section):
+    """The SQL function that `register_function` makes of the deployment. Jobs ignore it."""
+
+    comment: str | None = Field(default=None, description="What the function is for; in its description.")
+    arguments: dict[str, SqlArgument] = Field(
+        default_factory=dict, description="Comments and defaults of arguments, {bmi: {comment: kg/m2, default: 25.0}}."
+    )
+    on_error: Literal["column", "raise"] = Field(
+        default="column",
+        description="column, the default: a row that fails has NULLs and a text in its column error. raise: it stops "
+        "the query.",
+    )
+    deterministic: bool = Field(
+        default=True,
+        description="false: the same row may get another result, for example from a script that draws random numbers. "
+        "Spark then refuses the function in aggregates, joins and lateral subqueries. true when absent.",
+    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sparkscore.error_codes import of_inputs, of_models, of_outputs, of_requests
+from sparkscore.error_codes import of_functions, of_inputs, of_models, of_outputs, of_requests
 from sparkscore.error_codes.explanation import Section
 
 SECTIONS: Final[tuple[Section, ...]] = (
     *of_requests.SECTIONS,
+    *of_functions.SECTIONS,
     *of_models.SECTIONS,
     *of_inputs.SECTIONS,
     *of_outputs.SECTIONS,

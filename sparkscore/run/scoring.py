@@ -37,6 +37,7 @@ from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.probing import kept_probe, probe_columns
 from sparkscore.run.reading import columns_to_read, samples_of
 from sparkscore.scorers import ScorerSpec, ScriptSpec
+from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.specs import OnnxSpec, RowsSpec
 from sparkscore.scripts.packing import PackedScript
 from sparkscore.signature import parse_ddl
@@ -254,7 +255,9 @@ def _scorer(request: Request, stage: RunStage, delivery: Delivery) -> tuple[Data
     if request.rows is not None and request.planned is None:
         rows = request.rows.frame()
     if prepared.script is not None:
-        return rows, _script_spec(request, prepared.script, stage, delivery)
+        folder = prepared.folder
+        folders = ScriptFolders(str(folder.script_output), str(folder.script_logs), stage.work_folder)
+        return rows, script_spec(prepared, prepared.script, delivery, request.dtypes, folders)
     section, description = section_of(prepared.deployment), prepared.description
     if description is None or prepared.model is None:
         raise RuntimeError("a prepared run has a script or a model")
@@ -266,8 +269,37 @@ def _scorer(request: Request, stage: RunStage, delivery: Delivery) -> tuple[Data
     return rows, spec if isinstance(spec, OnnxSpec) else replace(spec, dtypes=request.dtypes)
 
 
-def _script_spec(request: Request, script: PackedScript, stage: RunStage, delivery: Delivery) -> ScriptSpec:
-    prepared = request.prepared
+@dataclass(frozen=True)
+class ScriptFolders:
+    """The folders for a scoring script's own files; see `ScriptSpec`. An empty string means a temporary folder.
+
+    Attributes:
+        output: the folder in ``AZUREML_BI_OUTPUT_PATH``. If empty, it is the unpacked code folder.
+        logs: the folder for logs.
+        work: the folder in which the code is unpacked.
+    """
+
+    output: str = ""
+    logs: str = ""
+    work: str = ""
+
+
+def script_spec(
+    prepared: PreparedRun, script: PackedScript, delivery: Delivery, dtypes: Dtypes, folders: ScriptFolders
+) -> ScriptSpec:
+    """Return the specification of a scoring script, and make its code and its models available to the workers.
+
+    Args:
+        prepared: the checked request.
+        script: the packed code folder.
+        delivery: how to send files to the workers.
+        dtypes: the rule by which workers choose the dtypes of DataFrames.
+        folders: folders for the script's own files.
+
+    Raises:
+        ScoringError: a file cannot be sent.
+        OSError: a file cannot be read or copied.
+    """
     deployment = prepared.deployment
     code = deployment.code_configuration
     tracking_uri, registry_uri = prepared.stores
@@ -280,10 +312,10 @@ def _script_spec(request: Request, script: PackedScript, stage: RunStage, delive
         models=tuple(deliver_model(delivery, model) for model in prepared.models),
         tracking_uri=tracking_uri,
         registry_uri=registry_uri,
-        output_folder=str(prepared.folder.script_output),
-        log_folder=str(prepared.folder.script_logs),
-        work_folder=stage.work_folder,
-        dtypes=request.dtypes,
+        output_folder=folders.output,
+        log_folder=folders.logs,
+        work_folder=folders.work,
+        dtypes=dtypes,
     )
 
 

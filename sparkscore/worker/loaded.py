@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sparkscore.outcome import Failure
+from sparkscore.scorers.specs import OnnxSpec
 from sparkscore.stage.report import WorkerState
 from sparkscore.worker.child.supervisor import LOAD_ENDED, ChildEngine
 from sparkscore.worker.engine import Engine, EngineSpec, LocalEngine
@@ -71,6 +72,8 @@ class LoadedEngine:
 
 #: Number of engines that a worker process keeps for its next tasks.
 ROOM: Final = 2
+#: The same while it computes SQL functions. A query may use several functions in each batch of rows.
+ROOM_FOR_FUNCTIONS: Final = 8
 
 
 class KeptEngines:
@@ -78,22 +81,29 @@ class KeptEngines:
 
     If the cache is full, `get` closes the least recently used engine before adding another. Before adding a
     `LocalEngine`, it closes any other `LocalEngine`, because their scripts may import different modules of the same
-    name.
+    name. ONNX graphs have neither modules nor variables, so any number of them can be loaded.
     """
 
     def __init__(self, room: int = ROOM) -> None:
         self._room = room
         self._by_key: dict[str, LoadedEngine] = {}
+        self._alone: set[str] = set()
 
-    def get(self, spec: EngineSpec) -> LoadedEngine:
+    def get(self, spec: EngineSpec, room: int = 0) -> LoadedEngine:
         """Return the engine for this spec, creating it and loading its scorer if necessary.
 
         No exception is raised if loading fails; the returned engine contains the failure.
+
+        Args:
+            spec: the specification of the engine.
+            room: number of engines to keep, or 0 for the number that was given when the cache was created.
         """
         loaded = self._by_key.pop(spec.key, None)
         if loaded is None:
-            self._make_room(is_own_process=spec.child is None)
+            self._make_room(room or self._room, is_alone=_is_alone(spec))
             loaded = _new_engine(spec)
+            if _is_alone(spec):
+                self._alone = {spec.key}
         # Dictionaries keep insertion order, so the last engine is the most recently used one.
         self._by_key[spec.key] = loaded
         loaded.ensure()
@@ -102,15 +112,23 @@ class KeptEngines:
     def keep(self, loaded: LoadedEngine) -> None:
         """Add an engine whose scorer is already loaded. No other engine is closed, even if the cache is full."""
         self._by_key[loaded.key] = loaded
+        if isinstance(loaded.engine, LocalEngine):
+            self._alone.add(loaded.key)
 
-    def _make_room(self, *, is_own_process: bool) -> None:
-        if is_own_process:
-            self._close([key for key, kept in self._by_key.items() if isinstance(kept.engine, LocalEngine)])
-        self._close(list(self._by_key)[: max(0, len(self._by_key) + 1 - self._room)])
+    def _make_room(self, room: int, *, is_alone: bool) -> None:
+        if is_alone:
+            self._close([key for key in self._by_key if key in self._alone])
+            self._alone = set()
+        self._close(list(self._by_key)[: max(0, len(self._by_key) + 1 - room)])
 
     def _close(self, keys: Sequence[str]) -> None:
         for key in keys:
             self._by_key.pop(key).engine.close()
+
+
+def _is_alone(spec: EngineSpec) -> bool:
+    """Return whether an engine must be the only one of its kind that is loaded in this process."""
+    return spec.child is None and (not isinstance(spec.scorer, OnnxSpec) or bool(spec.variables))
 
 
 def _new_engine(spec: EngineSpec) -> LoadedEngine:
@@ -132,3 +150,11 @@ def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
     failure.
     """
     return _engines.get(spec)
+
+
+def engine_of_function(spec: EngineSpec) -> LoadedEngine:
+    """Return this worker process's engine for an SQL function, like `engine_of_this_process`.
+
+    More engines are kept, so that a query with several functions does not load their models for each batch of rows.
+    """
+    return _engines.get(spec, ROOM_FOR_FUNCTIONS)

@@ -18,7 +18,16 @@ PAGE = Path(__file__).parents[2] / "docs" / "deployment.md"
 AZURE_SCHEMA = "https://azuremlschemas.azureedge.net/latest/batchDeployment.schema.json"
 # The page says these with the section that they belong to.
 ELSEWHERE = {"settings.environment_variables", "settings.instance_count"}
-SECTIONS = ("", "model", "code_configuration", "settings", "settings.retry_settings", "input", "output", "python")
+SECTIONS = (
+    "",
+    "model",
+    "code_configuration",
+    "settings",
+    "settings.retry_settings",
+    "input",
+    "output",
+    *("python", "sql"),
+)
 AZURE_SECTIONS = ("resources", "environment")
 # Keys that only Azure's service reads; they have one table at the end of the page.
 RECORDED = "recorded"

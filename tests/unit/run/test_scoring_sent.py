@@ -43,7 +43,9 @@ def test_large_code_and_a_large_first_mini_batch_are_files(
     rows = pa.table({"x": [os.urandom(10_000_000) for _ in range(3)]})
     assert request.prepared.script is not None
 
-    script = scoring._script_spec(request, request.prepared.script, stage, ByStage(stage))
+    script = scoring.script_spec(
+        request.prepared, request.prepared.script, ByStage(stage), request.dtypes, scoring.ScriptFolders()
+    )
     engine = EngineSpec("k", script)
     probe = probing.probe_spec(request, engine, MiniBatch("0", ("/in/a",), rows), None, ByStage(stage))
 

@@ -1,0 +1,53 @@
+"""Explanations of the error codes for SQL functions. Runs on the driver."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sparkscore.error_codes import ErrorCode
+from sparkscore.error_codes.explanation import Explanation, Section
+
+SECTIONS: Final = (
+    Section(
+        "The SQL function",
+        "Errors of `register_function`, and of queries that use the function.",
+        {
+            ErrorCode.SQL_ARGUMENTS: Explanation(
+                "A query calls the function with an unknown argument, too many arguments, or without a required one.",
+                "Correct the call; the message lists the arguments.",
+            ),
+            ErrorCode.SQL_ARGUMENT_TYPE: Explanation(
+                "An argument has a type whose values the model's type cannot hold, such as a text for a number.",
+                "Write the conversion into the query with `CAST`.",
+            ),
+            ErrorCode.SQL_ARGUMENT_VALUE: Explanation(
+                "A value would change if it were converted to the model's type, such as a bigint beyond 2^53.",
+                "Correct the row, or write the conversion into the query with `CAST`.",
+            ),
+            ErrorCode.SQL_DEFAULT: Explanation(
+                "`sql.arguments` names an unknown argument, or a default does not fit the type of its argument.",
+                "Correct `sql.arguments`.",
+            ),
+            ErrorCode.SQL_NAME: Explanation(
+                "The name cannot be the name of an SQL function.",
+                "Use letters, digits and underscores, and begin with a letter.",
+            ),
+            ErrorCode.SQL_NAME_TAKEN: Explanation(
+                "Spark already has a function of this name, which the new one would hide.",
+                "Choose another name.",
+            ),
+            ErrorCode.SQL_ROW: Explanation(
+                "The scoring script or the model raised an exception for a row, and `sql.on_error` is `raise`.",
+                "Correct the script or the rows, or set `on_error: column`.",
+            ),
+            ErrorCode.SQL_SIGNATURE: Explanation(
+                "The arguments or the results of the function are not known, or two results have the same name.",
+                "Add the lines in the message to the deployment, or log the model with a signature.",
+            ),
+            ErrorCode.SQL_UNSUPPORTED: Explanation(
+                "This kind of model, or this version of Spark with these types, cannot be an SQL function.",
+                "Follow the message, or score the rows with a job.",
+            ),
+        },
+    ),
+)
