@@ -8,6 +8,7 @@ a number that would become infinite raises an error.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -257,9 +258,9 @@ def _sizes(inner: tuple[int, ...], widths: list[int], feed: Feed, rows: int, fou
     sizes = [width if size < 0 else size for size, width in zip(inner, widths, strict=False)]
     sizes += list(inner[len(sizes) :])
     if sizes.count(-1) == 1:
-        known = int(np.prod([size for size in sizes if size >= 0], dtype=np.int64))
+        known = prod(size for size in sizes if size >= 0)
         sizes[sizes.index(-1)] = found // (rows * known) if rows and known else 0
-    if -1 in sizes or int(np.prod(sizes, dtype=np.int64)) * rows != found:
+    if -1 in sizes or prod(sizes) * rows != found:
         raise _refusal(
             ", ".join(feed.columns[:3]),
             f"{found // rows if rows else 0} values in a row",

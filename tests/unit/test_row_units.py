@@ -153,11 +153,23 @@ def test_a_few_rows_are_not_spread_over_many_processes() -> None:
     assert parts_of(units) == [(0, "/in/a", 0, 20)]
 
 
-def test_a_large_input_has_units_of_at_most_128_mb() -> None:
+def test_a_large_input_has_few_units_and_small_ones_at_the_end() -> None:
     files = [FileRows(f"/in/{number}", (1_000_000,) * 8, (64 * MB,) * 8) for number in range(20)]
 
     units = plan_row_units(files, MiniBatchLimit(items=10_000), 2)
 
     rows = [sum(count for *_, count in own) for _, own in groupby(parts_of(units), key=lambda part: part[0])]
-    assert max(rows) <= 2_010_000  # two row groups
-    assert len(rows) <= 85
+    assert len(rows) <= 22  # 512 MB each on average
+    assert rows[0] >= 2 * rows[-1]
+    assert makespan(files, units, 2) <= 1.02 * sum(rows) * 64 / 1_000_000 / 2
+
+
+@pytest.mark.parametrize(("megabytes", "expected"), [(40, 2), (180, 2), (350, 4), (3500, 8)])
+def test_units_take_much_longer_than_what_spark_needs_for_a_task(megabytes: int, expected: int) -> None:
+    groups = megabytes // 5
+    files = [FileRows("/in/a", (50_000,) * groups, (5 * MB,) * groups)]
+
+    units = plan_row_units(files, MiniBatchLimit(items=10_000), 2)
+
+    assert len(set(units.column("unit").to_pylist())) == expected
+    assert makespan(files, units, 2) <= 1.05 * (megabytes / 2 + 1)
