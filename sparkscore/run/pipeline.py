@@ -103,7 +103,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
                 decide(reports, plan.snapshot.items, prepared.scorer_name, work.spec.rules.tolerance)
                 source.check_unchanged()
                 with recording.timed("publish"):
-                    manifest = keep_manifest(active, outputs.predictions, stage, work, reports)
+                    manifest = keep_manifest(active, outputs, stage, work, reports)
                 if deployment.publish == "audit":
                     rows = hold_result(active, outputs, stage, manifest)
                     recording.ends_as(HELD)

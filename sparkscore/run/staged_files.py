@@ -5,25 +5,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 from pyspark.sql import SparkSession
+from pyspark.sql.types import StructType
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkError, SparkscoreError
 from sparkscore.record.manifest import Manifest
 from sparkscore.run.hosts import check_of
 from sparkscore.sinks import Sink, Stage
+from sparkscore.sinks.delta_choice import why_not_table
 from sparkscore.sinks.file_number import JOINED_BYTES, are_few, why_too_many
 from sparkscore.spark.jobs import find_changed_files, join_files, task_slots
+from sparkscore.spark.schema import from_arrow, schema_of
 from sparkscore.spark.shipping import has_other_hosts
 from sparkscore.stage import StagedFile
 from sparkscore.stage.joining import groups_to_join
+from sparkscore.worker import QUARANTINE_SCHEMA
 
 logger = logging.getLogger("sparkscore")
 
 
-def join_small_files(spark: SparkSession, manifest: Manifest, stage: Stage, sink: Sink) -> Manifest:
-    """Join small files of the result, and return the manifest with the joined files in place of the small ones.
+def join_small_files(spark: SparkSession, manifest: Manifest, stage: Stage, sinks: tuple[Sink, Sink]) -> Manifest:
+    """Join small files of the result and of the quarantine, and return the manifest with the joined files.
 
     The rows and their order stay the same. With ``output.target_file_size``, the workers join the files of a
     partition up to this size. Otherwise, they join files only if there are too many. Files that cannot be joined stay
@@ -33,19 +38,33 @@ def join_small_files(spark: SparkSession, manifest: Manifest, stage: Stage, sink
         spark: the session.
         manifest: the staged files.
         stage: the run's stage.
-        sink: the output. If Spark is to write the files of a Delta table, no staged files are joined.
+        sinks: the sink of the predictions and the sink of the quarantine. If Spark must write the rows of a Delta
+            table, its staged files are not joined.
     """
-    target = sink.target
-    if sink.format == "delta" and target.writer == "spark":
+    parts = (manifest.files, manifest.quarantined)
+    schemas = (schema_of(manifest.columns), from_arrow(QUARANTINE_SCHEMA))
+    groups = [*chain(*(_groups(spark, *part) for part in zip(parts, sinks, schemas, strict=True)))]
+    if not groups:
         return manifest
-    if target.file_bytes is None and not _are_too_many(spark, manifest.files):
-        return manifest
-    joined = _join(spark, stage, groups_to_join(manifest.files, target.file_bytes or JOINED_BYTES))
+    joined = _join(spark, stage, groups)
     replaced = {file: one for one, group in joined.items() for file in group}
-    files = tuple(dict.fromkeys(replaced.get(file, file) for file in manifest.files))
-    if joined:
-        logger.info("%d files of the result were joined into %d", len(manifest.files), len(files))
-    return replace(manifest, files=files)
+    result, quarantine = (tuple(dict.fromkeys(replaced.get(file, file) for file in files)) for files in parts)
+    for name, before, after in zip(("result", "quarantine"), parts, (result, quarantine), strict=True):
+        if len(after) < len(before):
+            logger.info("%d files of the %s were joined into %d", len(before), name, len(after))
+    return replace(manifest, files=result, quarantined=quarantine)
+
+
+def _groups(
+    spark: SparkSession, files: Sequence[StagedFile], sink: Sink, schema: StructType
+) -> list[tuple[StagedFile, ...]]:
+    """Return the groups of a table's staged files that should be joined."""
+    size = sink.target.file_bytes
+    if size is None and not _are_too_many(spark, files):
+        return []
+    groups = groups_to_join(files, size or JOINED_BYTES)
+    is_written_again = groups and sink.format == "delta" and why_not_table(spark, sink.target, schema) is not None
+    return [] if is_written_again else groups
 
 
 def _are_too_many(spark: SparkSession, files: Sequence[StagedFile]) -> bool:

@@ -252,13 +252,12 @@ def score_on_workers(
     Work units that an earlier execution of the run finished are not scored again, but their reports are returned as
     well.
     """
-    snapshot = plan.snapshot
 
     def stop_if_too_many_failed(done: ItemsDone) -> None:
         if work.spec.rules.tolerance.is_passed(done.failed, done.failed_mini_batches):
             stage.ask_to_stop()
 
-    with follow(display, stage.read_progress, snapshot.items, snapshot.item_type, stop_if_too_many_failed):
+    with follow(display, stage.read_progress, plan.snapshot.items, plan.snapshot.item_type, stop_if_too_many_failed):
         return [*work.done, *score_plan(spark, work.rows, work.spec)]
 
 
@@ -275,7 +274,9 @@ def count_scores(active: ActiveRun, stage: Stage, plan: Plan, work: Work, report
     _note_scores(active.recording, plan, work, reports)
 
 
-def keep_manifest(active: ActiveRun, sink: Sink, stage: Stage, work: Work, reports: list[MiniBatchReport]) -> Manifest:
+def keep_manifest(
+    active: ActiveRun, outputs: Outputs, stage: Stage, work: Work, reports: list[MiniBatchReport]
+) -> Manifest:
     """Join small staged files if necessary, write the manifest of the files, and return it.
 
     With the manifest, the run can be published later without its input and its model.
@@ -285,7 +286,7 @@ def keep_manifest(active: ActiveRun, sink: Sink, stage: Stage, work: Work, repor
         LineageError: the manifest cannot be written.
     """
     written = manifest_of(reports, work.result.schema, work.spec.result.lineage, active.recording.content)
-    manifest = join_small_files(active.spark, written, stage, sink)
+    manifest = join_small_files(active.spark, written, stage, (outputs.predictions, outputs.quarantine))
     stage.check_still_ours()
     active.prepared.folder.write_manifest(manifest)
     return manifest
@@ -337,8 +338,7 @@ def nothing_to_do(spark: SparkSession, prepared: PreparedRun, state: RunState) -
             only_failed=only_failed_entry(failed, 0),
         )
         logger.info("nothing to do: later runs have scored all items that failed in run '%s'", failed and failed.run_id)
-    read = partial(spark.createDataFrame, [], StructType([]))
-    return Run(recording.content, read, spark, folder)
+    return Run(recording.content, partial(spark.createDataFrame, [], StructType([])), spark, folder)
 
 
 def _decide_reader(active: ActiveRun, source: Source, stage: Stage) -> InputRows | None:

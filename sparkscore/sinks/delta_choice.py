@@ -26,7 +26,7 @@ def decide_layout(spark: SparkSession, target: Target, schema: StructType, stage
         ConfigError: ``output.writer`` is ``worker``, and Spark would have to write the rows.
         SinkError: the decision in the stage was modified.
     """
-    reason = _why_not_table(spark, target, schema)
+    reason = why_not_table(spark, target, schema)
     if reason and target.writer == "worker":
         raise cannot_write(target, reason)
     if not target.partition_by:
@@ -51,7 +51,7 @@ def why_spark(spark: SparkSession, target: Target, staged: StagedResult) -> str 
     files = [file for file in staged.files if file.rows]
     if not files:
         return "the result has no rows"
-    if reason := _why_not_table(spark, target, staged.schema):
+    if reason := why_not_table(spark, target, staged.schema):
         return reason
     if not is_laid_out(files, target.partition_by):
         return "the rows are staged without folders of partitions"
@@ -60,7 +60,14 @@ def why_spark(spark: SparkSession, target: Target, staged: StagedResult) -> str 
     return None if is_wished else why_too_many(files, task_slots(spark))
 
 
-def _why_not_table(spark: SparkSession, target: Target, schema: StructType) -> str | None:
+def why_not_table(spark: SparkSession, target: Target, schema: StructType) -> str | None:
+    """Return why no staged files can become files of the table, whatever rows they have, or None if they may.
+
+    Args:
+        spark: the session.
+        target: the output.
+        schema: the columns of the result.
+    """
     if reason := why_not_commit(target, schema):
         return reason
     is_changed = not has_commits(target.path) and has_defaults_for_tables(spark)

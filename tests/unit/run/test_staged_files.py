@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pyarrow.parquet as pq
 import pytest
 
+from sparkscore.config import Output
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringError, SinkError
 from sparkscore.progress import SilentDisplay
+from sparkscore.record.manifest import Manifest
+from sparkscore.record.run_record import new_record
 from sparkscore.run import PreparedRun, execute, publish, resume, staged_files, steps
 from sparkscore.run.staged_files import check_staged_files
+from sparkscore.sinks import target_of
+from sparkscore.stage import StagedFile
 from tests.support.ledger import check_ledger
 
 Ask = Callable[..., PreparedRun]
@@ -111,6 +118,67 @@ def test_too_many_files_are_joined_also_those_of_a_run_that_is_held(
 
     assert len(published(tmp_path)) == 1
     check_ledger(run.record, tmp_path / "runs", [str(path) for path in files.glob("*.txt")], key=None)
+
+
+@pytest.mark.parametrize("settings", [{}, {"output__target_file_size": "64KB"}])
+def test_the_files_of_the_quarantine_are_joined_as_those_of_the_result(
+    session: Any, ask: Ask, files: Path, tmp_path: Path, settings: dict[str, str]
+) -> None:
+    for name in ("a.txt", "b.txt"):
+        (files / name).write_text(f"{name} fails")
+
+    run = execute(session, ask(settings__error_threshold=3, **settings), progress=SilentDisplay())
+
+    quarantined = sorted((tmp_path / "out_quarantine" / "run_id=night").rglob("*.parquet"))
+    assert len(quarantined) == (1 if settings else 2)
+    assert sum(pq.read_metadata(file).num_rows for file in quarantined) == run.record["quarantine"]["rows"] == 2
+    check_ledger(run.record, tmp_path / "runs", [str(path) for path in files.glob("*.txt")], key=None)
+
+
+@pytest.mark.usefixtures("few")
+def test_too_many_files_of_the_quarantine_are_joined_in_the_job_that_joins_the_result(
+    session: Any,
+    ask: Ask,
+    files: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in "defg":
+        (files / f"{name}.txt").write_text(f"{name} fails" if name in "de" else name)
+    jobs = []
+    join = staged_files.join_files
+    monkeypatch.setattr(staged_files, "join_files", lambda *arguments: jobs.append(arguments[2]) or join(*arguments))
+
+    with caplog.at_level("INFO", "sparkscore"):
+        run = execute(session, ask(settings__error_threshold=3), progress=SilentDisplay())
+
+    assert [len(groups) for groups in jobs] == [2]
+    assert "5 files of the result were joined into 1" in caplog.text
+    assert "2 files of the quarantine were joined into 1" in caplog.text
+    assert len(list((tmp_path / "out_quarantine" / "run_id=night").rglob("*.parquet"))) == 1
+    check_ledger(run.record, tmp_path / "runs", [str(path) for path in files.glob("*.txt")], key=None)
+
+
+@pytest.mark.parametrize("target_file_size", [None, "64KB"])
+@pytest.mark.parametrize("reason", [None, "mode overwrite replaces rows"])
+@pytest.mark.usefixtures("few")
+def test_files_whose_rows_spark_must_write_again_are_not_joined(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reason: str | None, target_file_size: str | None
+) -> None:
+    jobs: list[Any] = []
+    monkeypatch.setattr(staged_files, "join_files", lambda *arguments: jobs.append(arguments[2]) or [None])
+    monkeypatch.setattr(staged_files, "has_other_hosts", lambda _: False)
+    monkeypatch.setattr(staged_files, "task_slots", lambda _: 1)
+    monkeypatch.setattr(staged_files, "why_not_table", lambda *_: reason)
+    files = tuple(StagedFile(f"attempts/{number}-0/a.parquet", 1, 100) for number in range(9))
+    manifest = Manifest(files, (), {"id": "bigint"}, {}, new_record("night", None, {}))
+    config = Output(location=str(tmp_path / "out"), target_file_size=target_file_size)
+    sink: Any = SimpleNamespace(format="delta", target=target_of(config, "night", "run_id"))
+
+    staged_files.join_small_files(None, manifest, MagicMock(), (sink, sink))  # type: ignore[arg-type]
+
+    assert jobs == ([] if reason else [[files]])
 
 
 @pytest.mark.usefixtures("few")
