@@ -40,8 +40,9 @@ HEAVY = ("pyspark", "pandas", "pyarrow", "numpy", "sklearn", "mlflow", "onnxrunt
         ([(0, "run", "--help"), (2, "run"), (0, "--version")], ("rich", "sparkscore.run")),
         ([(0, "runs", "list"), (0, "runs", "list", "--json"), (2, "runs", "show", "none")], ("sparkscore.run",)),
         ([(0, "new", "first")], ("rich", "sparkscore.run")),
+        ([(0, "env", "build", "--help")], ("rich", "sparkscore.run")),
     ],
-    ids=["help", "runs", "new"],
+    ids=["help", "runs", "new", "env"],
 )
 def test_commands_that_score_nothing_load_neither_spark_nor_data_libraries(
     commands: list[tuple[Any, ...]], others: tuple[str, ...], tmp_path: Path
@@ -58,6 +59,21 @@ def test_commands_that_score_nothing_load_neither_spark_nor_data_libraries(
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
     )
+
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_commands_about_models_and_deployments_load_no_spark(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"no model")
+    code = (
+        "import sys; from sparkscore.cli import run_command_line\n"
+        "assert run_command_line(['schema']) == 0\n"
+        "assert run_command_line(['models', 'show', 'model.bin']) == 1\n"
+        "assert run_command_line(['env', 'build', 'none.yml']) == 2\n"
+        "loaded = {'pyspark', 'sparkscore.run'} & set(sys.modules); assert not loaded, loaded"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
 
     assert ended.returncode == 0, ended.stderr
 
