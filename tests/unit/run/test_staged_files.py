@@ -20,6 +20,7 @@ from sparkscore.record.run_record import new_record
 from sparkscore.run import PreparedRun, execute, publish, resume, staged_files, steps
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.sinks import target_of
+from sparkscore.spark.jobs import join_files
 from sparkscore.stage import StagedFile
 from tests.support.ledger import check_ledger
 
@@ -120,6 +121,18 @@ def test_too_many_files_are_joined_also_those_of_a_run_that_is_held(
     check_ledger(run.record, tmp_path / "runs", [str(path) for path in files.glob("*.txt")], key=None)
 
 
+def jobs_that_join(monkeypatch: pytest.MonkeyPatch, join: Callable[..., Any]) -> list[Any]:
+    """Note which groups of files each job joins."""
+    jobs: list[Any] = []
+
+    def noted(*arguments: Any) -> Any:
+        jobs.append(arguments[2])
+        return join(*arguments)
+
+    monkeypatch.setattr(staged_files, "join_files", noted)
+    return jobs
+
+
 @pytest.mark.parametrize("settings", [{}, {"output__target_file_size": "64KB"}])
 def test_the_files_of_the_quarantine_are_joined_as_those_of_the_result(
     session: Any, ask: Ask, files: Path, tmp_path: Path, settings: dict[str, str]
@@ -146,9 +159,7 @@ def test_too_many_files_of_the_quarantine_are_joined_in_the_job_that_joins_the_r
 ) -> None:
     for name in "defg":
         (files / f"{name}.txt").write_text(f"{name} fails" if name in "de" else name)
-    jobs = []
-    join = staged_files.join_files
-    monkeypatch.setattr(staged_files, "join_files", lambda *arguments: jobs.append(arguments[2]) or join(*arguments))
+    jobs = jobs_that_join(monkeypatch, join_files)
 
     with caplog.at_level("INFO", "sparkscore"):
         run = execute(session, ask(settings__error_threshold=3), progress=SilentDisplay())
@@ -166,14 +177,13 @@ def test_too_many_files_of_the_quarantine_are_joined_in_the_job_that_joins_the_r
 def test_files_whose_rows_spark_must_write_again_are_not_joined(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reason: str | None, target_file_size: str | None
 ) -> None:
-    jobs: list[Any] = []
-    monkeypatch.setattr(staged_files, "join_files", lambda *arguments: jobs.append(arguments[2]) or [None])
+    jobs = jobs_that_join(monkeypatch, lambda *_: [None])
     monkeypatch.setattr(staged_files, "has_other_hosts", lambda _: False)
     monkeypatch.setattr(staged_files, "task_slots", lambda _: 1)
     monkeypatch.setattr(staged_files, "why_not_table", lambda *_: reason)
     files = tuple(StagedFile(f"attempts/{number}-0/a.parquet", 1, 100) for number in range(9))
     manifest = Manifest(files, (), {"id": "bigint"}, {}, new_record("night", None, {}))
-    config = Output(location=str(tmp_path / "out"), target_file_size=target_file_size)
+    config = Output.model_validate({"location": str(tmp_path / "out"), "target_file_size": target_file_size})
     sink: Any = SimpleNamespace(format="delta", target=target_of(config, "night", "run_id"))
 
     staged_files.join_small_files(None, manifest, MagicMock(), (sink, sink))  # type: ignore[arg-type]
