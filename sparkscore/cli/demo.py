@@ -33,7 +33,8 @@ from sparkscore.cli.summary import print_first_rows, print_record, result_consol
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, message_of
 from sparkscore.record.listing import runs_folder
-from sparkscore.run import PreparedRun, Run, execute, prepare
+from sparkscore.run import PreparedRun, Run, execute
+from sparkscore.run.prepare import prepare
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

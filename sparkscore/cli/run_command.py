@@ -76,7 +76,7 @@ def deferred_prepare(
 
     def prepared() -> PreparedRun:
         from sparkscore.config import parse_assignment
-        from sparkscore.run import prepare
+        from sparkscore.run.prepare import prepare
 
         options["settings"] = dict(parse_assignment(assignment) for assignment in assignments)
         return prepare(deployment, **options)

@@ -1,30 +1,55 @@
 """Start, resume, publish, discard and clean up runs, and read the records of earlier runs. Used on the driver.
 
 Start reading at `sparkscore.run.pipeline.execute`, which calls the steps of a run in order.
+
+Names of this package are imported on first access, so that `sparkscore.run.clean` can be imported without PySpark. The
+functions ``prepare``, ``resume`` and ``clean`` are not among them: the modules that define them have the same names.
 """
 
 from __future__ import annotations
 
-from sparkscore.run.asked import RunOptions
-from sparkscore.run.clean import clean
-from sparkscore.run.held import discard, publish
-from sparkscore.run.listing import list_runs, show_run
-from sparkscore.run.pipeline import execute, score
-from sparkscore.run.prepare import PreparedRun, prepare
-from sparkscore.run.result import Run
-from sparkscore.run.resume import resume
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sparkscore.run.asked import RunOptions
+    from sparkscore.run.held import discard, publish
+    from sparkscore.run.listing import list_runs, show_run
+    from sparkscore.run.pipeline import execute, score
+    from sparkscore.run.prepare import PreparedRun
+    from sparkscore.run.result import Run
 
 __all__ = [
     "PreparedRun",
     "Run",
     "RunOptions",
-    "clean",
     "discard",
     "execute",
     "list_runs",
-    "prepare",
     "publish",
-    "resume",
     "score",
     "show_run",
 ]
+
+_MODULE_OF = {
+    "PreparedRun": "sparkscore.run.prepare",
+    "Run": "sparkscore.run.result",
+    "RunOptions": "sparkscore.run.asked",
+    "discard": "sparkscore.run.held",
+    "execute": "sparkscore.run.pipeline",
+    "list_runs": "sparkscore.run.listing",
+    "publish": "sparkscore.run.held",
+    "score": "sparkscore.run.pipeline",
+    "show_run": "sparkscore.run.listing",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a name of this package on first access.
+
+    Raises:
+        AttributeError: the package has no such name.
+    """
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'sparkscore.run' has no attribute '{name}'")
+    return getattr(import_module(_MODULE_OF[name]), name)

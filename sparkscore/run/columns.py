@@ -32,7 +32,6 @@ from sparkscore.worker import LineageValues, ResultSpec
 from sparkscore.worker.result import LINEAGE_SCHEMA
 from sparkscore.yaml_lines import yaml_list, yaml_schema
 
-RUN_ID = "run_id"
 _SIMPLE_TYPES = (
     NumericType, StringType, BinaryType, BooleanType, DateType, TimestampType, TimestampNTZType,
 )  # fmt: skip
@@ -57,11 +56,6 @@ class ResultColumns:
         carried = {spec.name_of_carried(name): name for name in spec.carried}
         added = {spec.name_of_added(name): name for name in (*spec.predictions.names, *LINEAGE_SCHEMA.names)}
         return Origins(carried, added, dict(spec.renamed))
-
-
-def run_id_column(deployment: Deployment) -> str:
-    """Return the name of the result's run id column: ``run_id``, unless the deployment renames it."""
-    return deployment.columns.get(RUN_ID, RUN_ID)
 
 
 def check_input_types(rows: StructType) -> None:

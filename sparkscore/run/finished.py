@@ -17,10 +17,10 @@ from sparkscore.errors import ConfigError
 from sparkscore.location import local_path
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import COMPLETE, RecordedQuarantine, RunRecord, end_record
-from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.publishing import describe_output, staged_result
 from sparkscore.run.quarantine import quarantine_location
+from sparkscore.run.recorded_deployment import run_id_column
 from sparkscore.run.recording import refuse_other_run
 from sparkscore.run.result import Run
 from sparkscore.run.state import RunState

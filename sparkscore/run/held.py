@@ -17,11 +17,10 @@ from sparkscore.errors import ConfigError
 from sparkscore.record.listing import runs_folder
 from sparkscore.record.run_record import ABORT, RunRecord
 from sparkscore.record.run_store import RunStore
-from sparkscore.run.columns import run_id_column
 from sparkscore.run.hosts import check_hosts
 from sparkscore.run.publishing import describe_output, publish_manifest
 from sparkscore.run.quarantine import open_quarantine
-from sparkscore.run.recorded_deployment import deployment_of
+from sparkscore.run.recorded_deployment import deployment_of, run_id_column
 from sparkscore.run.recording import recorded
 from sparkscore.run.result import Run
 from sparkscore.run.scored_again import check_still_left, family_locked, note_publishing

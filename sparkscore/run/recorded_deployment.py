@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import ValidationError
 
 from sparkscore.config import Deployment
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import LineageError, names
 from sparkscore.record.run_record import RunRecord
+
+#: Original name of the result's run id column.
+RUN_ID: Final = "run_id"
 
 
 def deployment_of(record: RunRecord) -> Deployment:
@@ -24,6 +29,11 @@ def deployment_of(record: RunRecord) -> Deployment:
     if not deployment.output.location:
         raise _unknown(record, "no output")
     return deployment
+
+
+def run_id_column(deployment: Deployment) -> str:
+    """Return the name of the result's run id column: ``run_id``, unless the deployment renames it."""
+    return deployment.columns.get(RUN_ID, RUN_ID)
 
 
 def _unknown(record: RunRecord, got: str) -> LineageError:

@@ -29,9 +29,9 @@ from sparkscore.record.run_record import OnlyFailed, RunRecord
 from sparkscore.record.run_store import RunStore
 from sparkscore.record.runs_folder import open_run
 from sparkscore.record.scored_again import ScoredAgain
-from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun, failed_items
 from sparkscore.run.quarantine import quarantine_location
+from sparkscore.run.recorded_deployment import run_id_column
 from sparkscore.sinks import open_sink, target_of
 from sparkscore.sources import FailedItems, items_of
 

@@ -14,9 +14,9 @@ from sparkscore.record.listing import read_record
 from sparkscore.record.run_record import COMPLETE, HELD, RUNNING, RunRecord
 from sparkscore.record.run_store import Claim, RunStore
 from sparkscore.record.runs_folder import open_run
-from sparkscore.run.columns import run_id_column
-from sparkscore.run.recorded_deployment import deployment_of
-from sparkscore.sinks import Target, check_waiting, stage_of, target_of
+from sparkscore.run.recorded_deployment import deployment_of, run_id_column
+from sparkscore.sinks.stage import check_waiting, stage_of
+from sparkscore.sinks.target import Target, target_of
 from sparkscore.stage import RunStage
 
 

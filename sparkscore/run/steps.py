@@ -25,7 +25,7 @@ from sparkscore.record.from_reports import (
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import RunRecord, new_record
 from sparkscore.redaction import redact
-from sparkscore.run.columns import refuse_missing_not_null, run_id_column
+from sparkscore.run.columns import refuse_missing_not_null
 from sparkscore.run.hosts import check_hosts
 from sparkscore.run.identity import identity_of_run
 from sparkscore.run.known_rows import check_known_rows
@@ -36,6 +36,7 @@ from sparkscore.run.prepare import PreparedRun, log_choices
 from sparkscore.run.publishing import describe_output, manifest_of, publish_manifest, staged_result
 from sparkscore.run.quarantine import check_quarantine, open_quarantine
 from sparkscore.run.reading import SPARK, WORKER, decide_reader, refuse_reader
+from sparkscore.run.recorded_deployment import run_id_column
 from sparkscore.run.recording import Recording, recorded
 from sparkscore.run.result import Run
 from sparkscore.run.scored_again import note_publishing, only_failed_entry

@@ -1,36 +1,27 @@
 """Publish staged rows to an output, either a Delta table or a folder of Parquet files. Runs on the driver.
 
-`open_sink` returns the sink for an output.
+`open_sink` returns the sink for an output. Names of this package are imported on first access, so that the modules that
+clean up after runs can be imported without PySpark.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
-
-from sparkscore.config import Output
-from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import ConfigError
-from sparkscore.location import local_path
-from sparkscore.sinks.delta import DeltaSink
-from sparkscore.sinks.origins import NO_ORIGINS, Origins
-from sparkscore.sinks.parquet import ParquetSink
-from sparkscore.sinks.stage import (
-    Stage,
-    check_waiting,
-    first_commit_began,
-    remove_stage,
-    shown_in,
-    stage_at,
-    stage_of,
-    staged_in,
-)
-from sparkscore.sinks.target import Layout, Published, StagedResult, Target
-from sparkscore.spark.delta_statements import check_delta
-from sparkscore.stage import RunStage, StagedFile
+if TYPE_CHECKING:
+    from sparkscore.sinks.sink import Sink, open_sink
+    from sparkscore.sinks.stage import (
+        Stage,
+        check_waiting,
+        first_commit_began,
+        remove_stage,
+        shown_in,
+        stage_at,
+        stage_of,
+        staged_in,
+    )
+    from sparkscore.sinks.target import Layout, Published, StagedResult, Target, target_of
 
 __all__ = [
     "Layout",
@@ -50,170 +41,31 @@ __all__ = [
     "target_of",
 ]
 
-
-class Sink(Protocol):
-    """Publishes a run's rows to an output. `DeltaSink` and `ParquetSink` implement this protocol."""
-
-    format: str
-    """The name of the format in a deployment: ``delta`` or ``parquet``."""
-
-    moves_files: bool
-    """Whether publishing moves the staged files, so that they must be on the output's file system."""
-
-    @property
-    def target(self) -> Target:
-        """The location and settings of the output."""
-
-    def check_target(self, *, is_retried: bool = False) -> None:
-        """Check, before scoring, that the mode allows the run to write to the output in its current state.
-
-        Args:
-            is_retried: whether an earlier execution of this run began to create the table. Files at the output may then
-                be from this run.
-
-        Raises:
-            SinkConflictError: the output has rows with this run id, or contains files or a table that the mode does not
-                allow.
-            SinkError: the user cannot write to the output, its file system is full, or its files cannot be read.
-        """
-
-    def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Check that the output can store the result columns.
-
-        An existing Delta table must have the same columns. An existing folder of Parquet files must have the same
-        columns only in ``append`` mode.
-
-        Args:
-            schema: the result columns.
-            origins: the column names before renaming, if known, for the advice in errors.
-
-        Raises:
-            SinkSchemaError: the output cannot store a column, or has different columns, types or partition columns.
-            SinkError: the output does not allow this write for another reason.
-            ConfigError: a Spark session setting could change the result, and sparkscore cannot override it.
-        """
-
-    def lay_out(self, schema: StructType, stage: RunStage) -> Layout:
-        """Decide before scoring how the tasks store the rows. A resumed run keeps its earlier decision.
-
-        Args:
-            schema: the result columns.
-            stage: the run's stage.
-
-        Raises:
-            ConfigError: the table cannot be written by the writer that the deployment sets.
-            SinkError: the decision of an earlier execution of the run was modified.
-        """
-
-    def columns_without_null(self) -> list[str]:
-        """Return the names of the output's NOT NULL columns. Parquet outputs have none."""
-
-    def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
-        """Check that rows follow the rules of an existing output, for example NOT NULL.
-
-        Rules about columns that are not in the rows are skipped.
-
-        Args:
-            rows: function that returns the rows, called only if the output has rules. The rows contain all result
-                columns or, before scoring, only the columns whose values are known.
-            schema: the result columns.
-
-        Raises:
-            SinkSchemaError: some rows break rules. The message lists each broken rule with the number of rows that
-                break it.
-        """
-
-    def check_again(self, schema: StructType) -> None:
-        """Repeat the checks of the mode, the existing files and the columns directly before publishing.
-
-        Raises:
-            SinkError: the output has changed since the first checks, and the run can no longer publish to it.
-            ConfigError: a Spark session setting could change the result, and sparkscore cannot override it.
-        """
-
-    def publish(self, staged: StagedResult) -> Published:
-        """Make the staged rows visible atomically.
-
-        Returns:
-            the published version of the output, and the number of rows that this run published.
-
-        Raises:
-            SinkError: publishing failed, or the number of published rows differs from the number of staged rows. The
-                error describes the state of the output.
-        """
-
-    def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the version and row count that this run has published, or None if it has not published anything.
-
-        They are read from the Delta table's history, or from the run's folder of Parquet files. The run record is not
-        used, because the driver may have died before writing it.
-
-        Args:
-            schema: the result columns.
-            files: the staged files that the run published, if known. Their names can show whether the published files
-                are from this run.
-
-        Raises:
-            SinkConflictError: the run's folder of Parquet files does not contain this run's files.
-            SinkError: the output cannot be read.
-        """
-
-    def shows_rows(self) -> bool:
-        """Return whether readers of the output currently see rows or files of this run."""
-
-    def holds(self, published: Published) -> bool:
-        """Return whether the output still contains the version that this run published."""
-
-    def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
-        """Return whether the published and staged rows have the same values in the given columns, in any order."""
-
-    def read_staged(self, staged: StagedResult) -> DataFrame:
-        """Return this run's staged rows as a DataFrame."""
-
-    def read(self, published: Published) -> DataFrame:
-        """Return a DataFrame of the rows that this run published, without rows of other runs."""
+_MODULE_OF = {
+    "Layout": "sparkscore.sinks.target",
+    "Published": "sparkscore.sinks.target",
+    "Sink": "sparkscore.sinks.sink",
+    "Stage": "sparkscore.sinks.stage",
+    "StagedResult": "sparkscore.sinks.target",
+    "Target": "sparkscore.sinks.target",
+    "check_waiting": "sparkscore.sinks.stage",
+    "first_commit_began": "sparkscore.sinks.stage",
+    "open_sink": "sparkscore.sinks.sink",
+    "remove_stage": "sparkscore.sinks.stage",
+    "shown_in": "sparkscore.sinks.stage",
+    "stage_at": "sparkscore.sinks.stage",
+    "stage_of": "sparkscore.sinks.stage",
+    "staged_in": "sparkscore.sinks.stage",
+    "target_of": "sparkscore.sinks.target",
+}
 
 
-def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Sink:
-    """Return the sink for an output, either a `DeltaSink` or a `ParquetSink`.
-
-    Args:
-        spark: the session that reads and publishes rows.
-        config: the deployment's output.
-        run_id: id of the run.
-        run_id_column: name of the run id column.
-        part: which part of the result is published, ``predictions`` or ``quarantine``.
+def __getattr__(name: str) -> object:
+    """Import a name of this package on first access.
 
     Raises:
-        ConfigError: the deployment has no output location, or the location is in a remote store.
-        MissingDependencyError: the output is a Delta table, and the session has no Delta.
+        AttributeError: the package has no such name.
     """
-    target = target_of(config, run_id, run_id_column, part)
-    if config.format != "delta":
-        return ParquetSink(spark, target)
-    check_delta(spark, f"output '{target.path}'", "Write Parquet with --output-format parquet.")
-    return DeltaSink(spark, target)
-
-
-def target_of(config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Target:
-    """Return the location and settings of an output. No Spark session is needed.
-
-    See `open_sink` for the arguments and errors.
-    """
-    if not config.location:
-        raise ConfigError(
-            code=ErrorCode.OUTPUT_MISSING,
-            what="the run has no output",
-            next_step="Name it with --output LOCATION or 'output.location' in the deployment.",
-        )
-    return Target(
-        local_path(config.location),
-        config.mode,
-        tuple(config.partition_by),
-        run_id,
-        run_id_column,
-        part,
-        replaces_foreign=config.replace == "foreign",
-        writer=config.writer,
-        file_bytes=config.target_file_size,
-    )
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'sparkscore.sinks' has no attribute '{name}'")
+    return getattr(import_module(_MODULE_OF[name]), name)

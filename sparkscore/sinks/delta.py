@@ -34,6 +34,7 @@ from sparkscore.sinks.delta_names import refuse_names
 from sparkscore.sinks.delta_rules import TableRules
 from sparkscore.sinks.file_number import files_of_size, rows_of_size
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
+from sparkscore.sinks.partition_types import refuse_binary_partitions
 from sparkscore.sinks.stage import first_commit_began, note_first_commit
 from sparkscore.sinks.staged_rows import is_laid_out, read_files
 from sparkscore.sinks.target import (
@@ -45,7 +46,6 @@ from sparkscore.sinks.target import (
     check_writable,
     nothing_published,
     output_exists,
-    refuse_binary_partitions,
     run_exists,
 )
 from sparkscore.spark.delta_statements import describe

@@ -20,8 +20,9 @@ from sparkscore.errors import names
 from sparkscore.sinks.delta_links import LOG, forget_links, link_files, note_links, noted_links
 from sparkscore.sinks.delta_plain import why_not_plain, why_not_plain_columns
 from sparkscore.sinks.delta_stats import stats_of
+from sparkscore.sinks.partition_types import FOLDER_TYPES
 from sparkscore.sinks.staged_rows import partition_values
-from sparkscore.sinks.target import FOLDER_TYPES, StagedResult, Target
+from sparkscore.sinks.target import StagedResult, Target
 from sparkscore.spark.schema import to_arrow
 from sparkscore.stage import StagedFile
 from sparkscore.stage.layout import within_task_attempt

@@ -126,6 +126,12 @@ def noted_links(stage: Path) -> Iterator[NotedLinks]:
             yield NotedLinks(stage, part, Path(content["table"]), content["app_id"], tuple(content["files"]))
 
 
+def has_noted_links(stage: Path) -> bool:
+    """Return whether a stage has a note of `note_links`. Raises an `OSError` if the stage cannot be read."""
+    store = open_store(stage)
+    return any(store.find(f"{LINKED}{part}") is not None for part in _PARTS)
+
+
 def forget_links(stage: Path, part: str) -> None:
     """Remove the note that `note_links` wrote. Call this once the links belong to the table or have been removed."""
     open_store(stage).delete(f"{LINKED}{part}")

@@ -12,7 +12,6 @@ from itertools import count
 from typing import Final
 
 from sparkscore.signature.same_name import keys_of
-from sparkscore.spark.schema import quoted
 from sparkscore.yaml_lines import yaml_text
 
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -80,6 +79,8 @@ def renaming_line(names: Mapping[str, str]) -> str:
 
 
 def _ddl_name(name: str) -> str:
+    from sparkscore.spark.schema import quoted  # noqa: PLC0415 - imports PySpark, which only an error's advice needs
+
     return name if _PLAIN.fullmatch(name) else quoted(name)
 
 

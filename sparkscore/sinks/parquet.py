@@ -16,6 +16,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
+from sparkscore.sinks.partition_types import FOLDER_TYPES
 from sparkscore.sinks.replacing import (
     MOVED_ROWS,
     is_of_a_run,
@@ -28,7 +29,6 @@ from sparkscore.sinks.replacing import (
 )
 from sparkscore.sinks.staged_rows import read_files
 from sparkscore.sinks.target import (
-    FOLDER_TYPES,
     Layout,
     Published,
     StagedResult,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sparkscore.errors import names
-from sparkscore.sinks.delta_commit import unlink_uncommitted
+from sparkscore.sinks.delta_links import has_noted_links
 from sparkscore.stage.clearing import Removal, clear
 from sparkscore.stage.format import is_other_format
 from sparkscore.stage.layout import MARKER, STAGE_FOLDER, finished, known_in
@@ -69,7 +69,9 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     if is_other_format(format_of(stage)):
         return Removal()
     try:
-        if not is_dry:
+        if not is_dry and has_noted_links(stage):
+            from sparkscore.sinks.delta_commit import unlink_uncommitted  # noqa: PLC0415 - imports PySpark
+
             unlink_uncommitted(stage)
         removal = _remove(stage, is_dry=is_dry)
     except OSError as error:

@@ -18,7 +18,6 @@ from sparkscore.record.listing import waits_for_publishing
 from sparkscore.sinks.overlap import refuse_overlap
 from sparkscore.sinks.removing import format_of, is_empty, is_stage, remove_stage_folder
 from sparkscore.sinks.target import Target
-from sparkscore.spark.endings import ending_of
 from sparkscore.stage.clearing import clear
 from sparkscore.stage.ending import keeps_stage
 from sparkscore.stage.format import FORMAT, is_other_format, refuse_other_format
@@ -91,6 +90,8 @@ def staged_in(
         LineageError: the lock cannot be written, or another version of sparkscore wrote the stage in a different
             format.
     """
+    from sparkscore.spark.endings import ending_of  # noqa: PLC0415 - imports PySpark, and cleaning up needs none
+
     holder = _holder(target, parent)
     made_by_us = missing_of(holder, target.path)
     stage = holder / target.run_id

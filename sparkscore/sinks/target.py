@@ -10,21 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-
-from pyspark.sql.types import BinaryType, BooleanType, DateType, IntegralType, StringType, StructType
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
+from sparkscore.errors import ConfigError, SinkConflictError, SinkError, SinkSchemaError, names
+from sparkscore.location import local_path
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
-from sparkscore.stage import RunStage, StagedFile
 from sparkscore.stage.layout import STAGE_FOLDER
-from sparkscore.worker.result import LINEAGE_SCHEMA
+
+if TYPE_CHECKING:
+    from pyspark.sql.types import StructType
+
+    from sparkscore.config import Output
+    from sparkscore.stage import RunStage, StagedFile
 
 #: Name prefix of the folder for old files that a run replaces.
 ASIDE = "_replaced_by_"
-#: Types whose values every reader can convert back from folder names.
-FOLDER_TYPES = (StringType, IntegralType, BooleanType, DateType)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,37 @@ class Target:
             return [self.path.name] if self.path.exists() else []
         found = (entry.name for entry in self.path.iterdir())
         return sorted(name for name in found if name != STAGE_FOLDER and not name.startswith(ASIDE))
+
+
+def target_of(config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Target:
+    """Return the location and settings of an output. No Spark session is needed.
+
+    Args:
+        config: the deployment's output.
+        run_id: id of the run.
+        run_id_column: name of the run id column.
+        part: which part of the result is published, ``predictions`` or ``quarantine``.
+
+    Raises:
+        ConfigError: the deployment has no output location, or the location is in a remote store.
+    """
+    if not config.location:
+        raise ConfigError(
+            code=ErrorCode.OUTPUT_MISSING,
+            what="the run has no output",
+            next_step="Name it with --output LOCATION or 'output.location' in the deployment.",
+        )
+    return Target(
+        local_path(config.location),
+        config.mode,
+        tuple(config.partition_by),
+        run_id,
+        run_id_column,
+        part,
+        replaces_foreign=config.replace == "foreign",
+        writer=config.writer,
+        file_bytes=config.target_file_size,
+    )
 
 
 class Layout(NamedTuple):
@@ -222,27 +254,6 @@ def run_exists(target: Target) -> SinkConflictError:
     )
 
 
-def refuse_binary_partitions(target: Target, schema: StructType) -> None:
-    """Raise an error if a partition column is binary, because folder names cannot contain arbitrary bytes.
-
-    Args:
-        target: the output with the partition columns.
-        schema: the result columns.
-
-    Raises:
-        SinkSchemaError: a partition column is binary.
-    """
-    for name in target.partition_by:
-        if isinstance(schema[name].dataType, BinaryType):
-            raise SinkSchemaError(
-                code=ErrorCode.OUTPUT_PARTITION_TYPE,
-                what=f"partition column '{name}'",
-                got="binary",
-                expected="a type whose text names a folder",
-                next_step="Partition by another column.",
-            )
-
-
 def check_same_columns(
     target: Target, existing: Mapping[str, str], ours: Mapping[str, str], origins: Origins = NO_ORIGINS
 ) -> None:
@@ -276,6 +287,8 @@ def _advice(existing: Mapping[str, str], ours: Mapping[str, str], origins: Origi
     unknown = [name for name in ours if name not in existing]
     if carried := [name for name in unknown if name in origins.carried]:
         ways.append(f"leave out {names(carried)} with 'output.carry', or rename with 'columns'")
+    from sparkscore.worker.result import LINEAGE_SCHEMA  # noqa: PLC0415 - imports pandas, which only this error needs
+
     # A run always adds the lineage columns.
     others = {*origins.carried, *LINEAGE_SCHEMA.names}
     if returned := [name for name in unknown if origins.added.get(name, name) not in others]:

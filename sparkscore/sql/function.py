@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
-from sparkscore.run import PreparedRun, prepare
+from sparkscore.run.prepare import PreparedRun, prepare
 from sparkscore.sql.describe import description, example, statement
 from sparkscore.sql.names import check_name, name_of_function
 from sparkscore.sql.signature import STATE, arguments_of, is_of_files, predictions_of

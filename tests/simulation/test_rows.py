@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from sparkscore.progress import SilentDisplay
-from sparkscore.run import PreparedRun, execute, prepare
+from sparkscore.run import PreparedRun, execute
+from sparkscore.run.prepare import prepare
 from sparkscore.worker import loaded
 from tests.support.ledger import check_ledger
 from tests.support.simulation.lives import COMPLETE, DEAD, Drivers, Ended, grow_older

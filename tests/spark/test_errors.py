@@ -117,7 +117,7 @@ def error_of(spark: SparkSession, deployment: Path, **options: Any) -> Sparkscor
 def test_wrong_requests_are_refused_before_spark_is_asked(
     tmp_path: Path, make_deployment: MakeDeployment, rows: Path, case: Case
 ) -> None:
-    from sparkscore.run import prepare  # noqa: PLC0415
+    from sparkscore.run.prepare import prepare  # noqa: PLC0415
 
     deployment = make_deployment(case.script, **case.sections)
 

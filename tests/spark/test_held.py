@@ -15,7 +15,7 @@ import pytest
 
 import sparkscore
 from sparkscore.cli import run_command_line
-from sparkscore.run import clean
+from sparkscore.run.clean import clean
 from sparkscore.stage.local_store import LocalStore
 from tests.support.ledger import check_ledger, read_table
 

@@ -17,7 +17,9 @@ import yaml
 
 from sparkscore.progress import SilentDisplay
 from sparkscore.record.runs_folder import RunFolder
-from sparkscore.run import PreparedRun, clean, execute, prepare
+from sparkscore.run import PreparedRun, execute
+from sparkscore.run.clean import clean
+from sparkscore.run.prepare import prepare
 from sparkscore.worker import loaded
 from tests.support.ledger import check_ledger, read_table
 from tests.support.simulation.lives import COMPLETE, ERROR, NOTHING, RAW, Drivers, Ended, grow_older

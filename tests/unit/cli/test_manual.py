@@ -63,14 +63,16 @@ def test_commands_that_score_nothing_load_neither_spark_nor_data_libraries(
     assert ended.returncode == 0, ended.stderr
 
 
-def test_commands_about_models_and_deployments_load_no_spark(tmp_path: Path) -> None:
+def test_commands_that_start_no_spark_load_none(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"no model")
     code = (
         "import sys; from sparkscore.cli import run_command_line\n"
+        "assert run_command_line(['clean']) == 0\n"
+        "loaded = {'pyspark', 'pandas', 'deltalake', 'rich'} & set(sys.modules); assert not loaded, loaded\n"
         "assert run_command_line(['schema']) == 0\n"
         "assert run_command_line(['models', 'show', 'model.bin']) == 1\n"
         "assert run_command_line(['env', 'build', 'none.yml']) == 2\n"
-        "loaded = {'pyspark', 'sparkscore.run'} & set(sys.modules); assert not loaded, loaded"
+        "assert 'pyspark' not in sys.modules"
     )
 
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from sparkscore.config import load_deployment
-from sparkscore.run import prepare
+from sparkscore.run.prepare import prepare
 
 
 def test_the_example_is_a_valid_request(sparkscore: Callable[..., Any], tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sparkscore.run import PreparedRun, prepare
+from sparkscore.run import PreparedRun
+from sparkscore.run.prepare import prepare
 from sparkscore.worker import loaded
 from sparkscore.worker.loaded import KeptEngines
 from tests.support.simulation.spark import SparkStandIn

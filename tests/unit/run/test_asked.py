@@ -13,7 +13,8 @@ from sparkscore.config import Deployment
 from sparkscore.errors import ConfigError, RunNotFoundError
 from sparkscore.record.run_record import FAIL, RecordedOutput, RecordedQuarantine, new_record
 from sparkscore.record.runs_folder import RunFolder
-from sparkscore.run import PreparedRun, prepare
+from sparkscore.run import PreparedRun
+from sparkscore.run.prepare import prepare
 from sparkscore.run.resume import prepare_again
 
 MakeDeployment = Callable[..., Path]

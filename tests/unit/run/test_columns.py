@@ -30,7 +30,6 @@ from sparkscore.run.columns import (
     choose_carried,
     decide_columns,
     refuse_missing_not_null,
-    run_id_column,
 )
 from sparkscore.worker import LineageValues
 
@@ -130,8 +129,6 @@ def test_the_columns_know_where_they_come_from() -> None:
 
     assert found.origins.carried == {"number": "id", "city": "city"}
     assert found.origins.added["batch"] == "run_id"
-    assert run_id_column(deployment(columns={"run_id": "batch"})) == "batch"
-    assert run_id_column(deployment()) == "run_id"
 
 
 @pytest.mark.parametrize(

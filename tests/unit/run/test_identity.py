@@ -12,8 +12,8 @@ import pytest
 
 from sparkscore.digest import different_parts
 from sparkscore.plan import Plan, Snapshot
-from sparkscore.run import prepare
 from sparkscore.run.identity import identity_of_run
+from sparkscore.run.prepare import prepare
 
 SCRIPT = "def run(mini_batch):\n    return [1] * len(mini_batch)\n"
 Identify = Callable[..., str]

@@ -14,9 +14,8 @@ from sparkscore.errors import ConfigError, SinkError
 from sparkscore.models.model_description import ModelDescription
 from sparkscore.record.run_record import RecordedInput, RecordedOutput, RecordedQuarantine, new_record
 from sparkscore.run import nulls as subject
-from sparkscore.run import prepare
 from sparkscore.run.nulls import decide_nulls, dtypes_of
-from sparkscore.run.prepare import PreparedRun
+from sparkscore.run.prepare import PreparedRun, prepare
 from sparkscore.signature.model_signature import Feed, ModelSignature
 from sparkscore.sources import FailedItems
 from sparkscore.stage import StageFolder

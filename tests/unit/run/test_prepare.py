@@ -13,8 +13,7 @@ import pytest
 from sparkscore.errors import ConfigError, RunNotFoundError, SparkscoreError
 from sparkscore.record.run_record import FAIL, RecordedOutput, RecordedQuarantine, new_record
 from sparkscore.record.runs_folder import RunFolder
-from sparkscore.run import prepare
-from sparkscore.run.prepare import failed_items, log_choices, quarantine_beside
+from sparkscore.run.prepare import failed_items, log_choices, prepare, quarantine_beside
 
 MakeDeployment = Callable[..., Path]
 SCRIPT = "def run(b): return b"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sparkscore.errors import ConfigError, Faults, ModelNotFoundError, ScoringScriptError, SparkscoreError
-from sparkscore.run import prepare
+from sparkscore.run.prepare import prepare
 
 MakeDeployment = Callable[..., Path]
 GOOD = "def run(b): return b"

@@ -12,8 +12,9 @@ import pytest
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.plan import Plan, Snapshot
-from sparkscore.run import prepare, probing
+from sparkscore.run import probing
 from sparkscore.run.opened import Request
+from sparkscore.run.prepare import prepare
 from sparkscore.scorers import ScriptSpec
 from sparkscore.worker import EngineSpec, ProbeReport, ProbeSpec
 

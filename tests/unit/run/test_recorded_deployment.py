@@ -7,7 +7,7 @@ import pytest
 from sparkscore.config import Deployment
 from sparkscore.errors import LineageError
 from sparkscore.record.run_record import new_record
-from sparkscore.run.recorded_deployment import deployment_of
+from sparkscore.run.recorded_deployment import deployment_of, run_id_column
 
 CONFIG: dict[str, Any] = Deployment.model_validate({"output": {"location": "/out", "format": "parquet"}}).effective()
 
@@ -33,3 +33,8 @@ def test_a_configuration_that_cannot_be_read_is_refused_by_its_keys(config: dict
 
     assert got in caught.value.got
     assert "Nothing was published or discarded" in caught.value.state
+
+
+def test_the_run_id_column_may_be_renamed() -> None:
+    assert run_id_column(Deployment.model_validate({"columns": {"run_id": "batch"}})) == "batch"
+    assert run_id_column(Deployment.model_validate({})) == "run_id"

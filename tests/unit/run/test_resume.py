@@ -10,7 +10,8 @@ import pytest
 
 from sparkscore.errors import RunNotFoundError, SparkscoreError
 from sparkscore.progress import SilentDisplay
-from sparkscore.run import PreparedRun, execute, resume
+from sparkscore.run import PreparedRun, execute
+from sparkscore.run.resume import resume
 from tests.support.ledger import check_ledger
 
 Ask = Callable[..., PreparedRun]

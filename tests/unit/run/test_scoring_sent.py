@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.plan import Plan, Snapshot
-from sparkscore.run import prepare, probing, scoring
+from sparkscore.run import probing, scoring
 from sparkscore.run.delivery import ByStage
 from sparkscore.run.opened import Request
+from sparkscore.run.prepare import prepare
 from sparkscore.scorers.script import ScriptScorer
 from sparkscore.stage import StageFolder
 from sparkscore.worker import EngineSpec

@@ -17,7 +17,8 @@ from sparkscore.errors import ScoringError, SinkError
 from sparkscore.progress import SilentDisplay
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import new_record
-from sparkscore.run import PreparedRun, execute, publish, resume, staged_files, steps
+from sparkscore.run import PreparedRun, execute, publish, staged_files, steps
+from sparkscore.run.resume import resume
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.sinks import target_of
 from sparkscore.spark.jobs import join_files

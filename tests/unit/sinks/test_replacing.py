@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql.types import LongType, StructField, StructType
 
 from sparkscore.errors import SinkConflictError, SinkError
-from sparkscore.run import clean
+from sparkscore.run.clean import clean
 from sparkscore.sinks import StagedResult, Target
 from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.replacing import recover
