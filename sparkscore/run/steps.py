@@ -354,8 +354,7 @@ def _decide_reader(active: ActiveRun, source: Source, stage: Stage) -> InputRows
 
 
 def _decide_dtypes(active: ActiveRun, source: Source, feeds: tuple[Feed, ...] | None, stage: Stage) -> Dtypes:
-    recording = active.recording
-    nulls = decide_nulls(active.prepared, source, feeds, stage)
+    recording, nulls = active.recording, decide_nulls(active.prepared, source, feeds, stage)
     recording.note(input=recording.content.input.model_copy(update={"nulls": nulls}))
     return dtypes_of(active.prepared, nulls)
 
