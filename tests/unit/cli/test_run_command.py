@@ -108,7 +108,7 @@ def test_an_error_of_usage_is_one_line_and_one_object(
     assert "--help'" in answer.err
 
 
-@pytest.mark.parametrize("place", ["sparkscore.run.prepare", "sparkscore.config.deployment_json_schema"])
+@pytest.mark.parametrize("place", ["sparkscore.run.prepare.prepare", "sparkscore.config.deployment_json_schema"])
 def test_a_bug_is_one_line_with_a_log_that_has_the_traceback(
     sparkscore: Callable[..., Any], deployment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
 ) -> None:
