@@ -5,7 +5,7 @@ The driver decides beforehand whether this is possible for an input. It applies 
 
 from __future__ import annotations
 
-from sparkscore.parquet.keys import FolderKeys, KeyValues
+from sparkscore.parquet.keys import FileKeys, FolderKeys, KeyValues
 from sparkscore.parquet.reader import ColumnRead, FilePart, ParquetReader
 
-__all__ = ["ColumnRead", "FilePart", "FolderKeys", "KeyValues", "ParquetReader"]
+__all__ = ["ColumnRead", "FileKeys", "FilePart", "FolderKeys", "KeyValues", "ParquetReader"]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from sparkscore.errors import names
 from sparkscore.parquet.casting import Convert, InexactError
 from sparkscore.parquet.conversion import find_conversions
-from sparkscore.parquet.keys import FolderKeys
+from sparkscore.parquet.keys import FileKeys, FolderKeys
 from sparkscore.parquet.problems import changed_file, refused_value, unreadable_file
 from sparkscore.parquet.stored import UnreadableError, describe
 
@@ -68,7 +68,7 @@ class ParquetReader:
     """
 
     columns: tuple[ColumnRead, ...]
-    keys: FolderKeys | None = None
+    keys: FileKeys | FolderKeys | None = None
 
     def schema(self) -> pa.Schema:
         """Return the schema of the record batches."""

@@ -46,7 +46,7 @@ def refuse_reader(prepared: PreparedRun, source: Source) -> None:
             code=ErrorCode.INPUT_READER,
             what="'input.reader: worker', with which the workers read the input themselves",
             got=f"an input that they cannot read: {found}",
-            expected="Parquet files with types that they read exactly as Spark does",
+            expected="Parquet files, or a Delta table, with types that they read exactly as Spark does",
             next_step="Set 'input.reader: auto'; Spark then reads this input.",
         )
 

@@ -15,7 +15,6 @@ from pyspark.sql.types import StructType
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
-from sparkscore.sinks.delta_log import read_columns
 from sparkscore.sinks.row_rules import (
     RowRule,
     broken_rules,
@@ -25,6 +24,7 @@ from sparkscore.sinks.row_rules import (
     rules_of,
 )
 from sparkscore.sinks.target import Target, check_same_partitioning
+from sparkscore.spark.delta_log import read_columns
 from sparkscore.spark.jvm_delta import supported_features
 from sparkscore.spark.schema import quoted
 

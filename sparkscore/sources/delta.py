@@ -11,8 +11,11 @@ from sparkscore.config import Input
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, SourceNotFoundError
 from sparkscore.location import is_remote, local_path, plain_path
+from sparkscore.parquet.stored import UnreadableError
 from sparkscore.plan import Snapshot
 from sparkscore.sources.agreement import check_column_names
+from sparkscore.sources.delta_files import DataFiles, find_data_files, plan_data_files
+from sparkscore.sources.delta_version import check_version, read_version
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.partition_times import refuse_times_of_a_session
 from sparkscore.sources.planned_rows import PlannedRows
@@ -46,8 +49,13 @@ class DeltaSource:
             frame = read_from(spark, "delta", {"versionAsOf": str(version)}).load(self._path)
             check_column_names(frame.columns, "Delta")
             self._frame = select_columns(with_source_file(frame), config.columns, "Delta")
-            items, size_bytes = _measure(frame)
-            table_id, partitions, self._has_own_names = self._find_detail(spark)
+            table_id, newest_partitions = self._find_detail(spark)
+            self._files = _find_files(self._path, version, frame)
+            items, size_bytes = _measure(frame) if isinstance(self._files, str) else self._files.measure()
+        if isinstance(self._files, str):
+            partitions = [name for name in newest_partitions if name in frame.columns]
+        else:
+            partitions = list(self._files.keys.schema.names)
         refuse_times_of_a_session(spark, frame, partitions, self._path, config.options)
         self._spark = spark
         self._snapshot = Snapshot("delta", location, version, size_bytes, items, table_id=table_id)
@@ -66,23 +74,24 @@ class DeltaSource:
         return self._frame
 
     def planned_rows(self) -> PlannedRows | str:
-        """Return the reason why workers do not read the rows themselves."""
-        return "the input is a Delta table"
+        """Return the rows for workers that read the data files themselves, or the reason why Spark must read them."""
+        if isinstance(self._files, str):
+            return self._files
+        try:
+            return plan_data_files(self._files, input_schema(self._frame), self._spark)
+        except UnreadableError as error:
+            return str(error)
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the NULL counts of the given columns, from the footers of the table's data files.
 
         A column is left out if its count is not known, for example because some NULLs may be in deleted rows. All
-        columns are left out if the table is remote, or if columns may have different names in the data files.
+        columns are left out if a file is in a remote store, or if columns may have different names in the data files.
         """
         # The statistics in the Delta log are not used, because they may cover only the first columns or no column.
-        if self._has_own_names:
+        if isinstance(self._files, str) or any(map(is_remote, self._files.uris)):
             return {}
-        with pinned_reads(self._spark, "Delta"):
-            files = self._frame.inputFiles()
-        if any(map(is_remote, files)):
-            return {}
-        paths = [plain_path(file) for file in files]
+        paths = [plain_path(uri) for uri in self._files.uris]
         return count_nulls(paths, columns, self._snapshot.items, self._spark)
 
     def check_contents(self) -> None:
@@ -98,7 +107,7 @@ class DeltaSource:
             SourceError: the table has a different id than when it was opened, or it cannot be read.
         """
         try:
-            found, *_ = self._find_detail(self._spark)
+            found, _ = self._find_detail(self._spark)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, "Delta") from error
         if found != self._snapshot.table_id:
@@ -110,17 +119,10 @@ class DeltaSource:
                 next_step="Run again with another run id.",
             )
 
-    def _find_detail(self, spark: SparkSession) -> tuple[str, list[str], bool]:
-        """Return the table's id, its partition columns, and whether the table uses column mapping.
-
-        With column mapping, columns may have different names in the data files. If Delta returns no details, the table
-        is treated as one with column mapping.
-        Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md#column-mapping.
-        """
-        found = describe(spark, "DETAIL", self._path).select("id", "partitionColumns", "properties").first()
-        if found is None:
-            return "", [], True
-        return str(found[0]), list(found[1]), dict(found[2]).get("delta.columnMapping.mode", "none") != "none"
+    def _find_detail(self, spark: SparkSession) -> tuple[str, list[str]]:
+        """Return the table's id, and the partition columns of its newest version."""
+        found = describe(spark, "DETAIL", self._path).select("id", "partitionColumns").first()
+        return ("", []) if found is None else (str(found[0]), list(found[1]))
 
     def _find_version(self, spark: SparkSession, wanted: int | None) -> int:
         """Return the table version that the run reads: the wanted version, or the newest if `wanted` is None.
@@ -150,6 +152,24 @@ class DeltaSource:
                 next_step="Correct 'input.version'.",
             )
         return wanted
+
+
+def _find_files(path: str, number: int, frame: DataFrame) -> DataFiles | str:
+    """Return the data files of a table's version, or the reason why the workers cannot read them.
+
+    Args:
+        path: the location of the table.
+        number: the version.
+        frame: the rows of the table.
+    """
+    if is_remote(path):
+        return "the Delta table is in a remote store"
+    try:
+        version = read_version(local_path(path) / "_delta_log", number)
+        check_version(version, frame.columns)
+        return find_data_files(frame, version)
+    except UnreadableError as error:
+        return str(error)
 
 
 def _measure(frame: DataFrame) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql.types import StructType, UserDefinedType
 
 from sparkscore.errors import SourceSchemaError
-from sparkscore.parquet import ColumnRead, FolderKeys, ParquetReader
+from sparkscore.parquet import ColumnRead, FileKeys, FolderKeys, ParquetReader
 from sparkscore.parquet.conversion import find_conversions
 from sparkscore.parquet.stored import UnreadableError
 from sparkscore.plan import InputFile
@@ -27,7 +27,7 @@ def choose_reader(
     files: Sequence[InputFile],
     footers: Sequence[Footer | None],
     schema: StructType,
-    keys: FolderKeys | None = None,
+    keys: FileKeys | FolderKeys | None = None,
     options: Mapping[str, str] | None = None,
 ) -> ParquetReader | str:
     """Return the reader with which the workers read the files, or the reason why Spark must read them.
@@ -54,7 +54,9 @@ def choose_reader(
     return ParquetReader(columns, keys)
 
 
-def _columns_of(schema: StructType, keys: FolderKeys | None, footers: Sequence[Footer]) -> tuple[ColumnRead, ...]:
+def _columns_of(
+    schema: StructType, keys: FileKeys | FolderKeys | None, footers: Sequence[Footer]
+) -> tuple[ColumnRead, ...]:
     """Return the columns to read, and for each one whether every file with rows contains it.
 
     Args:

@@ -23,7 +23,6 @@ from pyspark.sql.types import DataType, StructField, StructType
 from sparkscore.config import Input
 from sparkscore.errors import SourceSchemaError
 from sparkscore.minibatch import HIDDEN_COLUMNS
-from sparkscore.parquet import FilePart, ParquetReader
 from sparkscore.parquet.casting import InexactError, find_cast
 from sparkscore.plan import InputFile
 from sparkscore.sources import PlannedRows, open_source, parquet_rows
@@ -33,6 +32,7 @@ from sparkscore.sources.parquet_types import is_castable
 from sparkscore.spark.schema import schema_of, to_arrow
 from sparkscore.worker.intake import settle_types
 from tests.support.all_types import write_all_types
+from tests.support.both_readers import check_same_rows, read_by_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -48,52 +48,16 @@ def opened(spark: SparkSession, place: Path, **more: Any) -> ParquetSource:
     return source
 
 
-def read_by_spark(source: ParquetSource) -> pa.Table:
-    """Return the rows as a worker gets them from Spark."""
-    frame = source.frame()
-    assert frame is not None
-    table = frame.drop(*HIDDEN_COLUMNS).toArrow().combine_chunks()
-    return pa.Table.from_batches([settle_types(batch) for batch in table.to_batches()])
-
-
-def chosen(source: ParquetSource) -> ParquetReader | str:
-    found = source.planned_rows()
-    return found if isinstance(found, str) else found.reader
-
-
-def read_by_workers(source: ParquetSource, reader: ParquetReader) -> pa.Table:
-    parts = [FilePart(file.path, 0, pq.read_metadata(file.path).num_rows) for file in source.snapshot.files]
-    batches = [batch for part in parts if part.row_count for batch in reader.read(part)]
-    return pa.Table.from_batches(batches, reader.schema())
-
-
-def texts_of(table: pa.Table) -> dict[str, list[str]]:
-    """Return the rows, ordered by id, in a form in which NaN equals itself, and 0.0 does not equal -0.0."""
-    return {name: [repr(value) for value in table.sort_by("id")[name].to_pylist()] for name in table.schema.names}
-
-
 def check_equal(spark: SparkSession, place: Path, reason: str = "", **more: Any) -> None:
     """Check that both readers give the same rows, or that Spark must read for a reason that contains a text."""
-    source = opened(spark, place, **more)
-    reader = chosen(source)
-    if isinstance(reader, str) and reason and reason in reader:
-        return
-    assert isinstance(reader, ParquetReader), reader
-
-    expected, found = read_by_spark(source), read_by_workers(source, reader)
-
-    assert found.schema.equals(expected.schema, check_metadata=True)
-    assert found.num_rows == source.snapshot.items
-    by_spark, by_workers = texts_of(expected), texts_of(found)
-    for name, values in by_spark.items():
-        assert by_workers[name] == values, name
+    check_same_rows(opened(spark, place, **more), reason)
 
 
 def test_workers_get_from_spark_the_types_that_the_reader_gives(spark: SparkSession, tmp_path: Path) -> None:
     write_all_types(tmp_path / "in")
     source = opened(spark, tmp_path / "in")
-    reader = chosen(source)
-    assert isinstance(reader, ParquetReader)
+    planned = source.planned_rows()
+    assert isinstance(planned, PlannedRows)
 
     def schemas(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -104,7 +68,7 @@ def test_workers_get_from_spark_the_types_that_the_reader_gives(spark: SparkSess
     for row in frame.mapInArrow(schemas, "schema binary").collect():
         found = pa.ipc.read_schema(pa.py_buffer(bytes(row["schema"])))
         rows = pa.schema([field for field in found if field.name not in HIDDEN_COLUMNS])
-        assert rows.equals(reader.schema(), check_metadata=True)
+        assert rows.equals(planned.reader.schema(), check_metadata=True)
 
 
 @pytest.mark.parametrize("is_by_spark", [False, True])
@@ -165,7 +129,7 @@ def test_names_of_folders_that_spark_reads_otherwise_are_left_to_it(spark: Spark
     pq.write_table(pa.table({"id": [1]}), tmp_path / "k=%C3%A9" / "a.parquet")
     source = opened(spark, tmp_path)
 
-    assert "k=%C3%A9' has escaped bytes" in str(chosen(source))
+    assert "k=%C3%A9' has escaped bytes" in str(source.planned_rows())
     assert read_by_spark(source)["k"].to_pylist() != ["é"]
 
 

@@ -106,6 +106,30 @@ def test_failed_rows_are_quarantined_as_they_were_and_counted_alike(
     check_ledger(by_workers.record, tmp_path / "runs", range(count))
 
 
+def test_both_readers_give_the_same_rows_of_a_delta_table(
+    spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
+) -> None:
+    count = write_rows(tmp_path / "files", [57, 1, 90], row_group_size=20)
+    rows = spark.read.parquet(str(tmp_path / "files")).selectExpr(
+        "*", "id % 2 AS half", "date_add('2026-01-01', 1) AS day"
+    )
+    rows.write.format("delta").partitionBy("half", "day").save(str(tmp_path / "in"))
+    settings = {"mini_batch_size": 8, "error_threshold": -1, "retry_settings": {"max_retries": 0}}
+    deployment = make_deployment(FAILS_FOR_SOME_ROWS, settings=settings)
+
+    by_spark, by_workers = (score(spark, tmp_path, deployment, reader) for reader in READERS)
+
+    assert rows_of(by_workers) == rows_of(by_spark)
+    # The probe tries the first mini-batches, and Spark and the workers begin with other files.
+    counts = [run.record["counts"] | {"probe_calls": 0} for run in (by_spark, by_workers)]
+    assert counts[0] == counts[1]
+    failed = [read_table(Path(run.record["quarantine"]["location"])).to_pylist() for run in (by_spark, by_workers)]
+    shown = [sorted((row["row"], row["source_file"], row["message"]) for row in rows) for rows in failed]
+    assert shown[0] == shown[1]
+    assert shown[0]
+    check_ledger(by_workers.record, tmp_path / "runs", range(count))
+
+
 def test_a_model_gets_its_columns_only_and_the_quarantine_all(spark: SparkSession, tmp_path: Path) -> None:
     write_rows(tmp_path / "in", [35, 20], row_group_size=10)
     graph = helper.make_graph(

@@ -7,7 +7,7 @@ import deltalake
 import pyarrow as pa
 import pytest
 
-from sparkscore.sinks.delta_log import read_columns
+from sparkscore.spark.delta_log import read_columns
 
 ROWS = pa.table({"id": pa.array([1, 2], pa.int64()), "deep": [{"a": 1}, {"a": 2}]})
 
