@@ -14,6 +14,7 @@ from pyspark.sql.types import (
     DataType,
     DecimalType,
     DoubleType,
+    IntegralType,
     NullType,
     StringType,
     StructField,
@@ -224,7 +225,7 @@ class _Planner:
             is_nested = is_untyped and not file_type.is_null
             if is_nested and not is_shape_of(in_order_of(file_type.spark or common, common), common):
                 self._refuse_inside(name, file_type, file, common)
-            is_wider = isinstance(common, (DecimalType, DoubleType))
+            is_wider = isinstance(common, (DecimalType, DoubleType, IntegralType))
             is_other = is_wider and not is_same(common, file_type.spark or common)
             if file_type.is_nanos or file_type.needs_worker or is_untyped or is_other:
                 self._is_planned = True

@@ -267,13 +267,16 @@ def _merged_structs(one: StructType, other: StructType) -> StructType | None:
 
 
 def widened(one: DataType, other: DataType) -> DataType | None:
-    """Return double if one of two types is double and the other is an integer type, or else None.
+    """Return the type that integers of two types, or integers and doubles, are cast to, or None for other types.
 
-    Each value must be checked when it is read, because a double cannot hold every bigint exactly.
+    Two integer types become the wider one. An integer type and double become double. Each value must be checked when it
+    is read, because a double cannot hold every bigint exactly.
 
-    >>> widened(LongType(), DoubleType()), widened(DoubleType(), ShortType()), widened(LongType(), FloatType())
-    (DoubleType(), DoubleType(), None)
+    >>> widened(IntegerType(), LongType()), widened(DoubleType(), ShortType()), widened(LongType(), FloatType())
+    (LongType(), DoubleType(), None)
     """
+    if isinstance(one, IntegralType) and isinstance(other, IntegralType):
+        return max(one, other, key=lambda each: _INTEGERS.index(each.simpleString()))
     pair = (one, other) if isinstance(one, DoubleType) else (other, one)
     return DoubleType() if isinstance(pair[0], DoubleType) and isinstance(pair[1], IntegralType) else None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -122,6 +123,16 @@ def test_declared_keys_are_read_alike(spark: SparkSession, tmp_path: Path, zone:
     options = {} if zone is None else {"timeZone": zone}
 
     check_equal(spark, tmp_path, schema=", ".join(["id int", *KEY_TYPES]), options=options)
+
+
+def test_integers_of_several_widths_are_read_alike(spark: SparkSession, tmp_path: Path) -> None:
+    for number, name in enumerate(("int8", "int64", "int16", "uint32", "int32", "uint8")):
+        bounds = np.iinfo(name)
+        values = pa.array([int(bounds.min), None, int(bounds.max)], pa.type_for_alias(name))
+        table = pa.table({"id": [number * 3, number * 3 + 1, number * 3 + 2], "x": values})
+        pq.write_table(table, tmp_path / f"{number}.parquet")
+
+    check_equal(spark, tmp_path)
 
 
 def test_names_of_folders_that_spark_reads_otherwise_are_left_to_it(spark: SparkSession, tmp_path: Path) -> None:

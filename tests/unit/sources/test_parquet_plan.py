@@ -29,7 +29,7 @@ def plan(tmp_path: Path) -> Plan:
     def plan_tables(*tables: pa.Table, declared: str = "", wanted: Any = None, **options: Any) -> ParquetPlan | None:
         files = []
         for number, table in enumerate(tables):
-            path = tmp_path / f"{'abc'[number]}.parquet"
+            path = tmp_path / f"{'abcd'[number]}.parquet"
             pq.write_table(table, path, **options)
             files.append(InputFile(str(path), path.stat().st_size, 1))
         told = schema_of(dict(each.split(" ", 1) for each in declared.split("; "))) if declared else None
@@ -153,7 +153,6 @@ def test_lists_that_are_all_empty_in_one_file_take_the_type_of_the_others(plan: 
     ("one", "other", "advice"),
     [
         (pa.int64(), pa.float32(), "id double"),
-        (pa.int32(), pa.int64(), "id bigint"),
         (pa.float32(), pa.float64(), "id double"),
         (pa.decimal128(4, 2), pa.decimal128(5, 3), "id decimal(5,3)"),
         (pa.uint64(), pa.int64(), "id decimal(20,0)"),
@@ -209,6 +208,31 @@ def test_types_that_spark_cannot_read_or_takes_for_bare_numbers_are_refused(
 
 def test_the_stored_numbers_of_a_duration_can_be_declared(plan: Plan) -> None:
     assert types(plan(pa.table({"c": pa.array([1], pa.duration("ns"))}), declared="c bigint")) == {"c": "bigint"}
+
+
+@pytest.mark.parametrize(
+    ("types_of_files", "name"),
+    [
+        ((pa.int32(), pa.int64()), "bigint"),
+        ((pa.int64(), pa.int8(), pa.int32()), "bigint"),
+        ((pa.int8(), pa.int16()), "smallint"),
+        ((pa.uint8(), pa.int8()), "smallint"),
+        ((pa.int16(), pa.uint32(), pa.null()), "bigint"),
+        ((pa.int32(), pa.int64(), pa.float64(), pa.int8()), "double"),
+    ],
+    ids=str,
+)
+def test_integers_of_several_widths_have_the_widest(
+    types_of_files: tuple[pa.DataType, ...], name: str, plan: Plan
+) -> None:
+    tables = [pa.table({"x": pa.nulls(2, arrow_type)}) for arrow_type in types_of_files]
+
+    found = plan(*tables)
+
+    assert types(found) == {"x": name}
+    assert found is not None
+    assert len(found.groups) == len(tables)
+    assert types(plan(*tables[::-1])) == {"x": name}
 
 
 def test_a_codec_that_no_reader_has_is_refused(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
