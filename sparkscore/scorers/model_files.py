@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 from sparkscore.digest import digest_of_path, files_of_model
 from sparkscore.error_codes import ErrorCode
@@ -28,8 +27,8 @@ from sparkscore.stage.layout import SCRIPTS, UNFINISHED
 
 _KEPT_SECONDS = 7 * 24 * 3600
 _USED = ".used.lock"
-# The open files whose locks tell other processes which cache folders this process uses, by their paths.
-_in_use: dict[Path, IO[str]] = {}
+# File descriptors whose locks tell other processes which cache folders this process uses, by paths of the lock files.
+_in_use: dict[Path, int] = {}
 
 
 @dataclass(frozen=True)
@@ -260,9 +259,8 @@ def _keep(cache: Path, name: str) -> None:
     """Keep other processes from removing a cache folder as long as this process, or a child of it, lives."""
     path = cache / f"{name}{_USED}"
     if path not in _in_use:
-        file = path.open("w")
-        fcntl.flock(file, fcntl.LOCK_SH)
-        _in_use[path] = file
+        _in_use[path] = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(_in_use[path], fcntl.LOCK_SH)
 
 
 def _remove_old(cache: Path) -> None:

@@ -38,7 +38,7 @@ RACING = 4
 def forget_use() -> None:
     """Close the files that keep this process's cache folders, as its end does."""
     while model_files._in_use:
-        model_files._in_use.popitem()[1].close()
+        os.close(model_files._in_use.popitem()[1])
 
 
 @pytest.fixture(autouse=True)
