@@ -178,8 +178,7 @@ def _masked_if_named_so(match: re.Match[str]) -> str:
     name, value = match["name"], match["value"].strip("\\\"'")
     if not is_secret_key(name) or value.lower() in _NO_SECRETS or (is_counted(name) and _COUNT.fullmatch(value)):
         return match[0]
-    # A value that another pattern has already masked is not changed.
-    return match[0] if MASK in value else _masked(match)
+    return _masked(match)
 
 
 def _is_user_and_password(text: str) -> bool:

@@ -56,6 +56,10 @@ def test_no_secret_survives_in_any_text(before: str, case: tuple[str, str], afte
     assert MASK in redacted
 
 
+def test_a_secret_that_contains_the_mask_is_masked() -> None:
+    assert redact("user=u;pwd=000***;x=y") == "user=u;pwd=***;x=y"
+
+
 @given(st.lists(_SECRETS, min_size=2, max_size=4))
 def test_several_secrets_in_one_text(cases: list[tuple[str, str]]) -> None:
     redacted = redact("\n".join(text for text, _ in cases))
