@@ -8,8 +8,11 @@ functions ``prepare``, ``resume`` and ``clean`` are not among them: the modules 
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from sparkscore.run.log_filter import make_printable
 
 if TYPE_CHECKING:
     from sparkscore.run.asked import RunOptions
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from sparkscore.run.pipeline import execute, score
     from sparkscore.run.prepare import PreparedRun
     from sparkscore.run.result import Run
+
+# Here, because each module of this package logs messages, whether a run is recorded or not.
+logging.getLogger("sparkscore").addFilter(make_printable)
 
 __all__ = [
     "PreparedRun",

@@ -12,25 +12,14 @@ from typing import Any, Literal
 from sparkscore.digest import different_parts
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError, named, names
-from sparkscore.printable import printable
 from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, RUNNING, RunRecord, end_record
 from sparkscore.record.run_store import Claim, RunStore
-from sparkscore.redaction import RedactingFormatter, redact
+from sparkscore.redaction import RedactingFormatter
 from sparkscore.run.verdict import details
 from sparkscore.spark.connect_errors import connect_error_behind
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error, interrupt_behind
 
 logger = logging.getLogger("sparkscore")
-
-
-def _make_printable(record: logging.LogRecord) -> bool:
-    """Mask secrets and escape control characters in a log message. Return True, so that the message is logged."""
-    record.msg, record.args = printable(redact(record.getMessage())), None
-    return True
-
-
-# A handler's formatter would not be enough: if there is no handler, Python itself writes warnings to stderr.
-logger.addFilter(_make_printable)
 
 
 class Recording:
