@@ -6,8 +6,9 @@ Public names are imported on first access, so that workers can import `sparkscor
 from __future__ import annotations
 
 import os.path
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from sparkscore.lazy_names import import_on_access
 
 if TYPE_CHECKING:
     __version__: str
@@ -43,22 +44,25 @@ __all__ = [
 # change that directory, so the path is made absolute here.
 __path__ = [os.path.abspath(folder) for folder in __path__]  # noqa: PTH100 - pathlib is imported by few modules
 
-_MODULE_OF = {
-    "ErrorCode": "sparkscore.error_codes",
-    "Run": "sparkscore.run",
-    "SparkscoreError": "sparkscore.errors",
-    "build_env": "sparkscore.models.deployment_env",
-    "clean": "sparkscore.run.clean",
-    "discard": "sparkscore.run",
-    "list_runs": "sparkscore.run",
-    "local_session": "sparkscore.spark.session",
-    "publish": "sparkscore.run",
-    "register_function": "sparkscore.sql",
-    "resume": "sparkscore.run.resume",
-    "score": "sparkscore.run",
-    "show_model": "sparkscore.models.show",
-    "show_run": "sparkscore.run",
-}
+_import_public_name = import_on_access(
+    __name__,
+    {
+        "ErrorCode": "sparkscore.error_codes",
+        "Run": "sparkscore.run",
+        "SparkscoreError": "sparkscore.errors",
+        "build_env": "sparkscore.models.deployment_env",
+        "clean": "sparkscore.run.clean",
+        "discard": "sparkscore.run",
+        "list_runs": "sparkscore.run",
+        "local_session": "sparkscore.spark.session",
+        "publish": "sparkscore.run",
+        "register_function": "sparkscore.sql",
+        "resume": "sparkscore.run.resume",
+        "score": "sparkscore.run",
+        "show_model": "sparkscore.models.show",
+        "show_run": "sparkscore.run",
+    },
+)
 
 
 def __getattr__(name: str) -> object:
@@ -74,6 +78,4 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version  # noqa: PLC0415 - takes as long to import as the rest of --help
 
         return version("sparkscore")
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'sparkscore' has no attribute '{name}'")
-    return getattr(import_module(_MODULE_OF[name]), name)
+    return _import_public_name(name)

@@ -9,9 +9,9 @@ functions ``prepare``, ``resume`` and ``clean`` are not among them: the modules 
 from __future__ import annotations
 
 import logging
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from sparkscore.lazy_names import import_on_access
 from sparkscore.run.log_filter import make_printable
 
 if TYPE_CHECKING:
@@ -37,25 +37,17 @@ __all__ = [
     "show_run",
 ]
 
-_MODULE_OF = {
-    "PreparedRun": "sparkscore.run.prepare",
-    "Run": "sparkscore.run.result",
-    "RunOptions": "sparkscore.run.asked",
-    "discard": "sparkscore.run.held",
-    "execute": "sparkscore.run.pipeline",
-    "list_runs": "sparkscore.run.listing",
-    "publish": "sparkscore.run.held",
-    "score": "sparkscore.run.pipeline",
-    "show_run": "sparkscore.run.listing",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import a name of this package on first access.
-
-    Raises:
-        AttributeError: the package has no such name.
-    """
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'sparkscore.run' has no attribute '{name}'")
-    return getattr(import_module(_MODULE_OF[name]), name)
+__getattr__ = import_on_access(
+    __name__,
+    {
+        "PreparedRun": "sparkscore.run.prepare",
+        "Run": "sparkscore.run.result",
+        "RunOptions": "sparkscore.run.asked",
+        "discard": "sparkscore.run.held",
+        "execute": "sparkscore.run.pipeline",
+        "list_runs": "sparkscore.run.listing",
+        "publish": "sparkscore.run.held",
+        "score": "sparkscore.run.pipeline",
+        "show_run": "sparkscore.run.listing",
+    },
+)

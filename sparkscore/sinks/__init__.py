@@ -6,8 +6,9 @@ clean up after runs can be imported without PySpark.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from sparkscore.lazy_names import import_on_access
 
 if TYPE_CHECKING:
     from sparkscore.sinks.sink import Sink, open_sink
@@ -41,31 +42,23 @@ __all__ = [
     "target_of",
 ]
 
-_MODULE_OF = {
-    "Layout": "sparkscore.sinks.target",
-    "Published": "sparkscore.sinks.target",
-    "Sink": "sparkscore.sinks.sink",
-    "Stage": "sparkscore.sinks.stage",
-    "StagedResult": "sparkscore.sinks.target",
-    "Target": "sparkscore.sinks.target",
-    "check_waiting": "sparkscore.sinks.stage",
-    "first_commit_began": "sparkscore.sinks.stage",
-    "open_sink": "sparkscore.sinks.sink",
-    "remove_stage": "sparkscore.sinks.stage",
-    "shown_in": "sparkscore.sinks.stage",
-    "stage_at": "sparkscore.sinks.stage",
-    "stage_of": "sparkscore.sinks.stage",
-    "staged_in": "sparkscore.sinks.stage",
-    "target_of": "sparkscore.sinks.target",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import a name of this package on first access.
-
-    Raises:
-        AttributeError: the package has no such name.
-    """
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'sparkscore.sinks' has no attribute '{name}'")
-    return getattr(import_module(_MODULE_OF[name]), name)
+__getattr__ = import_on_access(
+    __name__,
+    {
+        "Layout": "sparkscore.sinks.target",
+        "Published": "sparkscore.sinks.target",
+        "Sink": "sparkscore.sinks.sink",
+        "Stage": "sparkscore.sinks.stage",
+        "StagedResult": "sparkscore.sinks.target",
+        "Target": "sparkscore.sinks.target",
+        "check_waiting": "sparkscore.sinks.stage",
+        "first_commit_began": "sparkscore.sinks.stage",
+        "open_sink": "sparkscore.sinks.sink",
+        "remove_stage": "sparkscore.sinks.stage",
+        "shown_in": "sparkscore.sinks.stage",
+        "stage_at": "sparkscore.sinks.stage",
+        "stage_of": "sparkscore.sinks.stage",
+        "staged_in": "sparkscore.sinks.stage",
+        "target_of": "sparkscore.sinks.target",
+    },
+)

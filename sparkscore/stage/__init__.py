@@ -8,8 +8,9 @@ so that modules that do not need PyArrow, such as `sparkscore.stage.layout`, can
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from sparkscore.lazy_names import import_on_access
 
 if TYPE_CHECKING:
     from sparkscore.stage.report import REPORT_SCHEMA, MiniBatchReport, StagedFile, read_reports
@@ -27,24 +28,16 @@ __all__ = [
     "read_reports",
 ]
 
-_MODULE_OF = {
-    "REPORT_SCHEMA": "sparkscore.stage.report",
-    "Decision": "sparkscore.stage.run_stage",
-    "MiniBatchReport": "sparkscore.stage.report",
-    "RunStage": "sparkscore.stage.run_stage",
-    "StageFolder": "sparkscore.stage.stage_folder",
-    "StagedFile": "sparkscore.stage.report",
-    "TaskStage": "sparkscore.stage.run_stage",
-    "read_reports": "sparkscore.stage.report",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import a name of this package on first access.
-
-    Raises:
-        AttributeError: the package has no such name.
-    """
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'sparkscore.stage' has no attribute '{name}'")
-    return getattr(import_module(_MODULE_OF[name]), name)
+__getattr__ = import_on_access(
+    __name__,
+    {
+        "REPORT_SCHEMA": "sparkscore.stage.report",
+        "Decision": "sparkscore.stage.run_stage",
+        "MiniBatchReport": "sparkscore.stage.report",
+        "RunStage": "sparkscore.stage.run_stage",
+        "StageFolder": "sparkscore.stage.stage_folder",
+        "StagedFile": "sparkscore.stage.report",
+        "TaskStage": "sparkscore.stage.run_stage",
+        "read_reports": "sparkscore.stage.report",
+    },
+)
