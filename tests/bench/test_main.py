@@ -53,5 +53,5 @@ def test_the_middle_form_begins_with_the_most_important_and_ends_in_time(
 
     main(["--middle", "--minutes", "1", "--results", str(tmp_path / "results.json")])
 
-    assert [each.name for each in measured] == ["rows-mlp", "rows-boosting"]
+    assert [each.name for each in measured] == ["rows-mlp", "large-mlp"]
     assert measured[0].rounds == 3
