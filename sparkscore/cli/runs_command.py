@@ -6,8 +6,7 @@ from pathlib import Path
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
 from sparkscore.printable import printable
-from sparkscore.record.listing import list_records, read_record, runs_folder
-from sparkscore.record.run_record import RunRecord
+from sparkscore.record.listing import RunInBrief, list_in_brief, list_records, read_record, runs_folder
 
 
 def list_runs(runs: Path | None, *, as_json: bool) -> int:
@@ -21,11 +20,10 @@ def list_runs(runs: Path | None, *, as_json: bool) -> int:
         the exit code 0.
     """
     folder = runs_folder(runs)
-    records = list_records(folder)
     if as_json:
-        print_json({"folder": str(folder), "runs": [record.as_dict() for record in records]})
-    elif records:
-        _print_table(records)
+        print_json({"folder": str(folder), "runs": [record.as_dict() for record in list_records(folder)]})
+    elif found := list_in_brief(folder):
+        _print_table(found)
     else:
         to_stdout(f"No runs in {shown_path(folder)}.")
     return OK
@@ -58,7 +56,7 @@ def show_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
     return OK
 
 
-def _print_table(records: list[RunRecord]) -> None:
+def _print_table(runs: list[RunInBrief]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -71,19 +69,19 @@ def _print_table(records: list[RunRecord]) -> None:
     for name in ("scored", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("output", overflow="fold")
-    for record in records:
-        values = _row(record)
+    for run in runs:
+        values = _row(run)
         styles = ["", state_style(values[1]), *[""] * (len(values) - 2)]
         table.add_row(*(Text(printable(value), style=style) for value, style in zip(values, styles, strict=True)))
     result_console().print(table)
 
 
-def _row(record: RunRecord) -> tuple[str, ...]:
+def _row(run: RunInBrief) -> tuple[str, ...]:
     return (
-        record.run_id,
-        record.state,
-        record.started_at[:19].replace("T", " "),
-        f"{record.counts.scored:,}",
-        f"{record.counts.failed:,}",
-        shown_path(record.output.location) if record.output.location else "",
+        run.run_id,
+        run.state,
+        run.started_at[:19].replace("T", " "),
+        f"{run.scored:,}",
+        f"{run.failed:,}",
+        shown_path(run.location) if run.location else "",
     )

@@ -15,16 +15,16 @@ from rich.text import Text
 
 from sparkscore.cli.reply import shown_path
 from sparkscore.printable import printable
-from sparkscore.record.run_record import (
-    Counts,
-    RecordedError,
-    RecordedInput,
-    RecordedOutput,
-    RecordedQuarantine,
-    RunRecord,
-)
 
 if TYPE_CHECKING:
+    from sparkscore.record.run_record import (
+        Counts,
+        RecordedError,
+        RecordedInput,
+        RecordedOutput,
+        RecordedQuarantine,
+        RunRecord,
+    )
     from sparkscore.run import Run
 
 _FIRST_ROWS: Final = 5

@@ -38,11 +38,12 @@ HEAVY = ("pyspark", "pandas", "pyarrow", "numpy", "sklearn", "mlflow", "onnxrunt
     ("commands", "others"),
     [
         ([(0, "run", "--help"), (2, "run"), (0, "--version")], ("rich", "sparkscore.run")),
-        ([(0, "runs", "list"), (0, "runs", "list", "--json"), (2, "runs", "show", "none")], ("sparkscore.run",)),
+        ([(0, "runs", "list")], ("sparkscore.run", "sparkscore.record.run_record")),
+        ([(0, "runs", "list", "--json"), (2, "runs", "show", "none")], ("sparkscore.run",)),
         ([(0, "new", "first")], ("rich", "sparkscore.run")),
         ([(0, "env", "build", "--help")], ("rich", "sparkscore.run")),
     ],
-    ids=["help", "runs", "new", "env"],
+    ids=["help", "list of runs", "runs", "new", "env"],
 )
 def test_commands_that_score_nothing_load_neither_spark_nor_data_libraries(
     commands: list[tuple[Any, ...]], others: tuple[str, ...], tmp_path: Path

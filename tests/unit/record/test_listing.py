@@ -9,7 +9,7 @@ import pytest
 
 from sparkscore.errors import LineageError, RunNotFoundError
 from sparkscore.record import listing as subject
-from sparkscore.record.listing import list_records, read_record, runs_folder
+from sparkscore.record.listing import RunInBrief, list_in_brief, list_records, read_record, runs_folder
 from sparkscore.record.run_record import RunRecord, new_record
 from sparkscore.record.runs_folder import RunFolder
 
@@ -45,6 +45,50 @@ def test_records_are_listed_newest_first_and_what_cannot_be_read_is_passed_over(
     assert [record.run_id for record in list_records(tmp_path)] == ["b", "c", "a"]
     assert list_records(tmp_path / "nowhere") == []
     assert read_record(tmp_path, "a") == record_of("a", started_at="2026-01-01")
+
+
+def write_content(runs: Path, run_id: str, content: dict[str, Any]) -> None:
+    (runs / run_id).mkdir(parents=True)
+    (runs / run_id / "record.json").write_text(json.dumps(content))
+
+
+def test_a_list_in_brief_has_what_the_records_have(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    counts = {**new_record("a", None, {}).counts.as_dict(), "scored": 7, "failed": 2}
+    records: dict[str, dict[str, Any]] = {
+        "a": {"started_at": "2026-01-01", "counts": counts, "output": {"location": "/out"}, "state": "COMPLETE"},
+        "b": {"started_at": "2026-03-01"},
+        "of-another-version": {"started_at": "2025-12-31", "counts": counts | {"new": 1}, "output": {"rows": 2}},
+    }
+    for run_id, more in records.items():
+        write_content(tmp_path, run_id, content_of(run_id, **more))
+    for name, text in (("torn", "{"), ("list", "[]"), ("of-another", json.dumps(content_of("a")))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text(text)
+
+    found = list_in_brief(tmp_path)
+
+    assert found == [
+        RunInBrief("b", "RUNNING", "2026-03-01", 0, 0, None),
+        RunInBrief("a", "COMPLETE", "2026-01-01", 7, 2, "/out"),
+        RunInBrief("of-another-version", "RUNNING", "2025-12-31", 7, 2, None),
+    ]
+    assert [each.run_id for each in found] == [record.run_id for record in list_records(tmp_path)]
+    assert sum("is skipped" in message for message in caplog.messages) == 6
+    assert list_in_brief(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"state": 1}, {"state": None}, {"started_at": "yesterday"}, {"started_at": 7}, {"counts": {"scored": "7"}},
+        {"counts": {"scored": True}}, {"counts": None}, {"counts": [1]}, {"output": []}, {"output": {"location": 1}},
+    ],
+)  # fmt: skip
+def test_a_list_in_brief_skips_what_it_cannot_show(damage: dict[str, Any], tmp_path: Path) -> None:
+    write_content(tmp_path, "a", content_of("a", **damage))
+
+    assert list_in_brief(tmp_path) == []
+    assert list_records(tmp_path) == []
 
 
 @pytest.mark.parametrize("run_id", ["unknown", "torn"])
