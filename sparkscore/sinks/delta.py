@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import re
@@ -29,6 +28,7 @@ from sparkscore.sinks.delta_commit import (
     user_metadata_of,
 )
 from sparkscore.sinks.delta_errors import not_a_table, note_failed, publish_failed, unreadable
+from sparkscore.sinks.delta_history import has_run_in_history, run_of
 from sparkscore.sinks.delta_links import LOG
 from sparkscore.sinks.delta_names import refuse_names
 from sparkscore.sinks.delta_rules import TableRules
@@ -48,6 +48,7 @@ from sparkscore.sinks.target import (
     output_exists,
     run_exists,
 )
+from sparkscore.spark.delta_log import read_columns
 from sparkscore.spark.delta_statements import describe
 from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 from sparkscore.spark.schema import column, columns_of
@@ -92,7 +93,7 @@ class DeltaSink:
         must contain no files, unless an earlier execution of this run began to create the table (``is_retried``).
         """
         foreign = [] if is_retried else self._target.entries()
-        if self._refuse_what_is_there("a Delta table", foreign) and self._commits():
+        if self._refuse_what_is_there("a Delta table", foreign) and self._has_run():
             raise run_exists(self._target)
         check_writable(self._target, self._target.path / LOG)
 
@@ -106,7 +107,7 @@ class DeltaSink:
         refuse_binary_partitions(self._target, schema)
         # Settings are pinned for a new table as well. A setting that cannot be changed is then reported before scoring.
         with pinned_settings(self._spark, for_writing=True):
-            if not self._exists():
+            if not self._exists() or is_plain_table(self._target, schema):
                 return
             existing = read_from(self._spark, "delta").load(str(self._target.path)).schema
             check_same_columns(self._target, columns_of(existing), columns_of(schema), origins)
@@ -138,6 +139,9 @@ class DeltaSink:
         """Return the names of the table's NOT NULL columns, or an empty list if there is no table yet."""
         if not self._exists():
             return []
+        columns = read_columns(self._target.path / LOG)
+        if columns:
+            return [each["name"] for each in columns if not each["nullable"]]
         existing = read_from(self._spark, "delta").load(str(self._target.path)).schema
         return [field.name for field in existing if not field.nullable]
 
@@ -319,6 +323,10 @@ class DeltaSink:
         """Return whether the table's history still contains this run's commit."""
         return self._exists() and any(row["version"] == published.version for row in self._commits())
 
+    def _has_run(self) -> bool:
+        found = has_run_in_history(self._target)
+        return bool(self._commits()) if found is None else found
+
     def _commits(self) -> list[Row]:
         """Return the rows of the table's history that describe this run's commits."""
         try:
@@ -327,7 +335,7 @@ class DeltaSink:
                 rows = history.select("version", "userMetadata", "operationMetrics", "engineInfo").collect()
         except SPARK_ERRORS as error:
             raise unreadable(self._target, error) from error
-        return [row for row in rows if _run_of(row["userMetadata"]) == self._target.run_id]
+        return [row for row in rows if run_of(row["userMetadata"]) == self._target.run_id]
 
     def _proof(self, staged: StagedResult) -> Published:
         """Check the row count of this run's commit and return the commit's version and row count.
@@ -386,11 +394,3 @@ def _writer_of(commit: Row) -> str:
 
 def _pause() -> None:
     time.sleep(_PAUSE_S * random.random())  # noqa: S311 - not cryptographic: it avoids the next conflict
-
-
-def _run_of(user_metadata: str | None) -> object:
-    try:
-        content = json.loads(user_metadata or "null")
-    except ValueError:
-        return None
-    return content.get("run_id") if isinstance(content, dict) else None
