@@ -19,10 +19,8 @@ from sparkscore.location import spark_path
 from sparkscore.sinks.delta_choice import decide_layout, why_spark
 from sparkscore.sinks.delta_commit import (
     VERSION,
-    CannotCommitError,
     Commit,
     app_id_of,
-    has_commits,
     is_plain_table,
     unlink_uncommitted,
     user_metadata_of,
@@ -31,6 +29,7 @@ from sparkscore.sinks.delta_errors import not_a_table, note_failed, publish_fail
 from sparkscore.sinks.delta_history import has_run_in_history, run_of
 from sparkscore.sinks.delta_links import LOG
 from sparkscore.sinks.delta_names import refuse_names
+from sparkscore.sinks.delta_open import CannotCommitError, has_commits
 from sparkscore.sinks.delta_rules import TableRules
 from sparkscore.sinks.file_number import files_of_size, rows_of_size
 from sparkscore.sinks.origins import NO_ORIGINS, Origins

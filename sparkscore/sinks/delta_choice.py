@@ -7,8 +7,9 @@ import json
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
-from sparkscore.sinks.delta_commit import has_commits, why_not_commit
+from sparkscore.sinks.delta_commit import why_not_commit
 from sparkscore.sinks.delta_errors import cannot_write
+from sparkscore.sinks.delta_open import has_commits
 from sparkscore.sinks.file_number import why_too_many
 from sparkscore.sinks.staged_rows import is_laid_out
 from sparkscore.sinks.target import Layout, StagedResult, Target

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,17 @@ from pyspark.sql.types import StructType
 
 from sparkscore.errors import names
 from sparkscore.sinks.delta_links import LOG, forget_links, link_files, note_links, noted_links
+from sparkscore.sinks.delta_open import (
+    CannotCommitError,
+    commit_file,
+    forget_table,
+    has_commits,
+    look_at_table,
+    open_table,
+    text_of,
+    uri_of,
+    why_no_delta_rs,
+)
 from sparkscore.sinks.delta_plain import why_not_plain, why_not_plain_columns
 from sparkscore.sinks.delta_stats import stats_of
 from sparkscore.sinks.partition_types import FOLDER_TYPES
@@ -40,22 +50,6 @@ VERSION: Final = 1
 _PLAIN_WRITER_VERSION: Final = 2
 # Delta's default for `delta.checkpointInterval`.
 _COMMITS_PER_CHECKPOINT: Final = 10
-# Characters that are lost because delta-rs parses a path as a URL.
-_LOST_IN_PATHS: Final = frozenset("%\\")
-
-
-class CannotCommitError(Exception):
-    """The files cannot be committed with delta-rs; nothing was committed.
-
-    Attributes:
-        reason: why the files cannot be committed, for the run record.
-        is_conflict: whether another commit came in between, so that a new try may succeed.
-    """
-
-    def __init__(self, reason: str, *, is_conflict: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.is_conflict = is_conflict
 
 
 @dataclass(frozen=True)
@@ -93,20 +87,29 @@ class Commit:
             CannotCommitError: the table is not plain, another commit came in between, or a file is not as its writer
                 reported it.
         """
-        table = open_table(self.target.path)
+        try:
+            return self._make(open_table(self.target.path))
+        finally:
+            # delta-rs changes the opened table when it commits, and its list of files takes memory.
+            forget_table(self.target.path)
+
+    def _make(self, table: DeltaTable | None) -> int | None:
         if table is not None and table.transaction_version(self.app_id) is not None:
             return None
         self._check(table)
-        version = 0 if table is None else table.version() + 1
+        version, interval = 0, None
+        if table is not None:
+            version = table.version() + 1
+            interval = table.metadata().configuration.get("delta.checkpointInterval")
         try:
             note_links(self.staged.folder, self.target.part, self.target.path, self.app_id, self.files)
             linked = link_files(self.staged.folder, self.target.path, self.files)
         except OSError as error:
-            raise CannotCommitError(f"a staged file cannot be linked into the table: {_text(error)}") from error
+            raise CannotCommitError(f"a staged file cannot be linked into the table: {text_of(error)}") from error
         self._commit(table, list(self._adds(linked)), version)
         with suppress(OSError):  # the links are files of the table now
             forget_links(self.staged.folder, self.target.part)
-        _write_due_checkpoint(self.target.path, version)
+        _write_due_checkpoint(self.target.path, version, interval)
         return version
 
     def _check(self, table: DeltaTable | None) -> None:
@@ -130,7 +133,7 @@ class Commit:
                 with open_store(self.target.path).open(path) as opened:
                     footer = pq.read_metadata(opened)
             except (OSError, pa.ArrowException) as error:
-                raise CannotCommitError(f"a staged file cannot be read: {_text(error)}") from error
+                raise CannotCommitError(f"a staged file cannot be read: {text_of(error)}") from error
             _check_columns(footer, expected)
             milliseconds = int(entry.written_at * 1000)
             yield AddAction(path, entry.size_bytes, values, milliseconds, data_change=True, stats=stats_of(footer))
@@ -139,14 +142,14 @@ class Commit:
         from deltalake.exceptions import DeltaError  # noqa: PLC0415 - optional, and slow to import
 
         try:
-            place = str(_commit_file(self.target.path, version))
+            place = str(commit_file(self.target.path, version))
             here().take("commit", place, partial(self._write, table, adds))
         except (DeltaError, OSError, ValueError) as error:
             # The commit may have landed although an error was raised.
             if is_in_commit(self.target.path, version, self.app_id, len(adds)):
                 return
-            is_conflict = _commit_file(self.target.path, version).exists()
-            raise CannotCommitError(f"delta-rs: {_text(error)}", is_conflict=is_conflict) from error
+            is_conflict = commit_file(self.target.path, version).exists()
+            raise CannotCommitError(f"delta-rs: {text_of(error)}", is_conflict=is_conflict) from error
         if not is_in_commit(self.target.path, version, self.app_id, len(adds)):
             raise CannotCommitError("delta-rs made another commit than it was asked for", is_conflict=True)
 
@@ -168,7 +171,7 @@ class Commit:
             )
             return
         create_table_with_add_actions(
-            _uri(self.target.path),
+            uri_of(self.target.path),
             _delta_schema(self.staged.schema),
             adds,
             partition_by=list(self.target.partition_by),
@@ -214,7 +217,7 @@ def unlink_uncommitted(stage: Path) -> None:
             if _has_no_commit_of(links.table, links.app_id):
                 links.remove()
     except (ValueError, KeyError, TypeError, CannotCommitError) as error:
-        logger.warning("files of the stage '%s' are still linked into a Delta table (%s)", stage, _text(error))
+        logger.warning("files of the stage '%s' are still linked into a Delta table (%s)", stage, text_of(error))
 
 
 def _has_no_commit_of(table: Path, app_id: str) -> bool:
@@ -222,38 +225,6 @@ def _has_no_commit_of(table: Path, app_id: str) -> bool:
         return True
     opened = None if why_no_delta_rs(table) else open_table(table)
     return opened is not None and opened.transaction_version(app_id) is None
-
-
-def why_no_delta_rs(path: Path) -> str | None:
-    """Return why delta-rs cannot open a Delta table at a path, whatever the table contains, or None if it can."""
-    if importlib.util.find_spec("deltalake") is None:
-        return "the package deltalake is not installed"
-    uri = _uri(path)
-    if set(uri) & _LOST_IN_PATHS or not uri.isprintable():
-        return "delta-rs cannot open the table's path"
-    return None
-
-
-def open_table(path: Path) -> DeltaTable | None:
-    """Open a Delta table with delta-rs, or return None if there is no table yet.
-
-    Raises:
-        CannotCommitError: delta-rs cannot open the table.
-    """
-    from deltalake import DeltaTable  # noqa: PLC0415 - optional, and slow to import
-    from deltalake.exceptions import DeltaError  # noqa: PLC0415 - as above
-
-    if not has_commits(path):
-        return None
-    try:
-        return DeltaTable(_uri(path))
-    except (DeltaError, OSError, ValueError) as error:
-        raise CannotCommitError(f"delta-rs cannot open the table: {_text(error)}") from error
-
-
-def has_commits(table: Path) -> bool:
-    """Return whether a folder has a Delta log with commits. A failed first commit may leave an empty log."""
-    return any((table / LOG).glob("[0-9]*"))
 
 
 def why_not_commit(target: Target, schema: StructType) -> str | None:
@@ -268,7 +239,7 @@ def why_not_commit(target: Target, schema: StructType) -> str | None:
     if reason := why_no_delta_rs(target.path):
         return reason
     try:
-        table = open_table(target.path)
+        table = look_at_table(target.path)
     except CannotCommitError as error:
         return error.reason
     return why_not_columns(schema, target.partition_by) or (None if table is None else why_not_table(target, table))
@@ -286,7 +257,7 @@ def is_plain_table(target: Target, schema: StructType) -> bool:
     if target.writer == "spark" or why_no_delta_rs(target.path):
         return False
     try:
-        table = open_table(target.path)
+        table = look_at_table(target.path)
     except CannotCommitError:
         return False
     if table is None or (why_not_table(replace(target, mode="append"), table) is not None):
@@ -327,7 +298,7 @@ def is_in_commit(table: Path, version: int, app_id: str, files: int) -> bool:
         files: number of files.
     """
     try:
-        lines = _commit_file(table, version).read_text(encoding="utf-8").splitlines()
+        lines = commit_file(table, version).read_text(encoding="utf-8").splitlines()
         actions = [json.loads(line) for line in lines if line]
     except (OSError, ValueError):
         return False
@@ -335,27 +306,31 @@ def is_in_commit(table: Path, version: int, app_id: str, files: int) -> bool:
     return transactions == [app_id] and sum("add" in action for action in actions) == files
 
 
-def _write_due_checkpoint(path: Path, version: int) -> None:
+def _write_due_checkpoint(path: Path, version: int, interval: str | None) -> None:
     """Write a checkpoint of a table if one is due, as Spark does, so that readers need not read each commit.
 
     A failure is only logged, because the rows are already published and a later writer can write the checkpoint. Tables
     with a writer version above 2 get no checkpoint here.
+
+    Args:
+        path: the table's folder.
+        version: the version that was just committed.
+        interval: the table's property ``delta.checkpointInterval``, or None if it is not set.
     """
     from deltalake.exceptions import DeltaError  # noqa: PLC0415 - optional, and slow to import
 
     try:
-        table = open_table(path)
-        if table is None or table.version() != version or table.protocol().min_writer_version > _PLAIN_WRITER_VERSION:
+        if version == 0 or version % max(int(interval or _COMMITS_PER_CHECKPOINT), 1):
             return
-        interval = int(table.metadata().configuration.get("delta.checkpointInterval") or _COMMITS_PER_CHECKPOINT)
-        if version > 0 and version % max(interval, 1) == 0:
+        table = open_table(path)
+        if table is not None and table.version() == version and _is_plain_writer(table):
             here().take("checkpoint", str(path / LOG), table.create_checkpoint)
     except (CannotCommitError, DeltaError, OSError, ValueError) as error:
-        logger.warning("no checkpoint of the Delta table '%s' was written: %s", path, _text(error))
+        logger.warning("no checkpoint of the Delta table '%s' was written: %s", path, text_of(error))
 
 
-def _commit_file(table: Path, version: int) -> Path:
-    return table / LOG / f"{version:020}.json"
+def _is_plain_writer(table: DeltaTable) -> bool:
+    return table.protocol().min_writer_version <= _PLAIN_WRITER_VERSION
 
 
 def _check_columns(footer: pq.FileMetaData, expected: pa.Schema) -> None:
@@ -382,13 +357,3 @@ def _nullable(tree: Any) -> Any:
         return tree
     flags = {"nullable", "containsNull", "valueContainsNull"}
     return {key: True if key in flags else _nullable(value) for key, value in tree.items()}
-
-
-def _uri(path: Path) -> str:
-    return str(path.absolute())
-
-
-def _text(error: Exception) -> str:
-    # Only the first line is used, because delta-rs adds lines with color codes.
-    text = getattr(error, "strerror", None) or str(error)
-    return text.splitlines()[0] if text else type(error).__name__

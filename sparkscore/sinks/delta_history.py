@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sparkscore.sinks.delta_commit import CannotCommitError, open_table, why_no_delta_rs
+from sparkscore.sinks.delta_open import CannotCommitError, look_at_table, why_no_delta_rs
 from sparkscore.sinks.target import Target
 
 
@@ -18,7 +18,7 @@ def has_run_in_history(target: Target) -> bool | None:
     from deltalake.exceptions import DeltaError  # noqa: PLC0415 - optional, and slow to import
 
     try:
-        table = open_table(target.path)
+        table = look_at_table(target.path)
         commits = [] if table is None else table.history()
     except (CannotCommitError, DeltaError, OSError, ValueError):
         return None

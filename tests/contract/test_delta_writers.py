@@ -22,7 +22,8 @@ from pyspark.sql.types import LongType, StructField, StructType
 from sparkscore.config import Output
 from sparkscore.errors import ConfigError
 from sparkscore.sinks import Published, StagedResult, open_sink, staged_in
-from sparkscore.sinks.delta_commit import CannotCommitError, Commit, why_not_commit
+from sparkscore.sinks.delta_commit import Commit, why_not_commit
+from sparkscore.sinks.delta_open import CannotCommitError
 from sparkscore.sinks.target import Target
 from sparkscore.spark.schema import from_arrow
 from sparkscore.spark.settings import pinned_settings, read_from

@@ -28,8 +28,8 @@ from sparkscore.errors import SinkError
 from sparkscore.sinks import Published, Stage, StagedResult, first_commit_began, remove_stage, stage_of, staged_in
 from sparkscore.sinks.cleaning import clean_stages
 from sparkscore.sinks.delta import DeltaSink
-from sparkscore.sinks.delta_commit import open_table
 from sparkscore.sinks.delta_errors import publish_failed
+from sparkscore.sinks.delta_open import open_table
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.target import Target, check_same_columns
 from sparkscore.spark.schema import columns_of, from_arrow

@@ -16,7 +16,6 @@ from pyspark.sql.types import DoubleType, LongType, StringType, StructField, Str
 from sparkscore.sinks import delta_commit
 from sparkscore.sinks.delta import DeltaSink
 from sparkscore.sinks.delta_commit import (
-    CannotCommitError,
     Commit,
     app_id_of,
     is_plain_table,
@@ -24,6 +23,7 @@ from sparkscore.sinks.delta_commit import (
     why_not_commit,
 )
 from sparkscore.sinks.delta_links import link_files, note_links
+from sparkscore.sinks.delta_open import CannotCommitError
 from sparkscore.sinks.stage import Stage, staged_in
 from sparkscore.sinks.target import StagedResult, Target
 from sparkscore.stage.layout import LINKED
