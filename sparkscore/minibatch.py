@@ -162,7 +162,7 @@ class _Pending:
             if not fitting and self._pieces:
                 yield from self.flush()
                 continue
-            taken = piece.slice(0, max(1, fitting))
+            taken = piece if fitting >= piece.num_rows else piece.slice(0, max(1, fitting))
             self._pieces.append(taken)
             self._used += self._cost(taken)
             piece = piece.slice(taken.num_rows)

@@ -16,10 +16,11 @@ from sparkscore.errors import ConfigError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.stage.plan_file import PLAN_SCHEMA
 
-# If a task fails, its whole work unit is scored again, so work units should be small: each task slot gets ten of them,
-# or more if the input is large. Smaller ones would be too slow, because Spark needs about 50 ms per task.
+# Each task slot gets ten work units, so that all of them are busy to the end. More would be too slow, because Spark and
+# the worker need 0.1 to 0.2 s of CPU time for each. If a task fails, only its last chunk is scored again. A large input
+# has more work units, for clusters with more task slots than are known when the run is planned.
 _UNITS_PER_SLOT: Final = 10
-_MINI_BATCHES_PER_UNIT: Final = 32
+_MINI_BATCHES_PER_UNIT: Final = 256
 _MOST_UNITS: Final = 2000
 # The probe begins with mini-batches that are no more than this many times as large as the average.
 _MUCH_LARGER: Final = 2

@@ -104,6 +104,8 @@ class _Rows:
         self._schema = reader.schema()
         self._constants = {} if reader.keys is None else reader.keys.values_of(part.path)
         self._converts = self._find_converts(reader.columns)
+        self._given: pa.Schema | None = None
+        self._is_kept = False
 
     def read(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows in file order, with the columns and types of the input."""
@@ -111,7 +113,8 @@ class _Rows:
         for group, first in self._find_groups():
             skipped = first
             for batch in self._group(group):
-                rows = batch.slice(skipped, left)
+                # Even a slice of all rows takes time for each column.
+                rows = batch.slice(skipped, left) if skipped or left < batch.num_rows else batch
                 skipped = max(0, skipped - batch.num_rows)
                 if rows.num_rows:
                     left -= rows.num_rows
@@ -164,6 +167,10 @@ class _Rows:
 
     def _convert(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Return the rows with the columns and types of the input."""
+        if self._given is None or not rows.schema.equals(self._given, check_metadata=True):
+            self._given, self._is_kept = rows.schema, _is_kept(rows.schema, self._schema)
+        if self._is_kept:
+            return rows.replace_schema_metadata(None)
         columns = [self._column(field, rows) for field in self._schema]
         if not columns:
             return pa.RecordBatch.from_struct_array(pa.array([{}] * rows.num_rows, pa.struct([])))
@@ -178,6 +185,16 @@ class _Rows:
             return self._converts[field.name](rows.column(field.name))
         except InexactError as error:
             raise refused_value(f"column '{field.name}'", str(error), self._part.path) from error
+
+
+def _is_kept(given: pa.Schema, wanted: pa.Schema) -> bool:
+    """Return whether rows that PyArrow has read are as they should be, so that no column needs to be converted.
+
+    All values of a type that is not nested are kept if the type is the wanted one. Nested values may have to be built
+    anew even if it is.
+    """
+    is_equal = given.remove_metadata().equals(wanted, check_metadata=True)
+    return is_equal and bool(wanted.names) and not any(map(pa.types.is_nested, wanted.types))
 
 
 def _batch_size(group: pq.RowGroupMetaData, step: int | None) -> int:

@@ -84,7 +84,7 @@ def feed_tensor(rows: pa.Table, feed: Feed) -> Tensor:
 def _matrix(rows: pa.Table, feed: Feed) -> Tensor:
     """Return a matrix in C order, with a column for each of the feed's columns."""
     batch = _batch_of(rows, feed)
-    if feed.type in _FLOATS and set(batch.schema.types) == {feed.type}:
+    if feed.type in _FLOATS and _have_type(batch.schema, feed.type):
         # One call for all columns takes half as long as one call per column.
         return np.asarray(batch.to_tensor(null_to_nan=True, row_major=True).to_numpy())
     matrix = np.empty((rows.num_rows, len(feed.columns)), dtype=_dtype(feed.type))
@@ -96,7 +96,7 @@ def _matrix(rows: pa.Table, feed: Feed) -> Tensor:
 def _batch_of(rows: pa.Table, feed: Feed) -> pa.RecordBatch:
     """Return the feed's columns in one record batch, converted to the feed's type if it has one."""
     chosen = rows.select(feed.columns)
-    if set(chosen.schema.types) == {feed.type}:
+    if _have_type(chosen.schema, feed.type):
         # The rows of a mini-batch may come from two record batches. Combining them in one call for all columns takes
         # half as long as one call per column.
         batches = chosen.combine_chunks().to_batches()
@@ -104,6 +104,11 @@ def _batch_of(rows: pa.Table, feed: Feed) -> pa.RecordBatch:
             return batches[0]
     columns = [_column(rows, name, feed) for name in feed.columns]
     return pa.RecordBatch.from_arrays(columns, names=list(feed.columns))
+
+
+def _have_type(schema: pa.Schema, wanted: pa.DataType | None) -> bool:
+    """Return whether all columns have a type. Comparing types is much faster than hashing them, as a set does."""
+    return wanted is not None and all(found.equals(wanted) for found in schema.types)
 
 
 def _column(rows: pa.Table, name: str, feed: Feed) -> pa.Array:

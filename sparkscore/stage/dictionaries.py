@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -24,18 +24,18 @@ _LEAST_ROWS: Final = 64
 _MOST_DISTINCT: Final = 0.75
 
 
-# The mini-batches of a task repeat the same few values, and most of them have the same number of rows.
+# The mini-batches of a task repeat the same few texts, and most of them have the same number of rows.
 @lru_cache(maxsize=8)
-def repeat_value(value: Any, count: int, value_type: pa.DataType) -> pa.DictionaryArray:
-    """Return a column that repeats one value, which may be None. The last columns are cached: they are immutable."""
-    if value is None:
-        return pa.DictionaryArray.from_arrays(pa.nulls(count, _INDEX), pa.array([], value_type))
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value], value_type))
+def repeat_text(text: str | None, count: int) -> pa.DictionaryArray:
+    """Return a column that repeats one text, which may be None. The last columns are cached: they are immutable."""
+    if text is None:
+        return pa.DictionaryArray.from_arrays(pa.nulls(count, _INDEX), pa.array([], pa.string()))
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text], pa.string()))
 
 
-def encode_values(values: Sequence[Any], value_type: pa.DataType) -> pa.DictionaryArray:
-    """Return a column of the given values as a dictionary of the type that `repeat_value` returns."""
-    return pa.array(values, pa.dictionary(_INDEX, value_type))
+def encode_texts(texts: Sequence[str | None]) -> pa.DictionaryArray:
+    """Return a column of the given texts as a dictionary of the type that `repeat_text` returns."""
+    return pa.array(texts, pa.dictionary(_INDEX, pa.string()))
 
 
 def decode(rows: pa.Table) -> pa.Table:

@@ -31,6 +31,10 @@ NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _ESCAPED = {chr(code) for code in (*range(0x01, 0x20), 0x7F)} | set("\"#%'*/:=?\\{[]^")
 _BUFFER_ROWS = 128 * 1024
 _BUFFER_BYTES = 64 * 1024 * 1024
+# PyArrow compares the size of a page with its limit of 1 MiB only after each batch of this many rows. Without texts and
+# lists, a large batch saves time and is still far from the limit.
+_ROWS_OF_A_BATCH = 1024
+_ROWS_OF_A_NARROW_BATCH = 16 * 1024
 _OPEN_FILES = 64
 _LONGEST_NAME = 255
 
@@ -87,7 +91,7 @@ class StageWriter:
 
     def write(self, rows: pa.Table) -> None:
         """Add rows, except for the columns in `left_out`, to the buffer. A full buffer is written to files."""
-        self._buffer.add(rows.drop_columns(self._left_out))
+        self._buffer.add(rows)
         if self._buffer.is_full:
             self._flush()
 
@@ -102,7 +106,7 @@ class StageWriter:
         rows = self._buffer.take()
         if rows is None:
             return
-        for folder, part in _split_by_partition(rows, self._partition_by):
+        for folder, part in _split_by_partition(rows.drop_columns(self._left_out), self._partition_by):
             file = self._file_in(folder, part)
             file.write(part)
             if self._file_bytes is not None and file.size_bytes + file.last_bytes > self._file_bytes:
@@ -177,6 +181,7 @@ class OpenFile:
         self.writer = pq.ParquetWriter(
             self._file,
             first.schema,
+            write_batch_size=_rows_of_a_batch(first.schema),
             write_page_checksum=True,
             use_dictionary=paths_of_repeating(first),
             write_statistics=paths_with_statistics(first.schema),
@@ -212,6 +217,16 @@ class OpenFile:
             self.writer.close()
         finally:
             self._file.abandon()
+
+
+def _rows_of_a_batch(schema: pa.Schema) -> int:
+    """Return how many rows PyArrow writes at once: more if all columns are dictionaries or have values of one size."""
+    is_narrow = all(map(_is_narrow, schema.types))
+    return _ROWS_OF_A_NARROW_BATCH if is_narrow else _ROWS_OF_A_BATCH
+
+
+def _is_narrow(type_: pa.DataType) -> bool:
+    return any(is_kind(type_) for is_kind in (pa.types.is_primitive, pa.types.is_decimal, pa.types.is_dictionary))
 
 
 def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> None:

@@ -216,7 +216,8 @@ class LocalEngine:
             return failed_outcome(mini_batch.item_count, returned)
         try:
             outcome = make_outcome(returned, mini_batch, spec, scored_at, self._handed_over)
-            return replace(outcome, columns=self._columns, unseen=self._unseen if outcome.scored else ())
+            columns, unseen = self._columns, self._unseen if outcome.scored else ()
+            return replace(outcome, columns=columns, unseen=unseen) if columns or unseen else outcome
         except BaseException as error:  # noqa: BLE001 - methods of the returned objects may be the user's code
             return failed_outcome(mini_batch.item_count, _failure_of(error, ErrorCode.OUTPUT_UNREADABLE))
 

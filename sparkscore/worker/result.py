@@ -20,7 +20,7 @@ from sparkscore.outcome import Failure, Outcome, describe_failure
 from sparkscore.returned import Returned, count_elements, tabulate
 from sparkscore.scorers.failed import PartlyScored
 from sparkscore.scorers.frames import HandedOver
-from sparkscore.stage.dictionaries import encode_values, repeat_value
+from sparkscore.stage.dictionaries import encode_texts, repeat_text
 from sparkscore.stage.writer import check_partition_values
 from sparkscore.worker.row_order import refuse_other_order
 
@@ -35,7 +35,7 @@ LINEAGE_SCHEMA = pa.schema(
     ]
 )
 _SCORED_AT: Final = LINEAGE_SCHEMA.field("scored_at").type
-_TEXTS: Final = repeat_value(None, 0, pa.string()).type
+_TEXTS: Final = repeat_text(None, 0).type
 _NO_ROWS: Final = pa.schema([])
 
 
@@ -216,7 +216,7 @@ def _join(
     carried = [] if rows is None else [rows.column(name) for name in spec.carried]
     texts = [spec.lineage.run_id, spec.lineage.model_name, spec.lineage.model_version]
     lineage = [
-        *(repeat_value(text, count, pa.string()) for text in texts),
+        *(repeat_text(text, count) for text in texts),
         pa.repeat(pa.scalar(scored_at, _SCORED_AT), count),
         source_file,
     ]
@@ -306,10 +306,10 @@ def _source_files(mini_batch: MiniBatch, count: int, *, is_frame: bool) -> pa.Ar
     """
     files = [plain_path(file) if mini_batch.rows is not None else file for file in mini_batch.files]
     if len(files) == 1:
-        return repeat_value(files[0], count, pa.string())
+        return repeat_text(files[0], count)
     if files and mini_batch.rows is None and len(files) == count and not is_frame:
-        return encode_values(files, pa.string())
-    return repeat_value(None, count, pa.string())
+        return encode_texts(files)
+    return repeat_text(None, count)
 
 
 def _wrong_count(caller: str, mini_batch: MiniBatch, elements: int) -> Outcome:

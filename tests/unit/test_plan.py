@@ -134,11 +134,13 @@ def test_empty_files_are_spread_as_well() -> None:
     assert {len(unit) for unit in units.values()} == {8}
 
 
-@pytest.mark.parametrize(
-    ("mini_batches", "units"), [(0, 0), (1, 1), (80, 80), (2560, 80), (2561, 81), (64_000, 2000), (70_000, 2000)]
-)
+@pytest.mark.parametrize(("mini_batches", "units"), [(0, 0), (1, 1), (80, 80), (20_480, 80), (20_481, 81)])
 def test_the_number_of_units_grows_with_the_number_of_mini_batches(mini_batches: int, units: int) -> None:
     assert planned([1] * mini_batches)[0].unit_count == units
+
+
+def test_there_is_a_largest_number_of_units() -> None:
+    assert plan_run(snapshot_of([1] * 2500), 1, task_slots=1000).unit_count == 2000
 
 
 @pytest.mark.parametrize("task_slots", [1, 8])

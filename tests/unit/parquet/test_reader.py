@@ -233,6 +233,34 @@ def test_a_column_that_each_file_had_and_one_lacks_now_is_an_error(tmp_path: Pat
     assert rows_of(ParquetReader(tuple(planned)).only(["a", "c"]), part).to_pylist() == [{"a": 1, "c": None}]
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        pa.field("x", pa.int64()),
+        pa.field("x", pa.int64(), nullable=False),
+        pa.field("x", pa.int64(), metadata={"PARQUET:field_id": "7"}),
+        pa.field("x", pa.list_(ELEMENT)),
+        pa.field("x", pa.large_string()),
+    ],
+    ids=str,
+)
+def test_rows_have_the_schema_of_the_reader_whatever_that_of_the_file_says(field: pa.Field, tmp_path: Path) -> None:
+    is_text = pa.types.is_large_string(field.type)
+    types = {"x": pa.string() if is_text else field.type, "y": pa.float32()}
+    values = pa.array([[1], []] if pa.types.is_nested(field.type) else ["a", "b"] if is_text else [1, 2])
+    table = pa.Table.from_arrays(
+        [values.cast(field.type), pa.array([0.5, None], pa.float32())],
+        schema=pa.schema([field, ("y", pa.float32())], metadata={"pandas": "{}"}),
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    reader = columns(**types)
+
+    batches = list(reader.read(whole(tmp_path / "a.parquet")))
+
+    assert all(batch.schema.equals(reader.schema(), check_metadata=True) for batch in batches)
+    assert pa.Table.from_batches(batches).to_pylist() == table.to_pylist()
+
+
 def test_a_reader_of_some_columns_keeps_their_order_and_can_be_sent(tmp_path: Path) -> None:
     (tmp_path / "k=a b" / "day=__HIVE_DEFAULT_PARTITION__").mkdir(parents=True)
     path = tmp_path / "k=a b" / "day=__HIVE_DEFAULT_PARTITION__" / "a.parquet"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkscore.stage.dictionaries import decode, encode_values, paths_of_repeating, repeat_value, value_type_of
+from sparkscore.stage.dictionaries import decode, encode_texts, paths_of_repeating, repeat_text, value_type_of
 
 MANY = 20_000
 NUMBERS = np.arange(MANY)
@@ -31,17 +31,17 @@ DISTINCT: dict[str, Any] = {
 @pytest.mark.parametrize("count", [0, 1, 5])
 @pytest.mark.parametrize("value", ["x", "", None])
 def test_a_value_is_repeated(value: str | None, count: int) -> None:
-    column = repeat_value(value, count, pa.string())
+    column = repeat_text(value, count)
 
     assert column.to_pylist() == [value] * count
     assert value_type_of(column.type) == pa.string()
-    assert column.type == encode_values(["y", None], pa.string()).type
+    assert column.type == encode_texts(["y", None]).type
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "b", None]), max_size=4), max_size=5))
 def test_dictionaries_of_different_values_decode_to_the_values(parts: list[list[str | None]]) -> None:
-    constant = repeat_value("z", 2, pa.string())
-    chunks = [constant, *(encode_values(part, pa.string()) for part in parts)]
+    constant = repeat_text("z", 2)
+    chunks = [constant, *(encode_texts(part) for part in parts)]
     rows = pa.table({"text": pa.chunked_array(chunks), "n": range(2 + sum(map(len, parts)))})
 
     plain = decode(rows.unify_dictionaries())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sparkscore.stage import joining, layout
 from sparkscore.stage.checksums import find_changed
-from sparkscore.stage.dictionaries import repeat_value
+from sparkscore.stage.dictionaries import repeat_text
 from sparkscore.stage.joining import groups_to_join, join_groups
 from sparkscore.stage.report import StagedFile
 from sparkscore.stage.statistics import float_statistics
@@ -69,7 +69,7 @@ def staged(stage: Path, *tables: pa.Table, partition_by: tuple[str, ...] = ()) -
 def all_types(folder: Path) -> pa.Table:
     write_all_types(folder)
     tables = [pq.ParquetFile(path).read() for path in sorted(folder.rglob("*.parquet"))]
-    return pa.concat_tables(tables).append_column("run_id", repeat_value("night", 16, pa.string()))
+    return pa.concat_tables(tables).append_column("run_id", repeat_text("night", 16))
 
 
 def test_a_joined_file_has_the_same_rows_in_their_order_with_their_types(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from sparkscore.errors import OutputContractError
 from sparkscore.stage import writer as stage
 from sparkscore.stage.chunks import write_chunk
-from sparkscore.stage.dictionaries import encode_values, repeat_value
+from sparkscore.stage.dictionaries import encode_texts, repeat_text
 from sparkscore.stage.progress import ProgressFile
 from sparkscore.stage.report import StagedFile
 from sparkscore.stage.writer import NULL_PARTITION, StageWriter, check_partition_values, escape_path
@@ -204,7 +204,7 @@ def test_the_time_per_mini_batch_does_not_grow_with_the_task(tmp_path: Path) -> 
 
 
 def test_dictionaries_that_differ_become_one_plain_column_with_a_dictionary_in_the_file(tmp_path: Path) -> None:
-    texts = [repeat_value(text, 1000, pa.string()) for text in ("a", None, "b", "a")]
+    texts = [repeat_text(text, 1000) for text in ("a", None, "b", "a")]
     tables = [pa.table({"text": column, "n": range(1000)}) for column in texts]
 
     (file,) = written(tmp_path, tables)
@@ -217,7 +217,7 @@ def test_dictionaries_that_differ_become_one_plain_column_with_a_dictionary_in_t
 
 @pytest.mark.parametrize("by", [["text"], ["n", "text"]])
 def test_a_dictionary_can_be_a_partition_column(by: list[str], tmp_path: Path) -> None:
-    rows = pa.table({"text": encode_values(["a", None, "b", "a"], pa.string()), "n": [1, 1, 2, 2], "row": [0, 1, 2, 3]})
+    rows = pa.table({"text": encode_texts(["a", None, "b", "a"]), "n": [1, 1, 2, 2], "row": [0, 1, 2, 3]})
 
     check_partition_values(rows, tuple(by))
     files = written(tmp_path, [rows.slice(0, 3), rows.slice(3)], *by)
@@ -229,7 +229,34 @@ def test_a_dictionary_can_be_a_partition_column(by: list[str], tmp_path: Path) -
 
 def test_a_dictionary_with_a_text_that_no_folder_can_tell_is_refused() -> None:
     with pytest.raises(OutputContractError):
-        check_partition_values(pa.table({"key": encode_values(["fine", ""], pa.string())}), ("key",))
+        check_partition_values(pa.table({"key": encode_texts(["fine", ""])}), ("key",))
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [
+        ({"id": [1], "at": pa.array([0], pa.timestamp("us")), "run": repeat_text("night", 1)}, 16 * 1024),
+        ({"id": [1], "text": ["a"]}, 1024),
+        ({"id": [1], "bytes": [b"a"]}, 1024),
+        ({"id": [1], "values": [[1]]}, 1024),
+        ({"id": [1], "struct": [{"text": "a"}]}, 1024),
+    ],
+)
+def test_texts_and_lists_are_written_in_small_batches_lest_pages_become_large(
+    columns: dict[str, Any], rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    make = pq.ParquetWriter
+
+    def noted(*args: Any, **options: Any) -> Any:
+        given.append(options["write_batch_size"])
+        return make(*args, **options)
+
+    monkeypatch.setattr(pq, "ParquetWriter", noted)
+
+    written(tmp_path, [pa.table(columns)])
+
+    assert given == [rows]
 
 
 TYPES = [
