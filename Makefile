@@ -18,7 +18,7 @@ MEASURED := tests/unit tests/azure tests/bench tests/storm $(addprefix tests/con
 APART := tests/jobs tests/faults/test_drivers.py
 # The versions of PySpark beside that of the lock; the last one has no Delta yet.
 OTHER_SPARKS := 4.0.1 4.1.1 4.3.0
-WITH_EACH_SPARK := spark contract models hostile/test_other_sparks.py
+WITH_EACH_SPARK := spark contract models hostile/test_other_sparks.py hostile/test_sql_queries.py
 # PySpark before 4.2 leaves the sockets of collect() and toArrow() to the garbage collector. Python warns about them
 # during whichever test runs then.
 OLDER_SPARKS := -W ignore::pytest.PytestUnraisableExceptionWarning -W ignore::ResourceWarning

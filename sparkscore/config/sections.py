@@ -298,8 +298,14 @@ class SqlArgument(Section):
 
     comment: str | None = Field(default=None, description="What the argument is; in the function's description.")
     default: Any = Field(
-        default=None, description="Value of the argument if a call leaves it out; without it, each call must give one."
+        default=None,
+        description="Value of the argument if a call leaves it out, also null; without it, each call must give one.",
     )
+
+    @property
+    def has_default(self) -> bool:
+        """Whether the deployment gives a default. It may be null."""
+        return "default" in self.model_fields_set
 
 
 class Sql(Section):

@@ -25,7 +25,7 @@ class SqlFunction:
     """An SQL function that scores rows. `sparkscore.sql.register.register` makes it known to a session.
 
     Attributes:
-        name: name of the function. Its companions are ``<name>_struct`` and ``<name>_describe``.
+        name: name of the function. Its companions are ``<name>_struct``, ``<name>_table`` and ``<name>_describe``.
         arguments: the arguments, in order.
         predictions: the columns that the scorer returns, with its own names.
         columns: the names of these columns in the struct that the function returns.
@@ -67,6 +67,11 @@ class SqlFunction:
     def is_of_files(self) -> bool:
         """Whether the argument is the path of a file."""
         return is_of_files(self.prepared)
+
+    @property
+    def has_table(self) -> bool:
+        """Whether there is a table function: only for a script whose rows need not be those of its input."""
+        return self.prepared.script is not None and not self.prepared.deployment.output.carry
 
     def describe(self) -> str:
         """Return the function's description: a call, the arguments, the results, the model and its version."""

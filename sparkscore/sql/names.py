@@ -9,8 +9,9 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 
-#: What follows the function's name in the names of its two companions.
+#: What follows the function's name in the names of its companions.
 STRUCT: Final = "_struct"
+TABLE: Final = "_table"
 DESCRIBE: Final = "_describe"
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Words that a query cannot use as the name of a function, or that Spark reads in another way.

@@ -1,12 +1,12 @@
 """Register SQL functions in a Spark session. Runs on the driver.
 
-`call`, nested in the functions below, runs on the workers.
+What is nested in the functions below runs on the workers.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -26,11 +26,12 @@ from sparkscore.spark.schema import from_arrow
 from sparkscore.spark.shipping import ship_package, shipped_folder
 from sparkscore.sql.delivery import delivery_of
 from sparkscore.sql.function import SqlFunction, prepare_function
-from sparkscore.sql.names import DESCRIBE, STRUCT
+from sparkscore.sql.names import DESCRIBE, STRUCT, TABLE
 from sparkscore.sql.signature import STATE
 from sparkscore.sql.spec import function_spec
 from sparkscore.worker.sql_call import FunctionSpec, call_function, call_with_struct
 from sparkscore.worker.sql_pandas import call_from_pandas, call_with_frame, refuse_types
+from sparkscore.worker.sql_table import TableRows
 
 logger = logging.getLogger("sparkscore")
 
@@ -45,9 +46,10 @@ def register_function(
 ) -> SqlFunction:
     """Register a model or a deployment as an SQL function, so that queries of this session can score rows.
 
-    Runs on the driver. Three temporary functions are registered: ``<name>`` takes the model's columns by position or by
-    name, ``<name>_struct`` takes them as the fields of a struct, and ``<name>_describe`` returns the description. The
-    model's alias is resolved now; register the function again for a newer version.
+    Runs on the driver. Temporary functions are registered: ``<name>`` takes the model's columns by position or by name,
+    ``<name>_struct`` takes them as the fields of a struct, and ``<name>_describe`` returns the description. If a script
+    may return any number of rows, and Spark is 4.1 or later, ``<name>_table`` takes and returns a table. The model's
+    alias is resolved now; register the function again for a newer version.
 
     Args:
         spark: the session, classic or Spark Connect.
@@ -69,11 +71,13 @@ def register(spark: SparkSession, function: SqlFunction) -> SqlFunction:
     """Make a function known to a session, and return it. Raises the same errors as `register_function`."""
     with working_on(spark):
         check_spark_version(spark.version)
-        names = [function.name, f"{function.name}{STRUCT}", f"{function.name}{DESCRIBE}"]
+        is_arrow = not spark.version.startswith(_WITHOUT_ARROW)
+        has_table = is_arrow and function.has_table
+        suffixes = ["", STRUCT, DESCRIBE, *([TABLE] if has_table else [])]
+        names = [f"{function.name}{suffix}" for suffix in suffixes]
         own, key = _registered.setdefault(spark, {}), function.name.lower()
         _refuse_taken(spark, [each for each in names if own.get(each.lower()) != key])
         spec = function_spec(function, delivery_of(spark), task_cores(spark))
-        is_arrow = not spark.version.startswith(_WITHOUT_ARROW)
         if not is_arrow:
             refuse_types(spec)
         ship_package(spark)
@@ -82,6 +86,8 @@ def register(spark: SparkSession, function: SqlFunction) -> SqlFunction:
         try:
             for each, udf in zip(names, make(spec, returns), strict=False):
                 spark.udf.register(each, udf if function.is_deterministic else udf.asNondeterministic())
+            if has_table:
+                spark.udtf.register(names[-1], _table_function(spec, returns))
             for statement in function.statements():
                 spark.sql(statement)
         except SPARK_ERRORS as error:
@@ -123,6 +129,23 @@ def _arrow_functions(spec: FunctionSpec, returns: StructType) -> tuple[Any, Any]
 
     make: Callable[..., Any] = getattr(functions, "arrow_udf")  # noqa: B009 - Spark 4.0 does not have it
     return make(call, returnType=returns), make(call_struct, returnType=returns)
+
+
+def _table_function(spec: FunctionSpec, returns: StructType) -> Any:
+    """Return the table function, for Spark 4.1 and later. Spark makes an instance for each task, or for each key."""
+
+    class ScoreTable:
+        def __init__(self) -> None:
+            self._rows = TableRows(spec.find_files(shipped_folder))
+
+        def eval(self, rows: pa.RecordBatch) -> Iterator[pa.Table]:
+            yield from self._rows.add(rows)
+
+        def terminate(self) -> Iterator[pa.Table]:
+            yield from self._rows.finish()
+
+    make: Callable[..., Any] = getattr(functions, "arrow_udtf")  # noqa: B009 - Spark 4.0 does not have it
+    return make(ScoreTable, returnType=returns)
 
 
 def _pandas_functions(spec: FunctionSpec, returns: StructType) -> tuple[Any, Any]:

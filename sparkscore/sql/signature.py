@@ -189,7 +189,7 @@ def _with_settings(found: Sequence[Argument], prepared: PreparedRun) -> tuple[Ar
     for argument in found:
         one = settings.get(argument.name)
         default = argument.default
-        if one is not None and one.default is not None:
+        if one is not None and one.has_default:
             default = _default(argument, one.default)
         comment = (one.comment if one is not None else None) or argument.comment
         changes: dict[str, Any] = {**vars(argument), "comment": comment, "default": default}
@@ -209,7 +209,7 @@ def _default(argument: Argument, value: object) -> pa.Array:
         raise ConfigError(
             code=ErrorCode.SQL_DEFAULT,
             what=f"'sql.arguments.{argument.name}.default'",
-            got=type(value).__name__,
+            got="null" if value is None else type(value).__name__,
             expected=f"a value that is exactly one of {type_name(argument.type)}",
             state=STATE,
             next_step="Correct the default.",

@@ -8,7 +8,7 @@ A row that fails does not fail its neighbours: its prediction columns are NULL, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from typing import Final
 import pyarrow as pa
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import ConfigError, ScoringError
+from sparkscore.errors import ConfigError, ScoringError, names
 from sparkscore.location import plain_path
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.outcome import Failure, Outcome
@@ -38,8 +38,8 @@ VERSION: Final = "model_version"
 _STATE: Final = "The query was stopped."
 _LONGEST_ERROR: Final = 2000
 _SHOWN: Final = 200
-# Each row that fails is found, however many there are.
-_EVERY_ROW: Final = Tolerance(items=-1)
+#: Each row that fails is found, however many there are.
+EVERY_ROW: Final = Tolerance(items=-1)
 
 
 @dataclass(frozen=True)
@@ -121,29 +121,93 @@ def call_with_struct(
     Raises:
         SparkscoreError: see `call_function`. Also if several fields have the name of an argument.
     """
-    fields = list(zip([each.name for each in row.type], row.flatten(), strict=True))
+    found = _by_argument(spec, f"{spec.name}_struct", [each.name for each in row.type], row.flatten())
+    # A struct without any of the fields still has rows, and the message names what is missing.
+    return call_function(spec, (), found or _no_fields(spec, row), failed)
+
+
+def arguments_in(
+    spec: FunctionSpec, called: str, columns: Sequence[str], arrays: Sequence[pa.Array]
+) -> dict[str, pa.Array]:
+    """Return the columns of a table that are arguments, by argument name. Further columns are ignored.
+
+    Args:
+        spec: the function.
+        called: the name that the query calls, for messages.
+        columns: the names of the table's columns.
+        arrays: the columns.
+
+    Raises:
+        ConfigError: a required argument has no column, or an argument has several.
+    """
+    found = _by_argument(spec, called, columns, arrays)
+    missing = [each.name for each in spec.arguments if each.name not in found and each.default is None]
+    if missing:
+        raise ConfigError(
+            code=ErrorCode.SQL_ARGUMENTS,
+            what=f"function '{called}'",
+            got=f"a table without {names(missing)}",
+            expected=f"the columns {', '.join(each.name for each in spec.arguments)}",
+            state=_STATE,
+            next_step="Name the columns in the call: TABLE(SELECT … AS … FROM …).",
+        )
+    return found
+
+
+def _by_argument(
+    spec: FunctionSpec, called: str, columns: Sequence[str], arrays: Sequence[pa.Array]
+) -> dict[str, pa.Array]:
+    fields = list(zip(columns, arrays, strict=True))
     found: dict[str, pa.Array] = {}
     for argument in spec.arguments:
         same = [array for name, array in fields if keys_of(name) & keys_of(argument.name)]
         if len(same) > 1:
             raise ConfigError(
                 code=ErrorCode.SQL_ARGUMENTS,
-                what=f"function '{spec.name}_struct'",
+                what=f"function '{called}'",
                 got=f"{len(same)} fields with the name of argument '{argument.name}'",
                 expected="one",
                 state=_STATE,
-                next_step="Give the struct fields of different names.",
+                next_step="Give the fields different names.",
             )
         if same:
             found[argument.name] = same[0]
-    # A struct without any of the fields still has rows, and the message names what is missing.
-    return call_function(spec, (), found or _no_fields(spec, row), failed)
+    return found
 
 
 def _no_fields(spec: FunctionSpec, row: pa.StructArray) -> dict[str, pa.Array]:
     if all(argument.default is not None for argument in spec.arguments):
         return {spec.arguments[0].name: _repeated(spec.arguments[0], len(row))}
     return {row.type[0].name if row.type.num_fields else "struct": pa.nulls(len(row))}
+
+
+def take_in(
+    spec: FunctionSpec, argument: Argument, given: pa.Array | None, count: int
+) -> tuple[pa.Array, dict[int, Failure]]:
+    """Return an argument's values with the argument's type, and the failures of those that cannot be used.
+
+    If the argument is not given, each of the ``count`` rows has its default.
+    """
+    return convert(spec.name, argument, _repeated(argument, count) if given is None else given)
+
+
+def files_of(paths: Iterable[str]) -> list[MiniBatch]:
+    """Return a mini-batch for each file.
+
+    Several files may come back as more or fewer elements, and which belongs to which would not be known.
+    """
+    return [MiniBatch(f"0-{number}", (plain_path(path),)) for number, path in enumerate(paths)]
+
+
+def refuse_failed_load(spec: FunctionSpec, loaded: LoadedEngine) -> None:
+    """Raise an error if the scorer cannot be loaded, since then no row of the query can be scored."""
+    if loaded.failure is not None:
+        raise _error_of(loaded.failure, f"function '{spec.name}': its model cannot be loaded")
+
+
+def mini_batch_error(spec: FunctionSpec, failure: Failure, rows: int) -> ScoringError:
+    """Return the error that stops a query because a mini-batch of a table cannot be scored."""
+    return _error_of(failure, f"function '{spec.name}': a mini-batch of {rows} rows cannot be scored")
 
 
 def _repeated(argument: Argument, count: int) -> pa.Array:
@@ -164,9 +228,7 @@ class _Rows:
 
     def take_in(self, argument: Argument, given: pa.Array | None) -> pa.Array:
         """Return an argument's values with the argument's type, and note the rows whose value cannot be used."""
-        if given is None:
-            return _repeated(argument, self.count)
-        found, failed = convert(self.spec.name, argument, given)
+        found, failed = take_in(self.spec, argument, given, self.count)
         self.failures = {**failed, **self.failures}
         return found
 
@@ -176,23 +238,21 @@ class _Rows:
         if not good:
             return
         loaded = engine_of_function(self.spec.engine)
-        self._refuse_failed_load(loaded)
+        refuse_failed_load(self.spec, loaded)
         done = 0
         for mini_batch in self._mini_batches(rows if len(good) == self.count else rows.take(good)):
             self._score_one(loaded, mini_batch, good[done : done + mini_batch.item_count])
             done += mini_batch.item_count
-            self._refuse_failed_load(loaded)
+            refuse_failed_load(self.spec, loaded)
 
     def _mini_batches(self, rows: pa.Table) -> list[MiniBatch]:
         if not self.spec.is_files:
             return list(split_into_mini_batches(rows.combine_chunks().to_batches(), self.spec.limit, 0))
-        # Several files may come back as more or fewer elements, and which belongs to which would not be known.
-        paths = [plain_path(path) for path in rows.column(0).to_pylist()]
-        return [MiniBatch(f"0-{number}", (path,)) for number, path in enumerate(paths)]
+        return files_of(rows.column(0).to_pylist())
 
     def _score_one(self, loaded: LoadedEngine, mini_batch: MiniBatch, positions: Sequence[int]) -> None:
         """Score a mini-batch, whose items are the rows at these positions of the batch."""
-        rules = FailureRules(self.spec.tries, _EVERY_ROW)
+        rules = FailureRules(self.spec.tries, EVERY_ROW)
         outcome = Calls(loaded, self.spec.result, rules, datetime.now(UTC)).score(mini_batch)
         failed = {item.position: item.failure for item in outcome.failures}
         if not _is_one_each(outcome):  # only a script that scores a file
@@ -202,11 +262,6 @@ class _Rows:
             self.tables.append(outcome.table.select(range(start, start + len(self.spec.columns))))
         self.failures |= {positions[number]: failure for number, failure in failed.items()}
         self.positions += [position for number, position in enumerate(positions) if number not in failed]
-
-    def _refuse_failed_load(self, loaded: LoadedEngine) -> None:
-        """Raise an error if the scorer cannot be loaded, since then no row of the query can be scored."""
-        if loaded.failure is not None:
-            raise _error_of(loaded.failure, f"function '{self.spec.name}': its model cannot be loaded")
 
     def result(self) -> pa.StructArray:
         """Return the struct of each row.
@@ -218,7 +273,7 @@ class _Rows:
             (failure, _), *_ = Counter(self.failures.values()).most_common(1)
             what = f"function '{self.spec.name}': {len(self.failures)} of {self.count} rows of a batch cannot be scored"
             raise _error_of(failure, what)
-        errors = pa.array([_text(self.failures.get(position)) for position in range(self.count)], pa.string())
+        errors = pa.array([error_text(self.failures.get(position)) for position in range(self.count)], pa.string())
         version = pa.array([self.spec.version] * self.count, pa.string())
         arrays = [*self._predictions(), errors, version]
         return pa.StructArray.from_arrays(arrays, fields=list(self.spec.returns))
@@ -251,7 +306,7 @@ def _too_many(outcome: Outcome) -> Failure:
     return Failure(ErrorCode.OUTPUT_ROWS, message=message)
 
 
-def _text(failure: Failure | None) -> str | None:
+def error_text(failure: Failure | None) -> str | None:
     """Return the value of the column ``error``: the user's message, or sparkscore's with its code."""
     if failure is None:
         return None

@@ -1,4 +1,4 @@
-"""SQL functions in queries: an error is beside its row, and a wrong call says what is right."""
+"""SQL functions in queries: the values of a job, an error beside its row, and known numbers of calls."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import pyspark
 import pytest
 
 import sparkscore
+from sparkscore import ErrorCode
+from sparkscore.errors import ConfigError
+from tests.support import sql_checks
+from tests.support.sql_checks import WRONG_CALLS, check_calls, check_differences, check_tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -35,6 +40,7 @@ def rows(spark: SparkSession, query: str) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in spark.sql(query).collect()]
 
 
+@pytest.mark.each_spark
 @pytest.mark.usefixtures("heart")
 def test_a_row_that_fails_has_its_error_and_its_neighbours_have_their_values(spark: SparkSession) -> None:
     found = rows(
@@ -50,21 +56,74 @@ def test_a_row_that_fails_has_its_error_and_its_neighbours_have_their_values(spa
     assert {row[3] for row in found} == {None}
 
 
+@pytest.mark.each_spark
 @pytest.mark.usefixtures("heart")
-@pytest.mark.parametrize(
-    ("call", "told"),
-    [
-        ("test_heart(ag => 1)", "got an argument 'ag', expected the arguments age, bmi"),
-        ("test_heart('7', 3)", r"got string, expected double\. The query was stopped\. Write the conversion"),
-    ],
-)
-def test_a_wrong_call_stops_the_query_with_what_is_right(spark: SparkSession, call: str, told: str) -> None:
-    with pytest.raises(Exception, match=told):
-        rows(spark, f"SELECT {call}")
+def test_names_that_spark_has_are_refused_and_a_function_of_ours_is_replaced(
+    spark: SparkSession, make_deployment: Callable[..., Path]
+) -> None:
+    other = make_deployment(SCRIPT.replace("* 2", "* 5"), **{**DECLARED, "name": "other"})
+    spark.sql("CREATE OR REPLACE TEMPORARY FUNCTION test_theirs_struct() RETURNS INT RETURN 1")
+
+    for taken in ("abs", "test_theirs", "test_heart_struct"):
+        with pytest.raises(ConfigError) as refused:
+            sparkscore.register_function(spark, taken, other)
+        assert refused.value.code == ErrorCode.SQL_NAME_TAKEN
+    sparkscore.register_function(spark, "Test_Heart", other)
+
+    assert rows(spark, "SELECT test_heart(1, 1).risk") == [(6.0,)]
 
 
-@pytest.mark.usefixtures("heart")
-def test_the_description_is_a_function_too(spark: SparkSession) -> None:
-    ((text,),) = rows(spark, "SELECT test_heart_describe()")
+@pytest.mark.each_spark
+def test_right_calls_have_values_and_wrong_calls_say_what_is_right(spark: SparkSession, tmp_path: Path) -> None:
+    # Each query that stops costs a process, so the other wrong calls are tried with Spark Connect only.
+    check_calls(sql_checks.calls(spark, tmp_path, list(WRONG_CALLS)[:1]))
 
-    assert "Input:         age DOUBLE 'in years'\n               bmi DOUBLE DEFAULT 25.0 'kg/m2'\n" in text
+
+@pytest.mark.each_spark
+def test_10_000_rows_of_every_type_get_the_values_of_a_job(spark: SparkSession, tmp_path: Path) -> None:
+    check_differences(sql_checks.differences(spark, tmp_path))
+
+
+@pytest.mark.each_spark
+@pytest.mark.skipif(pyspark.__version__ < "4.1", reason="table functions of Arrow tables came with Spark 4.1")
+def test_a_table_function_returns_the_rows_of_a_job_and_one_call_has_one_key(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    check_tables(sql_checks.tables(spark, tmp_path))
+
+
+def test_a_model_is_loaded_once_for_two_functions(
+    spark: SparkSession, make_deployment: Callable[..., Path], tmp_path: Path
+) -> None:
+    loads = tmp_path / "loads"
+    script = f"""
+        def init():
+            with open({str(loads)!r}, "a") as file:
+                file.write("1")
+
+        def run(frame):
+            return frame["x"].tolist()
+    """
+    path = make_deployment(script, input={"schema": "x double"}, output={"schema": "risk double"})
+    for name in ("test_f", "test_g"):
+        sparkscore.register_function(spark, name, path)
+
+    assert rows(spark, "SELECT test_f(1).risk, test_g(id).risk FROM range(0, 1, 1, 1)") == [(1.0, 0.0)]
+    assert loads.read_text() == "1"
+
+
+def test_spark_itself_changes_the_arguments_of_a_function_that_is_written_in_sql(spark: SparkSession) -> None:
+    # The reason for functions that get the caller's types; docs/decisions has the whole story.
+    spark.sql("CREATE OR REPLACE TEMPORARY FUNCTION test_number(x DOUBLE) RETURNS DOUBLE RETURN x")
+    spark.sql("CREATE OR REPLACE TEMPORARY FUNCTION test_whole(x INT) RETURNS INT RETURN x")
+    spark.sql(
+        "CREATE OR REPLACE TEMPORARY FUNCTION test_pair(s STRUCT<age DOUBLE, bmi DOUBLE>) RETURNS DOUBLE RETURN s.age"
+    )
+
+    found = rows(
+        spark,
+        "SELECT test_number(9007199254740993L), test_number('7'), test_number(true), test_whole(2.9D), "
+        "test_pair(struct(22.5D AS bmi, 60D AS age))",
+    )
+
+    assert found == [(2.0**53, 7.0, 1.0, 2, 22.5)]

@@ -38,3 +38,11 @@ def test_settings_of_the_section_are_the_functions(make: Make) -> None:
 def test_a_name_that_sql_cannot_call_is_refused(make: Make) -> None:
     with pytest.raises(ConfigError, match="SQL_NAME"):
         make("heart-model")
+
+
+def test_a_script_that_carries_no_columns_has_a_table_function(make: Make) -> None:
+    assert make(output={"schema": "risk double", "carry": []}).has_table
+
+
+def test_a_script_that_carries_columns_has_none(make: Make) -> None:
+    assert not make(output={"schema": "risk double", "carry": ["age"]}).has_table

@@ -92,6 +92,20 @@ def test_defaults_have_the_type_of_their_argument(make: Make) -> None:
     assert str(found[2:]) == "[(DataType(string), ['x']), (Decimal128Type(decimal128(4, 1)), [Decimal('2.5')])]"
 
 
+def test_null_is_a_default_too(make: Make) -> None:
+    sql = {"arguments": {"a": {"default": None}}}
+
+    argument, _ = make(input={"schema": "a double, b double"}, sql=sql).arguments
+
+    assert argument.default is not None
+    assert (argument.default.type, argument.default.to_pylist()) == (pa.float64(), [None])
+
+
+def test_null_is_no_default_of_an_argument_that_must_not_be_null(make: Make) -> None:
+    with pytest.raises(ConfigError, match=r"'sql\.arguments\.a\.default': got null"):
+        make(input={"schema": "a double NOT NULL"}, sql={"arguments": {"a": {"default": None}}})
+
+
 @pytest.mark.parametrize(("schema", "default"), [("a int", 2.5), ("a double", "x"), ("a tinyint", 300)])
 def test_a_default_that_does_not_fit_is_refused(make: Make, schema: str, default: object) -> None:
     with pytest.raises(ConfigError, match=r"'sql\.arguments\.a\.default'") as refused:

@@ -159,3 +159,14 @@ def test_files_are_scored_one_by_one_by_their_paths() -> None:
     assert found[1]["error"].startswith("[INPUT_NULL]")
     assert "returned 0 elements" in found[2]["error"]
     assert "returned 2 elements for a file, expected one" in found[3]["error"]
+
+
+def test_a_default_of_null_fails_each_row_if_the_model_takes_no_null(loads: Loads) -> None:
+    loads.coming = []
+    bmi = Argument("bmi", pa.float64(), nullable=False, default=pa.nulls(1, pa.float64()))
+
+    found = call_function(spec(AGE, bmi), [pa.array([1.0, 2.0])], {}).to_pylist()
+
+    assert {row["error"] for row in found} == {
+        "[INPUT_NULL] argument 'bmi': got NULL, expected a double that is not NULL"
+    }
