@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from sparkscore.signature import to_ddl, type_name
-from sparkscore.sql.names import DESCRIBE, STRUCT
+from sparkscore.sql.names import DESCRIBE, STRUCT, TABLE
 from sparkscore.worker.sql_arguments import Argument
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def _examples(function: SqlFunction) -> list[str]:
     # Spark reads f(x).* as a syntax error, so all fields need a subquery.
     call, field = example(function), _quoted(function.columns[0])
     shown = f"{call}.{field}", f"{function.name}{STRUCT}(struct(*)).{field}", f"p.* FROM (SELECT {call} AS p"
-    return [f"SELECT {shown[0]} FROM …", f"SELECT {shown[1]} FROM …", f"SELECT {shown[2]} FROM …)"]  # noqa: S608
+    table = [f"* FROM {function.name}{TABLE}(TABLE(…)) -- Spark 4.1 and later"] if function.has_table else []
+    return [f"SELECT {each}" for each in (f"{shown[0]} FROM …", f"{shown[1]} FROM …", f"{shown[2]} FROM …)", *table)]
 
 
 def _lines(label: str, value: str | Sequence[str]) -> Iterator[str]:

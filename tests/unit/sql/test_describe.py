@@ -42,6 +42,7 @@ def test_a_description_has_the_arguments_results_and_a_call(make: Make) -> None:
         "Example:       SELECT heart(age => age, tags => tags).risk FROM …",
         "               SELECT heart_struct(struct(*)).risk FROM …",
         "               SELECT p.* FROM (SELECT heart(age => age, tags => tags) AS p FROM …)",
+        "               SELECT * FROM heart_table(TABLE(…)) -- Spark 4.1 and later",
     ]
 
 
