@@ -17,8 +17,10 @@ from sparkscore.parquet.keys import FileKeys, FolderKeys
 from sparkscore.parquet.problems import changed_file, refused_value, unreadable_file
 from sparkscore.parquet.stored import UnreadableError, describe
 
-# Measured with 28 columns: larger batches are not faster, and need more memory.
+# A text that is stored once may be in many rows, so that rows may be much larger in memory than in the file.
 _MOST_ROWS: Final = 16_384
+# If values have a fixed size, the size of rows in memory is known. Larger batches are not faster.
+_MOST_FIXED_ROWS: Final = 65_536
 _BATCH_BYTES: Final = 16 * 1024 * 1024
 # Without a buffer, PyArrow reads all columns of a row group at once.
 _BUFFER_BYTES: Final = 256 * 1024
@@ -158,7 +160,7 @@ class _Rows:
             yield pa.record_batch({"": pa.nulls(metadata.num_rows)})
             return
         left = metadata.num_rows
-        size = _batch_size(metadata, self._step)
+        size = _batch_size(metadata, self._schema, self._step)
         for batch in self._file.iter_batches(size, [group], columns=list(self._converts), use_threads=False):
             left -= batch.num_rows
             yield batch
@@ -197,16 +199,20 @@ def _is_kept(given: pa.Schema, wanted: pa.Schema) -> bool:
     return is_equal and bool(wanted.names) and not any(map(pa.types.is_nested, wanted.types))
 
 
-def _batch_size(group: pq.RowGroupMetaData, step: int | None) -> int:
+def _batch_size(group: pq.RowGroupMetaData, schema: pa.Schema, step: int | None) -> int:
     """Return how many rows of a row group to read as one record batch: fewer if the rows are large.
 
     Args:
         group: the row group.
+        schema: the columns to read.
         step: number of rows in which the caller divides the rows, or None.
     """
     row_bytes: int = max(1, group.total_byte_size // group.num_rows)
+    most = _MOST_ROWS
+    if all(map(pa.types.is_primitive, schema.types)):
+        row_bytes, most = max(row_bytes, sum(type_.bit_width for type_ in schema.types) // 8), _MOST_FIXED_ROWS
     largest = max(1, _BATCH_BYTES // row_bytes)
-    size = min(_MOST_ROWS, largest)
+    size = min(most, largest)
     if step is None or step > largest:
         return size
     return max(step, size // step * step)

@@ -301,6 +301,7 @@ def test_any_rows_of_a_file_can_be_read(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "_MOST_ROWS", batch)
+        patched.setattr(module, "_MOST_FIXED_ROWS", batch)
         if start + count > row_count:
             with pytest.raises(SourceError, match=rf"\[INPUT_CHANGED\].*got {row_count} rows"):
                 list(reader.read(FilePart(str(path), start, count)))
@@ -320,6 +321,25 @@ def test_batches_of_large_rows_are_small(tmp_path: Path) -> None:
     found = list(columns(x=pa.string()).read(whole(tmp_path / "a.parquet")))
 
     assert max(batch.nbytes for batch in found) < 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("width", "type_", "sizes"),
+    [
+        (1, pa.int64(), [60_000, 10_000]),
+        (1, pa.string(), [10_000] * 7),
+        (30, pa.float64(), [60_000, 10_000]),
+        (70, pa.float64(), [20_000] * 3 + [10_000]),
+    ],
+)
+def test_rows_of_a_fixed_size_are_read_in_large_batches_of_whole_mini_batches(
+    width: int, type_: pa.DataType, sizes: list[int], tmp_path: Path
+) -> None:
+    values = pa.repeat(pa.scalar(1, pa.int64()), 70_000).cast(type_)  # a byte for each in the file, at most
+    pq.write_table(pa.table({f"x{number}": values for number in range(width)}), tmp_path / "a.parquet")
+    reader = columns(**{f"x{number}": type_ for number in range(width)})
+
+    assert [batch.num_rows for batch in reader.read(whole(tmp_path / "a.parquet"), 10_000)] == sizes
 
 
 def test_what_follows_the_part_is_not_decoded(tmp_path: Path) -> None:
