@@ -114,7 +114,7 @@ class _Rows:
         left = self._part.row_count
         for group, first in self._find_groups():
             skipped = first
-            for batch in self._group(group):
+            for batch in self._group(group, first + left):
                 # Even a slice of all rows takes time for each column.
                 rows = batch.slice(skipped, left) if skipped or left < batch.num_rows else batch
                 skipped = max(0, skipped - batch.num_rows)
@@ -148,8 +148,8 @@ class _Rows:
                 yield group, max(0, part.first_row - start)
             start += count
 
-    def _group(self, group: int) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a row group, as PyArrow reads them.
+    def _group(self, group: int, wanted: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a row group, as PyArrow reads them, in record batches of at most the wanted number of rows.
 
         Row groups are read one by one, because PyArrow may miss rows of a column: PyArrow 25 does so for some pages
         that have no values. Rows of the next row group would otherwise take their place.
@@ -160,7 +160,7 @@ class _Rows:
             yield pa.record_batch({"": pa.nulls(metadata.num_rows)})
             return
         left = metadata.num_rows
-        size = _batch_size(metadata, self._schema, self._step)
+        size = min(wanted, _batch_size(metadata, self._schema, self._step))
         for batch in self._file.iter_batches(size, [group], columns=list(self._converts), use_threads=False):
             left -= batch.num_rows
             yield batch

@@ -342,6 +342,26 @@ def test_rows_of_a_fixed_size_are_read_in_large_batches_of_whole_mini_batches(
     assert [batch.num_rows for batch in reader.read(whole(tmp_path / "a.parquet"), 10_000)] == sizes
 
 
+@pytest.mark.parametrize(("first", "count", "size"), [(0, 10, 10), (5, 10, 15), (0, 70_000, 65_536)])
+def test_a_record_batch_has_no_more_rows_than_are_wanted(
+    first: int, count: int, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pq.write_table(pa.table({"x": range(70_000)}), tmp_path / "a.parquet")
+    sizes = []
+    iter_batches = pq.ParquetFile.iter_batches
+
+    def noted(file: Any, rows: int, *args: Any, **options: Any) -> Any:
+        sizes.append(rows)
+        return iter_batches(file, rows, *args, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", noted)
+
+    found = rows_of(columns(x=pa.int64()), FilePart(str(tmp_path / "a.parquet"), first, count))
+
+    assert sizes == [size]
+    assert found["x"].to_pylist() == list(range(first, first + count))
+
+
 def test_what_follows_the_part_is_not_decoded(tmp_path: Path) -> None:
     values = pa.array([1_000] * 10 + [1_001] * 10, pa.timestamp("ns"))
     pq.write_table(pa.table({"x": values}), tmp_path / "a.parquet", row_group_size=15)
