@@ -21,6 +21,7 @@ from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batc
 from sparkscore.plan import Plan
 from sparkscore.plan import first_mini_batches as first_of_files
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error
+from sparkscore.spark.jvm_batches import unmeasured_batches
 from sparkscore.spark.map_in_arrow import ArrowFunction, in_jobs, run_in_arrow
 from sparkscore.spark.settings import pinned_settings, setting_of
 from sparkscore.spark.shipping import shipped_folder
@@ -78,7 +79,8 @@ def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) ->
     # gets their names separately.
     numbered = rows.toDF(*(f"c{number}" for number in range(len(rows.columns))))
     function = _score_function(spec, rows.columns)
-    return read_reports(run_in_arrow(spark, numbered, function, REPORT_SCHEMA, for_whole_files=spec.limit.is_file))
+    with unmeasured_batches(rows):
+        return read_reports(run_in_arrow(spark, numbered, function, REPORT_SCHEMA, for_whole_files=spec.limit.is_file))
 
 
 def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:

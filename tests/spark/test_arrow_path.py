@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyspark import TaskContext
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 import sparkscore
 from sparkscore.signature import parse_ddl, to_ddl
 from sparkscore.spark.jobs import task_slots
+from sparkscore.spark.jvm_batches import unmeasured_batches
 from sparkscore.spark.schema import from_arrow
+from tests.support.ledger import read_table
 
 DDL = [
     "a tinyint, b smallint, c int, d bigint, e float, f double",
@@ -75,6 +79,52 @@ def test_map_in_pandas_changes_integers_beside_nulls_and_nan_and_map_in_arrow_do
     assert {row["k"] for row in by_pandas.collect()} == {None, 9007199254740992}
     assert {row["k"] for row in in_arrow} == {None, 9007199254740993}
     assert math.isnan(in_arrow[1]["x"])
+
+
+SHOWS_THE_LIMIT = """
+from pyspark import TaskContext
+
+def run(frame):
+    return [TaskContext.get().getLocalProperty("spark.sql.execution.arrow.maxBytesPerBatch") or "-"] * len(frame)
+"""
+
+
+@pytest.mark.each_spark
+@pytest.mark.parametrize(("text", "limit"), [("", "2147483647"), ("text", "-")])
+def test_spark_does_not_measure_record_batches_of_numbers(
+    spark: SparkSession, tmp_path: Path, make_deployment: Callable[..., Path], text: str, limit: str
+) -> None:
+    rows = pa.table({"id": [1, 2], "text": pa.array([text] * 2) if text else [1.5, 2.5]})
+    pq.write_table(rows, tmp_path / "in.parquet")
+    deployment = make_deployment(SHOWS_THE_LIMIT, input={"reader": "spark"}, isolation="none")
+
+    run = sparkscore.score(
+        spark, deployment, input=tmp_path / "in.parquet", output=tmp_path / "out", output_format="parquet"
+    )
+
+    assert read_table(tmp_path / "out")["prediction"].to_pylist() == [limit] * 2
+    assert run.record["input"]["reader"] == "spark"
+    assert not spark.sparkContext.getLocalProperty("spark.sql.execution.arrow.maxBytesPerBatch")
+
+
+@pytest.mark.each_spark
+def test_a_limit_of_the_session_stays(spark: SparkSession) -> None:
+    key = "spark.sql.execution.arrow.maxBytesPerBatch"
+    frame = spark.range(0, 9, 1, 1)
+
+    def shows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        limit = TaskContext.get().getLocalProperty(key)  # type: ignore[union-attr]
+        yield from (pa.record_batch({"limit": [limit], "rows": [batch.num_rows]}) for batch in batches)
+
+    spark.conf.set(key, "20")
+    try:
+        with unmeasured_batches(frame):
+            found = frame.mapInArrow(shows, "limit string, rows long").collect()
+    finally:
+        spark.conf.unset(key)
+
+    assert {row["limit"] for row in found} == {"20"}
+    assert len(found) > 1
 
 
 def test_the_task_slots_are_those_of_the_session(spark: SparkSession) -> None:

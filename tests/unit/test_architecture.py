@@ -15,8 +15,8 @@ TESTS = Path(__file__).parents[1]
 # What tests share: their stand-ins and checks, and the storm and the benchmark, which are programs of their own.
 SHARED_BY_TESTS = ("tests.support", "tests.storm", "tests.bench")
 CLASSIC_ONLY = {"_jsc", "_jvm", "_sc", "rdd", "sparkContext"}
-# These ask the JVM what no interface of Python answers, or answers only in hundreds of calls.
-MAY_USE_CLASSIC = {"spark/jvm_conf.py", "spark/jvm_delta.py", "spark/jvm_names.py"}
+# These use what no interface of Python has for all sessions, or has only in hundreds of calls.
+MAY_USE_CLASSIC = {"spark/jvm_batches.py", "spark/jvm_conf.py", "spark/jvm_delta.py", "spark/jvm_names.py"}
 WORKER_AND_BELOW = (
     "survey",
     "worker",
