@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
@@ -68,6 +68,24 @@ def plain_path(uri: str) -> str:
     if uri.startswith("file:"):
         return re.sub(r"^/+", "/", unquote(uri.removeprefix("file:")))
     return unquote(uri) if _SCHEME.match(uri) else uri
+
+
+def uri_of(path: str) -> str:
+    """Return the text that `plain_path` turns into the given path: a URI if the path is one, otherwise the path itself.
+
+    >>> uri_of("s3a://b/x%20y"), uri_of("/data/a%20b.csv")
+    ('s3a://b/x%2520y', '/data/a%20b.csv')
+    """
+    return path.replace("%", quote("%")) if is_remote(path) else path
+
+
+def folder_text(folder: Path) -> str:
+    """Return the path of a folder as a text, with the two slashes that ``pathlib`` takes out of a URI.
+
+    >>> folder_text(Path("s3a://bucket/in")), folder_text(Path("/data"))
+    ('s3a://bucket/in', '/data')
+    """
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*):/(?!/)", r"\1://", str(folder))
 
 
 def spark_path(path: Path | str) -> str:

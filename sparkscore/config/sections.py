@@ -208,7 +208,7 @@ class Input(Section):
     location: Names = Field(
         default=(),
         description="Folder, glob or file, or a list of these, relative to the deployment file. A Delta table may "
-        "also be a URI that Spark can read.",
+        "also be a URI that Spark can read, and Parquet files may be in an S3 store (s3a://).",
     )
     version: int | None = Field(
         default=None, ge=0, le=2**63 - 1, description="Version of the Delta table; the newest when absent."

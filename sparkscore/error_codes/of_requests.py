@@ -65,8 +65,8 @@ SECTIONS: Final = (
                 "Correct the line that the message names.",
             ),
             ErrorCode.LOCATION_REMOTE: Explanation(
-                "A location is on a store that sparkscore cannot read, such as `s3://`.",
-                "Mount the store, and use the path of the mounted folder.",
+                "A location is in a store that sparkscore cannot read, or whose settings are not certain.",
+                "Mount the store, and use the path of the mounted folder. For `s3a://`, see `docs/inputs.md`.",
             ),
             ErrorCode.MINI_BATCH_SIZE: Explanation(
                 "The unit of `settings.mini_batch_size` does not match the input.",

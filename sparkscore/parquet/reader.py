@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkscore.errors import names
+from sparkscore.object_store import ObjectStore
 from sparkscore.parquet.casting import Convert, InexactError
 from sparkscore.parquet.conversion import find_conversions
+from sparkscore.parquet.fetched import STREAM_BYTES, FetchedObject, ranges_of
 from sparkscore.parquet.keys import FileKeys, FolderKeys
 from sparkscore.parquet.problems import changed_file, refused_value, unreadable_file
 from sparkscore.parquet.stored import UnreadableError, describe
@@ -22,8 +24,11 @@ _MOST_ROWS: Final = 16_384
 # If values have a fixed size, the size of rows in memory is known. Larger batches are not faster.
 _MOST_FIXED_ROWS: Final = 65_536
 _BATCH_BYTES: Final = 16 * 1024 * 1024
+# Of a row group of which less is needed, only the start is fetched from a store.
+_SMALL_SHARE: Final = 0.5
 # Without a buffer, PyArrow reads all columns of a row group at once.
 _BUFFER_BYTES: Final = 256 * 1024
+_Source = str | FetchedObject
 _AS_PLANNED: Final = "the columns that it had"
 
 
@@ -67,10 +72,12 @@ class ParquetReader:
     Attributes:
         columns: the columns to read, in the order of the input.
         keys: the partition columns, or None if there are none. Only those that are in `columns` are added to the rows.
+        store: the store that contains the files, or None if they are local.
     """
 
     columns: tuple[ColumnRead, ...]
     keys: FileKeys | FolderKeys | None = None
+    store: ObjectStore | None = None
 
     def schema(self) -> pa.Schema:
         """Return the schema of the record batches."""
@@ -83,7 +90,8 @@ class ParquetReader:
     def read(self, part: FilePart, step: int | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a part of a file, in file order.
 
-        Only one page of each column and one record batch are in memory at a time, not a whole row group.
+        Only one page of each column and one record batch are in memory at a time, not a whole row group. From a store,
+        the columns of a row group are fetched together, in few requests, and are in memory as they are stored.
 
         Args:
             part: the rows to read.
@@ -94,15 +102,18 @@ class ParquetReader:
             SourceSchemaError: the type of a column cannot hold a value exactly (code ``INPUT_VALUE``).
             SourceError: the file cannot be read, or differs from what the driver found.
         """
-        with _reported(part.path), _open(part.path) as file:
-            yield from _Rows(self, part, file, step).read()
+        buffer_bytes = _BUFFER_BYTES if self.store is None else 0
+        with _reported(part.path), _opened(part.path, self.store) as source, _open(source, buffer_bytes) as file:
+            yield from _Rows(self, part, file, step, source).read()
 
 
 class _Rows:
     """Reads the rows of a part of an open file."""
 
-    def __init__(self, reader: ParquetReader, part: FilePart, file: pq.ParquetFile, step: int | None) -> None:
-        self._file, self._part, self._step = file, part, step
+    def __init__(
+        self, reader: ParquetReader, part: FilePart, file: pq.ParquetFile, step: int | None, source: _Source
+    ) -> None:
+        self._file, self._part, self._step, self._source = file, part, step, source
         self._schema = reader.schema()
         self._constants = {} if reader.keys is None else reader.keys.values_of(part.path)
         self._converts = self._find_converts(reader.columns)
@@ -161,11 +172,27 @@ class _Rows:
             return
         left = metadata.num_rows
         size = min(wanted, _batch_size(metadata, self._schema, self._step))
-        for batch in self._file.iter_batches(size, [group], columns=list(self._converts), use_threads=False):
+        file = self._fetched(metadata, (wanted + size) / left)
+        for batch in file.iter_batches(size, [group], columns=list(self._converts), use_threads=False):
             left -= batch.num_rows
             yield batch
         if left:
             raise unreadable_file(self._part.path, f"{metadata.num_rows - left} of {metadata.num_rows} rows")
+
+    def _fetched(self, group: pq.RowGroupMetaData, share: float) -> pq.ParquetFile:
+        """Fetch the columns of a row group if the file is in a store, and return the file from which to read them.
+
+        Work units may end a few rows after the start of a row group. Then only the start of each column is fetched.
+
+        Args:
+            group: the row group.
+            share: how much of its rows is needed, from the first one.
+        """
+        if not isinstance(self._source, FetchedObject):
+            return self._file
+        is_part = share < _SMALL_SHARE
+        self._source.fetch(ranges_of(group, self._converts, share if is_part else 1))
+        return _open(self._source, STREAM_BYTES, self._file.metadata) if is_part else self._file
 
     def _convert(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Return the rows with the columns and types of the input."""
@@ -218,12 +245,24 @@ def _batch_size(group: pq.RowGroupMetaData, schema: pa.Schema, step: int | None)
     return max(step, size // step * step)
 
 
-def _open(path: str) -> pq.ParquetFile:
-    # Memory mapping is not faster, and the process would be killed if the file were truncated in the meantime.
+@contextmanager
+def _opened(path: str, store: ObjectStore | None) -> Iterator[_Source]:
+    """Yield what PyArrow opens: the path of a local file, or an object of a store."""
+    if store is None:
+        yield path
+        return
+    with store.open(path) as source:
+        yield FetchedObject(source)
+
+
+def _open(source: _Source, buffer_bytes: int, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    # Memory mapping is not faster, and the process would be killed if the file were truncated in the meantime. With a
+    # buffer, a store would get a request for each 256 KB of each column.
     return pq.ParquetFile(
-        path,
+        source,
+        metadata=metadata,
         memory_map=False,
-        buffer_size=_BUFFER_BYTES,
+        buffer_size=buffer_bytes,
         pre_buffer=False,
         coerce_int96_timestamp_unit="us",
         page_checksum_verification=True,

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, SourceSchemaError, names
-from sparkscore.location import spark_path
+from sparkscore.location import folder_text, spark_path
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.plan import InputFile
 from sparkscore.signature.same_name import doubled_names, folded
@@ -36,7 +36,7 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
     if len(examples) > 1:
         raise SourceSchemaError(
             code=ErrorCode.INPUT_PARTITIONS,
-            what=f"files of '{folder}' lie in folders of different partition columns, for example"
+            what=f"files of '{folder_text(folder)}' lie in folders of different partition columns, for example"
             f" {names(list(examples.values())[:2])}",
             expected="the same 'key=value' folders above all files",
             next_step="Score the parts one by one, or select the files with a glob: the folders are then no columns.",
@@ -45,7 +45,7 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
     if len({folded(key) for key in keys}) < len(keys):
         raise SourceSchemaError(
             code=ErrorCode.INPUT_PARTITIONS,
-            what=f"nested folders of '{folder}' have the same key",
+            what=f"nested folders of '{folder_text(folder)}' have the same key",
             got=names(keys),
             expected="keys that differ in more than case",
             next_step="Rename the folders, or select the files with a glob: the folders are then no columns.",

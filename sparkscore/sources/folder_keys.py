@@ -18,6 +18,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceSchemaError
+from sparkscore.location import folder_text
 from sparkscore.minibatch import HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
 from sparkscore.parquet import FolderKeys, KeyValues
 from sparkscore.parquet.keys import NULL_KEY, keys_in
@@ -101,7 +102,9 @@ def read_keys(
         part = str(parent.relative_to(folder))
         # Spark decodes each escaped byte as a separate character.
         if unquote(part) != unquote(part, "latin-1"):
-            raise UnreadableError(f"the name of the folder '{parent}' has escaped bytes of a character beyond ASCII")
+            raise UnreadableError(
+                f"the name of the folder '{folder_text(parent)}' has escaped bytes of a character beyond ASCII"
+            )
     typed = [
         _typed_values(spark, tuple(_folders_of(files, folder, name)), schema[name], zone)
         for name in keys

@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from sparkscore.errors import SparkscoreError
+from sparkscore.object_store import ObjectStore
 from sparkscore.parquet.stored import StoredFile, describe
 from sparkscore.plan import InputFile
 from sparkscore.row_units import FileRows
@@ -70,11 +71,14 @@ class Footers:
         of_files: the footer of each file, in the order of the files, or None for a footer that cannot be read.
         nulls: the NULL count of each column over all files.
         rows: the rows of each file, or None for a file whose footer cannot be read or contradicts itself.
+        states: the state of each file in a store before its footer was read. Empty for a local file, and for a footer
+            that cannot be read.
     """
 
     of_files: list[Footer | None]
     nulls: NullCounts
     rows: list[FileRows | None]
+    states: list[str]
 
     def count_rows(self) -> int | None:
         """Return the number of rows in all files, or None if it is not known for a file."""
@@ -87,7 +91,10 @@ class Footers:
 
 
 def read_footers(
-    files: Sequence[InputFile], columns: Collection[str] | None = None, spark: SparkSession | None = None
+    files: Sequence[InputFile],
+    columns: Collection[str] | None = None,
+    spark: SparkSession | None = None,
+    store: ObjectStore | None = None,
 ) -> Footers:
     """Return the footers of Parquet files, and the NULL counts of their columns.
 
@@ -95,14 +102,16 @@ def read_footers(
         files: the files.
         columns: the columns whose NULLs are counted, or None for all columns.
         spark: the session whose workers read the footers of many files, or None if the driver must read all.
+        store: the store that contains the files, or None if they are local.
     """
     paths = [file.path for file in files]
-    found = _find(paths, columns, spark)
+    found = _find(paths, columns, spark, store)
     rows = [
         None if file is None or file.rows is None else FileRows(path, file.rows, file.sizes)
         for path, file in zip(paths, found.files, strict=True)
     ]
-    return Footers(_describe(paths, found.files), found.nulls, rows)
+    states = ["" if file is None else file.state for file in found.files]
+    return Footers(_describe(paths, found.files, store), found.nulls, rows, states)
 
 
 def count_nulls(
@@ -120,7 +129,7 @@ def count_nulls(
     Returns:
         the NULL counts by column. Columns whose count is not known are left out; see `NullCounts.of`.
     """
-    return _find(paths, columns, spark).nulls.of(columns, rows) if columns and paths else {}
+    return _find(paths, columns, spark, None).nulls.of(columns, rows) if columns and paths else {}
 
 
 def names_of(footers: Iterable[Footer | None]) -> list[tuple[str, ...] | None]:
@@ -128,19 +137,24 @@ def names_of(footers: Iterable[Footer | None]) -> list[tuple[str, ...] | None]:
     return [None if footer is None else tuple(footer.columns) for footer in footers]
 
 
-def _find(paths: Sequence[str], columns: Collection[str] | None, spark: SparkSession | None) -> FoundFooters:
+def _find(
+    paths: Sequence[str],
+    columns: Collection[str] | None,
+    spark: SparkSession | None,
+    store: ObjectStore | None,
+) -> FoundFooters:
     """Read the footers on the driver, or on the workers if there are many."""
     found = None
     if spark is not None and len(paths) > _MOST_HERE:
-        found = _find_on_workers(spark, paths, None if columns is None else tuple(columns))
+        found = _find_on_workers(spark, paths, None if columns is None else tuple(columns), store)
     if found is None:
-        found = find_footers(paths, columns)
+        found = find_footers(paths, columns, store)
     # The driver tries these files itself, because a worker on another host may not see a file that the driver sees. A
     # later check reports this before anything is scored.
     left = [number for number, file in enumerate(found.files) if file is None]
     if not left:
         return found
-    again = find_footers([paths[number] for number in left], columns)
+    again = find_footers([paths[number] for number in left], columns, store)
     found.nulls.add(again.nulls)
     for number, file in zip(left, again.files, strict=True):
         found.files[number] = file
@@ -148,10 +162,12 @@ def _find(paths: Sequence[str], columns: Collection[str] | None, spark: SparkSes
     return found
 
 
-def _find_on_workers(spark: SparkSession, paths: Sequence[str], columns: tuple[str, ...] | None) -> FoundFooters | None:
-    """Read the footers on the workers, or return None if the workers fail. Later checks report the reason."""
+def _find_on_workers(
+    spark: SparkSession, paths: Sequence[str], columns: tuple[str, ...] | None, store: ObjectStore | None
+) -> FoundFooters | None:
+    """Read the footers on the workers, or return None if they fail to read local files. Later checks report why."""
     size = max(_LEAST_SHARE, -(-len(paths) // (_SHARES_PER_SLOT * task_slots(spark))))
-    shares = [(tuple(paths[first : first + size]), columns) for first in range(0, len(paths), size)]
+    shares = [(tuple(paths[first : first + size]), columns, store) for first in range(0, len(paths), size)]
     found = FoundFooters([], NullCounts())
     try:
         for answer in map_on_workers(spark, find_as_text, shares):
@@ -159,27 +175,31 @@ def _find_on_workers(spark: SparkSession, paths: Sequence[str], columns: tuple[s
             found.files.extend(part.files)
             found.nulls.add(part.nulls)
     except SparkscoreError as error:
+        if store is not None:  # the driver would read the footers of all objects, only to let the workers fail later
+            raise
         logger.info("the driver reads the footers of all files: %s", error.sentence)
         return None
     return found
 
 
-def _describe(paths: Sequence[str], files: Sequence[FoundFile | None]) -> list[Footer | None]:
+def _describe(
+    paths: Sequence[str], files: Sequence[FoundFile | None], store: ObjectStore | None
+) -> list[Footer | None]:
     """Return a footer for each file. Files with the same layout share the footer of the first one."""
     known: dict[str, Footer] = {}
     footers: list[Footer | None] = []
     for path, file in zip(paths, files, strict=True):
         layout = None if file is None else file.layout
-        if layout is not None and layout not in known and (footer := _read_footer(path)) is not None:
+        if layout is not None and layout not in known and (footer := _read_footer(path, store)) is not None:
             known[layout] = footer
         footers.append(None if layout is None else known.get(layout))
     return footers
 
 
-def _read_footer(path: str) -> Footer | None:
-    metadata = read_metadata(path)
+def _read_footer(path: str, store: ObjectStore | None) -> Footer | None:
+    found = read_metadata(path, store)
     try:
-        return None if metadata is None else _footer_of(describe(metadata), is_empty=not metadata.num_rows)
+        return None if found is None else _footer_of(describe(found[0]), is_empty=not found[0].num_rows)
     except pa.ArrowException:  # the file has changed since its layout was found
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -49,8 +50,8 @@ def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
         SourceError: the files of a location cannot be listed; see `list_files`.
-        ConfigError: `is_no_code` is true, and the files have several formats or one that Azure ML does not read; or the
-            files of a remote location would have to be listed.
+        ConfigError: `is_no_code` is true, and the files have several formats or one that Azure ML does not read; or a
+            location is remote, and no format is named.
     """
     if config.format:
         return config.format
@@ -58,10 +59,24 @@ def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool 
         return "delta"
     if is_files_by_default:
         return "files"
+    if any(map(is_remote, config.location)):
+        raise _not_named(config.location)
     examples = {_format_of(file.path): file.path for file in list_files(config.location).files}
     if is_no_code and (len(examples) > 1 or not examples.keys() <= {*_TABLES_OF_AZURE, "files"}):
         raise _not_azures(examples)
     return next(iter(examples)) if len(examples) == 1 else "files"
+
+
+def _not_named(locations: Sequence[str]) -> ConfigError:
+    """Return the error for an input in a store whose format the deployment does not name."""
+    return ConfigError(
+        code=ErrorCode.LOCATION_REMOTE,
+        what=f"input '{next(filter(is_remote, locations))}'",
+        got="a store, and no format",
+        expected="the format of an input that is not local",
+        next_step="Set its format: --input-format parquet, or delta. Other formats are not read from stores: mount "
+        "the store and name the mounted folder.",
+    )
 
 
 def _not_azures(examples: dict[str, str]) -> ConfigError:

@@ -14,6 +14,7 @@ from sparkscore.config import Input
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
 from sparkscore.minibatch import HIDDEN_COLUMNS
+from sparkscore.object_store import ObjectStore
 from sparkscore.parquet import FolderKeys
 from sparkscore.parquet.stored import UnreadableError
 from sparkscore.plan import InputFile, Snapshot
@@ -21,17 +22,18 @@ from sparkscore.sources.column_order import doubt_of_parquet
 from sparkscore.sources.declaration import declared_schema, not_null_columns
 from sparkscore.sources.folder_keys import read_keys
 from sparkscore.sources.footers import Footer, names_of, read_footers
+from sparkscore.sources.object_stores import find_store
 from sparkscore.sources.parquet_plan import ParquetPlan, plan_parquet
 from sparkscore.sources.parquet_reader import choose_reader
 from sparkscore.sources.parquet_rows import read_plan
 from sparkscore.sources.parquet_schema import all_nullable, schema_of_footers
 from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.sources.rows import pinned_reads, select_columns, with_source_file
-from sparkscore.sources.samples import check_files_unchanged
+from sparkscore.sources.samples import check_files_unchanged, with_states
 from sparkscore.sources.spark_files import list_readable_files, open_files, snapshot_of_files
 from sparkscore.sources.worker_only import WorkerOnly, find_worker_only
 from sparkscore.spark.map_in_arrow import map_on_workers
-from sparkscore.survey.int96_times import find_nanoseconds
+from sparkscore.survey.int96_times import Times, find_nanoseconds
 
 # Makes Spark read all columns of all files.
 _DEFAULT_OPTIONS: Final = {"mergeSchema": "true"}
@@ -45,9 +47,14 @@ class ParquetSource:
     """
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
-        listing = list_readable_files(spark, config.location)
+        self._store = find_store(spark, config.location, config.options)
+        self._objects = None if self._store is None else self._store.objects
+        listing = list_readable_files(spark, config.location, self._objects)
         self._files = open_files(spark, listing, "parquet", _DEFAULT_OPTIONS | config.options)
-        self._footers = read_footers(listing.files, config.columns, spark)
+        self._footers = read_footers(listing.files, config.columns, spark, self._objects)
+        if self._objects is not None:
+            listing = replace(listing, files=with_states(listing.files, self._footers.states, self._objects))
+            self._files = replace(self._files, files=listing.files)
         self._frame: DataFrame | None = None
         self._columns: StructType | None = None
         self._schema = StructType([])
@@ -76,9 +83,9 @@ class ParquetSource:
 
         Raises:
             SourceSchemaError: only the workers can read the files.
+            ConfigError: only the workers can read from the store.
         """
-        if self._worker_only is not None:
-            raise self._worker_only.refused("a Spark model, a rule of the output or a search for NULLs needs its rows")
+        self._refuse_spark("a Spark model, a rule of the output or a search for NULLs needs its rows")
         if self._frame is None and self._columns is not None:
             with pinned_reads(self._files.spark, "parquet"):
                 self._frame = self._read(self._columns.names)
@@ -89,11 +96,19 @@ class ParquetSource:
 
         Raises:
             SourceSchemaError: Spark must read the files, and only the workers can.
+            ConfigError: Spark must read the files, and only the workers can read from the store.
         """
         found = self._find_planned_rows()
-        if isinstance(found, str) and self._worker_only is not None:
-            raise self._worker_only.refused(found)
+        if isinstance(found, str):
+            self._refuse_spark(found)
         return found
+
+    def _refuse_spark(self, reason: str) -> None:
+        """Raise an error if Spark cannot read the files, because of their types or their store."""
+        if self._worker_only is not None:
+            raise self._worker_only.refused(reason)
+        if self._store is not None and not self._store.has_connector and self._files.files:
+            raise self._store.refused(self._files.files[0].path, reason)
 
     def _find_planned_rows(self) -> PlannedRows | str:
         files, rows = self._files, [each for each in self._footers.rows if each is not None]
@@ -106,7 +121,7 @@ class ParquetSource:
         if isinstance(found, str):
             return found
         try:
-            reader = replace(found, keys=self._read_keys(self._columns))
+            reader = replace(found, keys=self._read_keys(self._columns), store=self._objects)
         except UnreadableError as error:
             return str(error)
         return PlannedRows(reader, tuple(rows))
@@ -130,7 +145,8 @@ class ParquetSource:
         """
         if self._columns is not None:
             files = self._files
-            _refuse_truncated_times(files.spark, files.files, self._footers.of_files, self._columns.names)
+            suspects = _suspects(files.files, self._footers.of_files, self._columns.names, self._objects)
+            _refuse_truncated_times(files.spark, suspects)
 
     def check_unchanged(self) -> None:
         """Check that no file has changed since it was listed.
@@ -138,7 +154,7 @@ class ParquetSource:
         Raises:
             SourceError: a file has changed or no longer exists.
         """
-        check_files_unchanged(self._files.files)
+        check_files_unchanged(self._files.files, self._objects)
 
     def _plan(self, config: Input) -> str:
         """Decide how the files are read, and which columns the rows have.
@@ -218,28 +234,40 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def _refuse_truncated_times(
-    spark: SparkSession, files: Sequence[InputFile], footers: Sequence[Footer | None], columns: Collection[str]
-) -> None:
+def _suspects(
+    files: Sequence[InputFile],
+    footers: Sequence[Footer | None],
+    columns: Collection[str],
+    store: ObjectStore | None,
+) -> list[Times]:
+    """Return the files whose INT96 timestamps may have nanoseconds, each with these columns and its store.
+
+    Args:
+        files: the Parquet files.
+        footers: the footer of each file, or None for a footer that cannot be read.
+        columns: the columns to check.
+        store: the store that contains the files, or None if they are local.
+    """
+    return [
+        (file.path, tuple(sorted(footer.old_times.intersection(columns))), store)
+        for file, footer in zip(files, footers, strict=True)
+        if footer is not None and footer.old_times.intersection(columns)
+    ]
+
+
+def _refuse_truncated_times(spark: SparkSession, suspects: Sequence[Times]) -> None:
     """Raise an error if an INT96 timestamp has nanoseconds.
 
     A Spark job reads the columns that may contain nanoseconds.
 
     Args:
         spark: the session.
-        files: the Parquet files.
-        footers: the footer of each file, or None for a footer that cannot be read.
-        columns: the columns to check.
+        suspects: the files and columns to read.
 
     Raises:
         SourceError: a timestamp has nanoseconds. The message contains its file and column.
         ScoringError: the Spark job failed.
     """
-    suspects = [
-        (file.path, tuple(sorted(footer.old_times.intersection(columns))))
-        for file, footer in zip(files, footers, strict=True)
-        if footer is not None and footer.old_times.intersection(columns)
-    ]
     for answer in map_on_workers(spark, find_nanoseconds, [(suspect,) for suspect in suspects]):
         if answer:
             path, name = json.loads(answer)

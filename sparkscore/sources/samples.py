@@ -3,18 +3,23 @@
 A file has changed if its size or modification time is different. If only its inode or change time is different, a
 sample of its bytes is read and compared with the sample taken when the file was listed. This is because `chmod`, a hard
 link or a remount may change the inode or change time without changing the bytes.
+
+The sample of an object in a store is its size, its ETag, the time at which it was written, and its version.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
+from sparkscore.object_store import ObjectStore
+from sparkscore.parquet.problems import unreadable_object
 from sparkscore.plan import InputFile
 from sparkscore.survey.each_file import read_each
 
@@ -36,7 +41,23 @@ def with_samples(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
     return tuple(read_each(partial(_with_sample, share=share), files))
 
 
-def check_files_unchanged(files: Sequence[InputFile]) -> None:
+def with_states(files: Sequence[InputFile], states: Sequence[str], store: ObjectStore) -> tuple[InputFile, ...]:
+    """Return objects of a store, each with its state as its sample.
+
+    Args:
+        files: the objects.
+        states: the state of each object, or an empty string for a state that is not known yet.
+        store: the store.
+
+    Raises:
+        SourceError: the store cannot be asked for the state of an object.
+    """
+    lacking = [file for file, state in zip(files, states, strict=True) if not state]
+    found = {file.path: state for file, state in zip(lacking, _states(lacking, store), strict=True)}
+    return tuple(replace(file, sample=state or found[file.path]) for file, state in zip(files, states, strict=True))
+
+
+def check_files_unchanged(files: Sequence[InputFile], store: ObjectStore | None = None) -> None:
     """Check that no file has changed since it was listed.
 
     A file has changed if its size or modification time is different. If only its inode or change time is different, a
@@ -44,13 +65,12 @@ def check_files_unchanged(files: Sequence[InputFile]) -> None:
 
     Args:
         files: all files that were listed together, because the size of the samples depends on their number.
+        store: the store that contains the files, or None if they are local.
 
     Raises:
-        SourceError: a file has changed or no longer exists.
+        SourceError: a file has changed or no longer exists; or the store cannot be asked.
     """
-    share = _share(len(files))
-    are_changed = read_each(partial(_is_changed, share=share), files)
-    changed = [file.path for file, is_changed in zip(files, are_changed, strict=True) if is_changed]
+    changed = _changed_files(files) if store is None else _changed_objects(files, store)
     if changed:
         raise SourceError(
             code=ErrorCode.INPUT_CHANGED,
@@ -58,6 +78,35 @@ def check_files_unchanged(files: Sequence[InputFile]) -> None:
             expected="files that do not change during the run",
             next_step="Run again when the input is complete.",
         )
+
+
+def _changed_files(files: Sequence[InputFile]) -> list[str]:
+    share = _share(len(files))
+    are_changed = read_each(partial(_is_changed, share=share), files)
+    return [file.path for file, is_changed in zip(files, are_changed, strict=True) if is_changed]
+
+
+def _changed_objects(files: Sequence[InputFile], store: ObjectStore) -> list[str]:
+    found = zip(files, _states(files, store), strict=True)
+    return [file.path for file, state in found if not state or state != file.sample]
+
+
+def _states(files: Sequence[InputFile], store: ObjectStore) -> Iterator[str]:
+    """Yield the state of each object. The state is an empty string if the object does not exist.
+
+    Raises:
+        SourceError: the store does not answer, or refuses to.
+    """
+
+    def state_of(file: InputFile) -> str:
+        try:
+            return store.state_of(file.path)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise unreadable_object(file.path, error) from error
+
+    return read_each(state_of, files)
 
 
 def _share(count: int) -> int:

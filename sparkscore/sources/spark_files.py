@@ -16,8 +16,9 @@ from pyspark.sql.types import StringType, StructField, StructType
 from sparkscore.config import Input
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, names
-from sparkscore.location import spark_path
+from sparkscore.location import folder_text, spark_path
 from sparkscore.minibatch import HIDDEN_COLUMNS
+from sparkscore.object_store import ObjectStore
 from sparkscore.plan import InputFile, Snapshot, digest_of_files
 from sparkscore.sources.agreement import (
     check_against_files,
@@ -28,6 +29,7 @@ from sparkscore.sources.agreement import (
 )
 from sparkscore.sources.folder_keys import as_texts, check_key_values, key_values, with_key_values
 from sparkscore.sources.listing import EMPTY, HIDDEN, Listing, is_hidden, list_files
+from sparkscore.sources.object_listing import list_objects
 from sparkscore.sources.reader_options import find_option
 from sparkscore.sources.rows import check_wanted, select_columns
 from sparkscore.sources.samples import with_samples
@@ -88,7 +90,7 @@ class SparkFiles:
         """
         options = {**self.options, "inferSchema": "false"}
         if self.folder is not None:
-            options["basePath"] = str(self.folder)
+            options["basePath"] = folder_text(self.folder)
         return read_from(self.spark, self.file_format, options).schema(schema).load(_paths(files or self.files))
 
     def read_rows(
@@ -234,21 +236,26 @@ def open_files(spark: SparkSession, listing: Listing, file_format: str, options:
     return SparkFiles(spark, file_format, options, listing.files, keys, listing.folder if keys else None)
 
 
-def list_readable_files(spark: SparkSession, locations: Sequence[str]) -> Listing:
+def list_readable_files(spark: SparkSession, locations: Sequence[str], store: ObjectStore | None = None) -> Listing:
     """List the files of an input that Spark's readers do not skip.
 
-    Hidden and empty files are left out. Each remaining file gets the digest of a sample of its bytes; see
-    `with_samples`.
+    Hidden and empty files are left out. Each remaining file gets the digest of a sample of its bytes, unless it is in a
+    store; see `with_samples`.
+
+    Args:
+        spark: the session.
+        locations: the locations of the input.
+        store: the store that contains all of them, or None if they are local.
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
         SourceError: Spark cannot open a file because of its name, or the files cannot be listed; see `list_files`.
         ConfigError: a location is remote; or the path of a file is not ASCII, and Spark's JVM cannot open it.
     """
-    listing = list_files(locations)
+    listing = list_files(locations) if store is None else list_objects(store, locations)
     files, skipped = _without_skipped(listing.files, listing.skipped)
     refuse_unreadable_names(spark, (file.path for file in files))
-    return Listing(with_samples(files), skipped, listing.folder)
+    return Listing(with_samples(files) if store is None else files, skipped, listing.folder)
 
 
 def snapshot_of_files(

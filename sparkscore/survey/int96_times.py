@@ -11,9 +11,12 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sparkscore.object_store import ObjectStore, is_of_store, opened
+from sparkscore.parquet.problems import unreadable_object
+
 _UNITS = ("ns", "us")
-#: The path of a file, and the names of its INT96 columns.
-Times = tuple[str, tuple[str, ...]]
+#: The path of a file, the names of its INT96 columns, and the store of the file, or None if it is local.
+Times = tuple[str, tuple[str, ...], ObjectStore | None]
 
 
 def find_nanoseconds(share: Sequence[Times]) -> str:
@@ -25,20 +28,23 @@ def find_nanoseconds(share: Sequence[Times]) -> str:
     Args:
         share: the files to read, each with the names of its INT96 columns.
     """
-    for path, columns in share:
+    for path, columns, store in share:
         for name in columns:
-            if _has_nanoseconds(path, name):
+            if _has_nanoseconds(path, name, store):
                 return json.dumps([path, name])
     return ""
 
 
-def _has_nanoseconds(path: str, name: str) -> bool:
+def _has_nanoseconds(path: str, name: str, store: ObjectStore | None) -> bool:
     try:
         # Nanoseconds overflow outside of the years 1677 to 2262; microseconds times 1000 overflow in the same way.
-        both = [pq.ParquetFile(path, coerce_int96_timestamp_unit=unit).iter_batches(columns=[name]) for unit in _UNITS]
+        files = [pq.ParquetFile(opened(path, store), coerce_int96_timestamp_unit=unit) for unit in _UNITS]
+        both = [file.iter_batches(columns=[name]) for file in files]
         return any(_differ(*pair) for batches in zip(*both, strict=True) for pair in zip(*batches, strict=True))
-    except (OSError, pa.ArrowException):  # Spark reports what is wrong with the file
-        return False
+    except (OSError, pa.ArrowException) as error:
+        if is_of_store(error):
+            raise unreadable_object(path, error) from error
+        return False  # Spark reports what is wrong with the file
 
 
 def _differ(fine: pa.Array, coarse: pa.Array) -> bool:

@@ -16,14 +16,17 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sparkscore.object_store import ObjectStore, is_of_store, state_in
+from sparkscore.parquet.problems import unreadable_object
 from sparkscore.parquet.stored import is_by_statistics, layout_key, quick_key
 from sparkscore.survey.each_file import read_each
 
 # At most this many keys are kept. A file may have its own key, for example if pandas stored the number of rows.
 _MOST_KEYS: Final = 1000
 
-#: Paths of files, and the columns whose NULLs are counted, or None for all columns.
-FooterShare = tuple[tuple[str, ...], tuple[str, ...] | None]
+#: Paths of files; the columns whose NULLs are counted, or None for all columns; and the store of the files, or None if
+#: they are local.
+FooterShare = tuple[tuple[str, ...], tuple[str, ...] | None, ObjectStore | None]
 
 
 class FoundFile(NamedTuple):
@@ -34,11 +37,14 @@ class FoundFile(NamedTuple):
             and either both or neither have rows. None if Arrow cannot read the columns.
         rows: the number of rows of each row group, or None if they do not add up to the rows of the file.
         sizes: the size of each row group in bytes, before compression.
+        state: the state of an object in a store before its footer was read; see `sparkscore.object_store.state_in`.
+            Empty for a local file.
     """
 
     layout: str | None
     rows: tuple[int, ...] | None
     sizes: tuple[int, ...]
+    state: str = ""
 
 
 @dataclass
@@ -108,14 +114,17 @@ class FoundFooters:
     nulls: NullCounts
 
 
-def find_footers(paths: Sequence[str], columns: Collection[str] | None) -> FoundFooters:
+def find_footers(
+    paths: Sequence[str], columns: Collection[str] | None, store: ObjectStore | None = None
+) -> FoundFooters:
     """Read the footers of files, and add up their NULL counts.
 
     Args:
         paths: the paths of the files.
         columns: the columns whose NULLs are counted, or None for all columns.
+        store: the store that contains the files, or None if they are local.
     """
-    layouts, nulls = _Layouts(columns), NullCounts()
+    layouts, nulls = _Layouts(columns, store), NullCounts()
     files: list[FoundFile | None] = []
     for found in read_each(layouts.read, paths):
         files.append(None if found is None else found[0])
@@ -129,7 +138,7 @@ def find_as_text(share: FooterShare) -> str:
     found = find_footers(*share)
     layouts = list(dict.fromkeys(file.layout for file in found.files if file is not None))
     numbers = {layout: number for number, layout in enumerate(layouts)}
-    files = [None if file is None else [numbers[file.layout], file.rows, file.sizes] for file in found.files]
+    files = [None if file is None else [numbers[file.layout], *file[1:]] for file in found.files]
     return json.dumps({"layouts": layouts, "files": files, "nulls": vars(found.nulls)})
 
 
@@ -142,15 +151,26 @@ def footers_in(text: str) -> FoundFooters:
     return FoundFooters(files, counts)
 
 
-def _file_in(layouts: list[str | None], layout: int, rows: list[int] | None, sizes: list[int]) -> FoundFile:
-    return FoundFile(layouts[layout], None if rows is None else tuple(rows), tuple(sizes))
+def _file_in(layouts: list[str | None], layout: int, rows: list[int] | None, sizes: list[int], state: str) -> FoundFile:
+    return FoundFile(layouts[layout], None if rows is None else tuple(rows), tuple(sizes), state)
 
 
-def read_metadata(path: str) -> pq.FileMetaData | None:
-    """Return the footer of a file, or None if it cannot be read."""
+def read_metadata(path: str, store: ObjectStore | None = None) -> tuple[pq.FileMetaData, str] | None:
+    """Return the footer of a file, or None if it cannot be read.
+
+    With it comes the state of an object in a store, from the same request, or an empty string for a local file.
+
+    Raises:
+        SourceError: the store does not answer, or refuses to.
+    """
     try:
-        return pq.read_metadata(path)
-    except (OSError, pa.ArrowException):
+        if store is None:
+            return pq.read_metadata(path), ""
+        with store.open(path) as opened:
+            return pq.read_metadata(opened), state_in(opened)
+    except (OSError, pa.ArrowException) as error:
+        if is_of_store(error):
+            raise unreadable_object(path, error) from error
         return None
 
 
@@ -172,7 +192,8 @@ class _Layout:
 class _Layouts:
     """Reads footers. Columns that several files share are examined only once. Threads may share an object."""
 
-    def __init__(self, columns: Collection[str] | None) -> None:
+    def __init__(self, columns: Collection[str] | None, store: ObjectStore | None = None) -> None:
+        self._store = store
         self._columns = None if columns is None else frozenset(columns)
         self._known: dict[Hashable, _Layout] = {}
 
@@ -185,14 +206,16 @@ class _Layouts:
         - It is nested, or has a dot in its name.
         - The statistics of a row group do not contain its NULL count.
         """
-        metadata = read_metadata(path)
-        if metadata is None:
+        found = read_metadata(path, self._store)
+        if found is None:
             return None
+        metadata, state = found
         layout = self._layout_of(metadata)
         groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
         rows = tuple(group.num_rows for group in groups)
         is_whole = sum(rows) == metadata.num_rows and min(rows, default=0) >= 0
-        file = FoundFile(layout.digest, rows if is_whole else None, tuple(group.total_byte_size for group in groups))
+        sizes = tuple(group.total_byte_size for group in groups)
+        file = FoundFile(layout.digest, rows if is_whole else None, sizes, state)
         counts = ((name, _nulls_in(groups, index)) for index, name in layout.counted)
         return file, (metadata.num_rows, {name: count for name, count in counts if count is not None})
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from sparkscore.location import plain_path, uri_of
 from sparkscore.minibatch import FileBlock, MiniBatch, MiniBatchLimit, cut_into_mini_batches
 from sparkscore.parquet import FilePart, ParquetReader
 from sparkscore.worker.host import HostCheck, refuse_hidden_file
@@ -44,7 +45,7 @@ class RowReader:
         """Return the mini-batch with all columns of the input. Its rows are read again if columns were left out."""
         if self.columns is None or mini_batch.first_row is None:
             return mini_batch
-        part = FilePart(mini_batch.files[0], mini_batch.first_row, mini_batch.item_count)
+        part = FilePart(plain_path(mini_batch.files[0]), mini_batch.first_row, mini_batch.item_count)
         rows = pa.Table.from_batches(self.reader.read(part), schema=self.reader.schema())
         return replace(mini_batch, rows=rows)
 
@@ -53,7 +54,9 @@ class RowReader:
     ) -> Iterator[tuple[FileBlock, pa.RecordBatch]]:
         reader = self.reader if self.columns is None else self.reader.only(self.columns)
         for part in parts:
-            block = FileBlock(part.path, first_row=part.first_row)
-            refuse_hidden_file(part.path, host)
+            # Mini-batches name their files as Spark does, which writes the path of an object as a URI.
+            block = FileBlock(uri_of(part.path), first_row=part.first_row)
+            if self.reader.store is None:
+                refuse_hidden_file(part.path, host)
             for rows in reader.read(part, limit.items):
                 yield block, rows

@@ -16,7 +16,7 @@ TESTS = Path(__file__).parents[1]
 SHARED_BY_TESTS = ("tests.support", "tests.storm", "tests.bench")
 CLASSIC_ONLY = {"_jsc", "_jvm", "_sc", "rdd", "sparkContext"}
 # These use what no interface of Python has for all sessions, or has only in hundreds of calls.
-MAY_USE_CLASSIC = {"spark/jvm_batches.py", "spark/jvm_conf.py", "spark/jvm_delta.py", "spark/jvm_names.py"}
+MAY_USE_CLASSIC = {f"spark/jvm_{name}.py" for name in ("batches", "conf", "delta", "hadoop", "names")}
 WORKER_AND_BELOW = (
     "survey",
     "worker",
@@ -30,6 +30,7 @@ WORKER_AND_BELOW = (
     "returned",
     "signature",
     "location",
+    "object_store",
     "redaction",
     "secret_names",
     "tolerance",

@@ -147,7 +147,7 @@ def test_the_driver_reads_the_footers_that_the_workers_do_not_see(
     here = read_footers(many)
 
     def of_another_host(share: FooterShare) -> str:
-        return find_as_text((tuple(f"/gone{path}" for path in share[0]), share[1]))
+        return find_as_text((tuple(f"/gone{path}" for path in share[0]), *share[1:]))
 
     monkeypatch.setattr(subject, "find_as_text", of_another_host)
 

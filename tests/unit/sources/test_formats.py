@@ -53,6 +53,13 @@ def test_a_delta_table_beside_another_location_is_no_table(tmp_path: Path) -> No
     assert detected((tmp_path / "table", tmp_path / "a.csv")) == "csv"
 
 
+def test_a_store_is_not_searched_for_the_format() -> None:
+    with pytest.raises(ConfigError, match="--input-format parquet") as caught:
+        detect_format(Input(location=("s3a://bucket/in",)), is_files_by_default=False)
+
+    assert caught.value.code == "LOCATION_REMOTE"
+
+
 def test_what_the_deployment_says_holds_without_a_look(tmp_path: Path) -> None:
     config = Input(location=(str(tmp_path / "nowhere"),), format="parquet")
 

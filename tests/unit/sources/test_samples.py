@@ -3,17 +3,20 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from sparkscore.errors import SourceError
+from sparkscore.object_store import Keys, ObjectStore
 from sparkscore.plan import InputFile, digest_of_files
 from sparkscore.sources import samples
 from sparkscore.sources.listing import list_files
-from sparkscore.sources.samples import check_files_unchanged, with_samples
+from sparkscore.sources.object_listing import list_objects
+from sparkscore.sources.samples import check_files_unchanged, with_samples, with_states
 from sparkscore.survey import each_file
+from tests.support.s3_server import ACCESS, SECRET, S3Server, s3_server
 
 SHARE = 1024 * 1024
 LARGE = SHARE + 100_000
@@ -173,3 +176,55 @@ def test_files_behind_a_network_are_checked_in_threads(folder: Path, monkeypatch
         check_files_unchanged(files)
 
     assert len(threads) > 1
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[S3Server]:
+    """Serve the folder of files as a bucket."""
+    with s3_server(folder.parent) as server:
+        yield server
+
+
+def objects(server: S3Server, secret: str = SECRET) -> tuple[tuple[InputFile, ...], ObjectStore]:
+    store = ObjectStore(server.endpoint, "http", "us-east-1", keys=Keys(ACCESS, secret))
+    files = list_objects(store, ["s3a://in"]).files
+    return with_states(files, [""] * len(files), store), store
+
+
+def test_objects_that_stay_as_they_were_pass(server: S3Server) -> None:
+    files, store = objects(server)
+
+    check_files_unchanged(files, store)
+
+    assert all(file.sample for file in files)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Path.unlink,
+        change_size,
+        lambda path: os.utime(path, ns=(1, 1)),
+        lambda path: replace_in_place(path, path.read_bytes().swapcase()),
+    ],
+    ids=["gone", "size", "time", "content"],
+)
+def test_an_object_that_changed_stops_the_run(change: Callable[[Path], None], server: S3Server, folder: Path) -> None:
+    files, store = objects(server)
+    change(folder / "b.csv")
+
+    with pytest.raises(SourceError, match=r"1 input files, among them 's3a://in/b\.csv'") as caught:
+        check_files_unchanged(files, store)
+
+    assert caught.value.code == "INPUT_CHANGED"
+
+
+def test_a_store_that_refuses_later_is_told_as_such(server: S3Server) -> None:
+    server.is_open = True
+    files, _ = objects(server)
+    server.is_open = False
+
+    with pytest.raises(SourceError, match="ACCESS_DENIED") as caught:
+        check_files_unchanged(files, ObjectStore(server.endpoint, "http", "us-east-1", is_anonymous=True))
+
+    assert caught.value.code == "INPUT_UNREADABLE"

@@ -8,10 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sparkscore.errors import SourceError
+from sparkscore.object_store import ObjectStore
 from sparkscore.plan import InputFile
 from sparkscore.sources.footers import read_footers
 from sparkscore.sources.parquet_plan import plan_parquet
 from sparkscore.survey.int96_times import find_nanoseconds
+from tests.support.s3_server import s3_server
 
 
 @pytest.mark.parametrize(("number", "is_found"), [(1000, False), (1001, True), (-1, True), (0, False)])
@@ -22,7 +25,7 @@ def test_parts_of_a_microsecond_are_found(number: int, tmp_path: Path, *, is_nes
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"at": values}), path, use_deprecated_int96_timestamps=True)
 
-    found = find_nanoseconds([(str(path), ("at",))])
+    found = find_nanoseconds([(str(path), ("at",), None)])
 
     assert found == (json.dumps([str(path), "at"]) if is_found else "")
     files = [InputFile(str(path), 1, 1)]
@@ -36,4 +39,14 @@ def test_times_that_nanoseconds_cannot_count_are_no_parts(tmp_path: Path) -> Non
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"at": pa.array(times)}), path, use_deprecated_int96_timestamps=True)
 
-    assert find_nanoseconds([(str(path), ("at",))]) == ""
+    assert find_nanoseconds([(str(path), ("at",), None)]) == ""
+
+
+def test_a_store_that_refuses_does_not_hide_times(tmp_path: Path) -> None:
+    (tmp_path / "bucket").mkdir()
+    pq.write_table(pa.table({"at": [1]}), tmp_path / "bucket" / "a.parquet")
+    with s3_server(tmp_path) as server:
+        store = ObjectStore(server.endpoint, "http", "us-east-1", is_anonymous=True)
+
+        with pytest.raises(SourceError, match="ACCESS_DENIED"):
+            find_nanoseconds([("s3a://bucket/a.parquet", ("at",), store)])

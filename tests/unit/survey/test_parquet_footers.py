@@ -53,7 +53,7 @@ def test_files_have_the_same_layout_if_they_are_described_alike(
                 assert other is not None
                 assert (file.layout == other.layout) == is_alike
     assert [file and sum(file.rows or ()) for file in found.files] == [each and each.num_rows for each in described]
-    assert footers_in(find_as_text((tuple(paths), columns))) == found
+    assert footers_in(find_as_text((tuple(paths), columns, None))) == found
 
 
 def test_layouts_are_found_if_more_are_different_than_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

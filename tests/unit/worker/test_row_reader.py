@@ -8,13 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.errors import SourceError
+from sparkscore.location import plain_path
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
+from sparkscore.object_store import Keys, ObjectStore
 from sparkscore.parquet import ColumnRead, FilePart, ParquetReader
 from sparkscore.row_units import FileRows, plan_row_units
 from sparkscore.stage import StageFolder
 from sparkscore.worker import WorkerSpec, score_task
 from sparkscore.worker.host import HostCheck
 from sparkscore.worker.row_reader import RowReader
+from tests.support.s3_server import ACCESS, SECRET, s3_server
 from tests.support.scorers import Loads, RecordingScorer
 
 READER = ParquetReader((ColumnRead("id", pa.int64()), ColumnRead("text", pa.string())))
@@ -105,3 +108,20 @@ def test_rows_of_a_mini_batch_come_from_one_record_batch(tmp_path: Path, items: 
     assert [number for each in found for number in ids_of(each)] == list(range(100_000))
     assert {each.item_count for each in found} == {items}
     assert {each.rows["id"].num_chunks for each in found if each.rows is not None} == {1}
+
+
+def test_an_object_is_named_as_spark_names_it_and_read_again_by_its_own_name(tmp_path: Path) -> None:
+    with s3_server(tmp_path) as server:
+        place = server.path("bucket", "a b%41.parquet")
+        place.parent.mkdir()
+        pq.write_table(pa.table({"id": range(3), "text": ["x"] * 3}), place)
+        store = ObjectStore(server.endpoint, "http", "us-east-1", keys=Keys(ACCESS, SECRET))
+        reader = RowReader(dataclasses.replace(READER, store=store), ("id",))
+        check = HostCheck((), (), "", "")
+
+        (found,) = reader.read([FilePart("s3a://bucket/a b%41.parquet", 0, 3)], MiniBatchLimit(), 0, check)
+        whole = reader.with_all_columns(found)
+
+    assert plain_path(found.files[0]) == "s3a://bucket/a b%41.parquet"
+    assert whole.rows is not None
+    assert whole.rows["text"].to_pylist() == ["x"] * 3
