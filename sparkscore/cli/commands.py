@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from sparkscore.cli.manual import ENVIRONMENT, EXIT_CODES, ManualCommand, ManualGroup
-from sparkscore.cli.options import Assignments, Json, Master, Remote, RunId, Runs, SparkConf
+from sparkscore.cli.options import Assignments, Json, Master, Queries, Remote, RunId, Runs, SparkConf
 from sparkscore.cli.reply import OK, print_json, to_stdout
 from sparkscore.cli.spark_options import SparkOptions
+from sparkscore.cli.sql_commands import sql_app
 
 if TYPE_CHECKING:
     from sparkscore.run import RunOptions
@@ -43,6 +44,9 @@ Start here:
 )
 runs_app = typer.Typer(cls=ManualGroup, rich_markup_mode=None)
 app.add_typer(runs_app, name="runs", help="List runs, or show the record of one run.")
+app.add_typer(
+    sql_app, name="sql", help="Run one SQL statement in which deployments are functions, and print the result."
+)
 models_app = typer.Typer(cls=ManualGroup, rich_markup_mode=None)
 app.add_typer(models_app, name="models", help="Show a model's type, inputs, outputs and requirements.")
 
@@ -243,11 +247,11 @@ def clean(
 
 
 @runs_app.command("list", cls=ManualCommand)
-def runs_list(*, runs: Runs = None, as_json: Json = False) -> int:
-    """List the runs in a folder, newest first."""
-    from sparkscore.cli.runs_command import list_runs
+def runs_list(*, queries: Queries = False, runs: Runs = None, as_json: Json = False) -> int:
+    """List the runs in a folder, or the statements of 'sparkscore sql', newest first."""
+    from sparkscore.cli.runs_command import list_runs, list_statements
 
-    return list_runs(runs, as_json=as_json)
+    return list_statements(runs, as_json=as_json) if queries else list_runs(runs, as_json=as_json)
 
 
 @runs_app.command("show", cls=ManualCommand)

@@ -14,6 +14,9 @@ Json: TypeAlias = Annotated[
         "--json", rich_help_panel="Answer", help="Print one JSON object on stdout, also if the command fails."
     ),
 ]
+Queries: TypeAlias = Annotated[
+    bool, typer.Option("--queries", rich_help_panel="Run", help="List the statements of 'sparkscore sql' instead.")
+]
 Runs: TypeAlias = Annotated[
     Path | None,
     typer.Option(

@@ -77,7 +77,7 @@ def print_bug(error: BaseException, runs: Path) -> None:
     message = (
         f"[{ErrorCode.INTERNAL}] sparkscore itself failed with {type(error).__name__}. Please report it with the log."
     )
-    print_error(message, log_file=_write_traceback(error, runs))
+    print_error(message, log_file=write_traceback(error, runs))
 
 
 def warning_label() -> str:
@@ -100,8 +100,12 @@ def describe_failure(error: BaseException, **more: object) -> dict[str, Any]:
     return {**more, "error": {"code": code_of(error), "message": redact(message_of(error))}}
 
 
-def _write_traceback(error: BaseException, runs: Path) -> Path:
-    text = f"{datetime.now(UTC).isoformat(timespec='seconds')}\n{''.join(traceback.format_exception(error))}\n"
+def write_traceback(error: BaseException, runs: Path) -> Path:
+    """Add the traceback of an error to ``sparkscore.log`` in the runs folder, and return the path of the log.
+
+    If this is not possible, a temporary file is used instead.
+    """
+    text = f"{datetime.now(UTC).isoformat(timespec='seconds')}\n{redact(''.join(traceback.format_exception(error)))}\n"
     try:
         runs.mkdir(parents=True, exist_ok=True)
         make_room(runs / "sparkscore.log")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
 from sparkscore.printable import printable
 from sparkscore.record.listing import RunInBrief, list_in_brief, list_records, read_record, runs_folder
+from sparkscore.record.queries import FunctionUse, QueryRecord, list_queries
 
 
 def list_runs(runs: Path | None, *, as_json: bool) -> int:
@@ -23,10 +25,51 @@ def list_runs(runs: Path | None, *, as_json: bool) -> int:
     if as_json:
         print_json({"folder": str(folder), "runs": [record.as_dict() for record in list_records(folder)]})
     elif found := list_in_brief(folder):
-        _print_table(found)
+        names = ("run", "state", "started (UTC)", "scored", "failed", "output")
+        _print_rows(names, [_row(run) for run in found])
     else:
         to_stdout(f"No runs in {shown_path(folder)}.")
     return OK
+
+
+def list_statements(runs: Path | None, *, as_json: bool) -> int:
+    """Print a table of the SQL statements that are recorded in the runs folder, newest first.
+
+    Args:
+        runs: path of the runs folder, or None for the default folder.
+        as_json: whether to print a JSON object with all records instead of a table.
+
+    Returns:
+        the exit code 0.
+    """
+    folder = runs_folder(runs)
+    records = list_queries(folder)
+    if as_json:
+        print_json({"folder": str(folder), "queries": [asdict(record) for record in records]})
+    elif records:
+        names = ("query", "state", "started (UTC)", "seconds", "rows", "functions")
+        _print_rows(names, [_statement_row(record) for record in records])
+    else:
+        to_stdout(f"No queries in {shown_path(folder)}.")
+    return OK
+
+
+def _statement_row(record: QueryRecord) -> tuple[str, ...]:
+    return (
+        record.query_id,
+        record.state,
+        record.started_at[:19].replace("T", " "),
+        f"{record.seconds:,.1f}",
+        "" if record.rows is None else f"{record.rows:,}",
+        # The counts of a query that ends early, such as one with LIMIT, may be lost.
+        ", ".join(map(_use, [use for use in record.functions if use.rows != 0] or record.functions)),
+    )
+
+
+def _use(use: FunctionUse) -> str:
+    version = "" if use.model_version is None else f" {use.model_version}"
+    counts = "" if use.rows is None else f": at least {use.rows:,} rows, {use.failed or 0:,} failed"
+    return f"{use.name}{version}{counts}"
 
 
 def show_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
@@ -56,7 +99,8 @@ def show_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
     return OK
 
 
-def _print_table(runs: list[RunInBrief]) -> None:
+def _print_rows(names: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table. The second column is a state, the last one may be wide, and those from the fourth are numbers."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -64,13 +108,12 @@ def _print_table(runs: list[RunInBrief]) -> None:
     from sparkscore.cli.summary import result_console, state_style
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in ("run", "state", "started (UTC)"):
+    for name in names[:3]:
         table.add_column(name, no_wrap=True)
-    for name in ("scored", "failed"):
+    for name in names[3:-1]:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("output", overflow="fold")
-    for run in runs:
-        values = _row(run)
+    table.add_column(names[-1], overflow="fold")
+    for values in rows:
         styles = ["", state_style(values[1]), *[""] * (len(values) - 2)]
         table.add_row(*(Text(printable(value), style=style) for value, style in zip(values, styles, strict=True)))
     result_console().print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import suppress
@@ -9,6 +10,8 @@ from typing import Any, Final, TextIO
 
 #: Commands that publish rows. If printing fails, they keep their exit code; otherwise a scheduler would repeat the run.
 _CHANGE_DATA: Final = ("run", "resume", "publish")
+#: Commands whose result is rows, of which a reader may take only the first ones.
+_MAY_BE_CUT: Final = ("sql",)
 
 
 class CarefulStream:
@@ -77,15 +80,16 @@ def guard_streams() -> CarefulStream:
 def exit_code_of(code: int, command: str, stdout: CarefulStream) -> int:
     """Return the exit code of the process, and print a warning if the result could not be written to stdout.
 
-    After such a failure, ``run``, ``resume`` and ``publish`` keep their own exit code, so that a scheduler does not
-    repeat a run that is already published. Any other command exits with a code of at least 1.
+    If the reader of a query's result, such as `head`, has closed the pipe, this is no failure. After other failures,
+    ``run``, ``resume`` and ``publish`` keep their own exit code, so that a scheduler does not repeat a run that is
+    already published. Any other command exits with a code of at least 1.
 
     Args:
         code: the command's own exit code.
         command: name of the command.
         stdout: the stream that replaces stdout and stores why text was discarded.
     """
-    if not stdout.lost:
+    if not stdout.lost or (command in _MAY_BE_CUT and stdout.lost == os.strerror(errno.EPIPE)):
         return code
     sys.stderr.write(f"warning the answer was not written to stdout: {stdout.lost}\n")
     return code if command in _CHANGE_DATA else max(code, 1)

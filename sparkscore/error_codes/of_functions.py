@@ -10,7 +10,7 @@ from sparkscore.error_codes.explanation import Explanation, Section
 SECTIONS: Final = (
     Section(
         "The SQL function",
-        "Errors of `register_function`, and of queries that use the function.",
+        "Errors of `register_function`, of queries that use the function, and of `sparkscore sql`.",
         {
             ErrorCode.SQL_ARGUMENTS: Explanation(
                 "A query calls the function with an unknown argument, too many arguments, or without a required one.",
@@ -36,6 +36,10 @@ SECTIONS: Final = (
                 "Spark already has a function of this name, which the new one would hide.",
                 "Choose another name.",
             ),
+            ErrorCode.SQL_RESULT: Explanation(
+                "`sparkscore sql` cannot print the result as it is, such as an interval, or JSON with two equal names.",
+                "Change the query as the message says.",
+            ),
             ErrorCode.SQL_ROW: Explanation(
                 "The scoring script or the model raised an exception for a row, and `sql.on_error` is `raise`.",
                 "Correct the script or the rows, or set `on_error: column`.",
@@ -43,6 +47,10 @@ SECTIONS: Final = (
             ErrorCode.SQL_SIGNATURE: Explanation(
                 "The arguments or the results of the function are not known, or two results have the same name.",
                 "Add the lines in the message to the deployment, or log the model with a signature.",
+            ),
+            ErrorCode.SQL_STATEMENT: Explanation(
+                "Spark does not understand the statement of `sparkscore sql`, or there is not exactly one.",
+                "Correct the statement. The message has Spark's reason and the place.",
             ),
             ErrorCode.SQL_UNSUPPORTED: Explanation(
                 "This kind of model, or this version of Spark with these types, cannot be an SQL function.",

@@ -12,8 +12,10 @@ from sparkscore.errors import ConfigError
 _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
 # Words in partition columns that readers parse as numbers: Spark with Java's parseDouble, others with C's strtod.
 _NUMBERS = {"nan", "inf", "infinity"}
-# Names of files next to run folders and stage folders: Spark's own files, and locks.
-_TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|.*\.lock(\..*)?", re.IGNORECASE)
+# Names of files next to run folders and stage folders: Spark's own files, the records of queries, and locks.
+_TAKEN = re.compile(
+    r"spark-warehouse|spark\.log(\..*)?|queries\.jsonl(\..*)?|metastore_db|derby\.log|.*\.lock(\..*)?", re.IGNORECASE
+)
 
 
 def make_run_id(now: datetime | None = None) -> str:

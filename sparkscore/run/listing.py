@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sparkscore.record.listing import list_records, read_record, runs_folder
+from sparkscore.record.queries import list_queries
 
 
-def list_runs(*, runs: str | Path | None = None) -> list[dict[str, Any]]:
+def list_runs(*, runs: str | Path | None = None, queries: bool = False) -> list[dict[str, Any]]:
     """Return the records of all runs in the runs folder as dictionaries, most recently started first.
 
     A record that cannot be read is left out, and a warning is logged. Does not need Spark.
 
     Args:
         runs: the runs folder. If None, ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs``.
+        queries: whether to return the records of the statements of ``sparkscore sql`` instead.
     """
+    if queries:
+        return [asdict(record) for record in list_queries(runs_folder(runs))]
     return [record.as_dict() for record in list_records(runs_folder(runs))]
 
 

@@ -12,7 +12,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.run.prepare import PreparedRun, prepare
 from sparkscore.sql.describe import description, example, statement
-from sparkscore.sql.names import check_name, name_of_function
+from sparkscore.sql.names import DESCRIBE, STRUCT, TABLE, check_name, name_of_function
 from sparkscore.sql.signature import STATE, arguments_of, is_of_files, predictions_of
 from sparkscore.worker.sql_arguments import Argument
 from sparkscore.worker.sql_call import ERROR, VERSION
@@ -43,6 +43,11 @@ class SqlFunction:
     is_deterministic: bool
     raises: bool
     prepared: PreparedRun = field(repr=False, compare=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the function and its companions have in a session."""
+        return tuple(f"{self.name}{suffix}" for suffix in ("", STRUCT, DESCRIBE, TABLE))
 
     @property
     def model_version(self) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -22,6 +23,7 @@ from sparkscore.run.no_code import task_cores
 from sparkscore.spark.connect import working_on
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error
 from sparkscore.spark.prerequisites import check_spark_version
+from sparkscore.spark.row_counts import RowCounter
 from sparkscore.spark.schema import from_arrow
 from sparkscore.spark.shipping import ship_package, shipped_folder
 from sparkscore.sql.delivery import delivery_of
@@ -67,8 +69,14 @@ def register_function(
     return register(spark, prepare_function(name, scorer, settings))
 
 
-def register(spark: SparkSession, function: SqlFunction) -> SqlFunction:
-    """Make a function known to a session, and return it. Raises the same errors as `register_function`."""
+def register(spark: SparkSession, function: SqlFunction, counter: RowCounter | None = None) -> SqlFunction:
+    """Make a function known to a session, and return it. Raises the same errors as `register_function`.
+
+    Args:
+        spark: the session.
+        function: the function.
+        counter: counts the rows that the function is computed for. If None, they are not counted.
+    """
     with working_on(spark):
         check_spark_version(spark.version)
         is_arrow = not spark.version.startswith(_WITHOUT_ARROW)
@@ -78,6 +86,7 @@ def register(spark: SparkSession, function: SqlFunction) -> SqlFunction:
         own, key = _registered.setdefault(spark, {}), function.name.lower()
         _refuse_taken(spark, [each for each in names if own.get(each.lower()) != key])
         spec = function_spec(function, delivery_of(spark), task_cores(spark))
+        spec = replace(spec, count=None if counter is None else counter.count)
         if not is_arrow:
             refuse_types(spec)
         ship_package(spark)

@@ -41,8 +41,8 @@ def function_spec(function: SqlFunction, delivery: Delivery, threads: int) -> Fu
         OSError: a file cannot be read or copied.
     """
     prepared = function.prepared
-    feeds = _feeds(function)
-    arguments = _without_null(function.arguments, feeds)
+    feeds = feeds_of(function)
+    arguments = without_null(function.arguments, feeds)
     scorer = _scorer(prepared, feeds, arguments, delivery, threads)
     engine = _keyed(engine_spec(prepared, "", scorer, delivery))
     retries = prepared.deployment.settings.retry_settings.max_retries
@@ -65,7 +65,12 @@ def _keyed(engine: EngineSpec) -> EngineSpec:
     return replace(engine, key=f"sql/{hashlib.sha256(pickle.dumps(engine)).hexdigest()}")
 
 
-def _feeds(function: SqlFunction) -> tuple[Feed, ...] | None:
+def feeds_of(function: SqlFunction) -> tuple[Feed, ...] | None:
+    """Return the model's inputs with the arguments that are passed to each, or None if they are not known.
+
+    Raises:
+        SignatureMismatchError: the arguments do not fit the model.
+    """
     prepared = function.prepared
     if prepared.description is None or prepared.model is None:
         return None
@@ -74,7 +79,7 @@ def _feeds(function: SqlFunction) -> tuple[Feed, ...] | None:
     return match_model(prepared.description, section_of(prepared.deployment), prepared.model, rows)
 
 
-def _without_null(arguments: Sequence[Argument], feeds: Sequence[Feed] | None) -> tuple[Argument, ...]:
+def without_null(arguments: Sequence[Argument], feeds: Sequence[Feed] | None) -> tuple[Argument, ...]:
     """Return the arguments, in which those that the model takes without NULLs are not nullable."""
     wanted = columns_without_null(feeds or ())
     return tuple(replace(each, nullable=each.nullable and each.name not in wanted) for each in arguments)

@@ -57,6 +57,7 @@ class FunctionSpec:
         tries: maximum number of calls with a whole mini-batch.
         raises: whether a row that fails stops the query.
         is_files: whether the only argument is the path of a file, so that the scorer gets a list of one path per call.
+        count: is called for each batch with the function's name, its rows, and how many of them failed. May be None.
     """
 
     name: str
@@ -69,6 +70,7 @@ class FunctionSpec:
     tries: int = 1
     raises: bool = False
     is_files: bool = False
+    count: Callable[[str, int, int], None] | None = field(default=None, compare=False, repr=False)
 
     def find_files(self, folder: Callable[[], str]) -> FunctionSpec:
         """Return a copy of this specification in which the files sent by Spark have their paths on this host.
@@ -108,6 +110,8 @@ def call_function(
     rows = _Rows(spec, count, dict(failed))
     columns = [rows.take_in(argument, arrays.get(argument.name)) for argument in spec.arguments]
     rows.score(pa.table(columns, names=[argument.name for argument in spec.arguments]))
+    if spec.count is not None:
+        spec.count(spec.name, count, len(rows.failures))
     return rows.result()
 
 

@@ -15,8 +15,11 @@ TESTS = Path(__file__).parents[1]
 # What tests share: their stand-ins and checks, and the storm and the benchmark, which are programs of their own.
 SHARED_BY_TESTS = ("tests.support", "tests.storm", "tests.bench")
 CLASSIC_ONLY = {"_jsc", "_jvm", "_sc", "rdd", "sparkContext"}
-# These use what no interface of Python has for all sessions, or has only in hundreds of calls.
-MAY_USE_CLASSIC = {f"spark/jvm_{name}.py" for name in ("batches", "conf", "delta", "hadoop", "names")}
+# These use what no interface of Python has for all sessions, or has only in hundreds of calls. Spark Connect has no
+# accumulators, so rows are counted in classic sessions only.
+MAY_USE_CLASSIC = {f"spark/jvm_{name}.py" for name in ("batches", "conf", "delta", "hadoop", "names")} | {
+    "spark/row_counts.py"
+}
 WORKER_AND_BELOW = (
     "survey",
     "worker",

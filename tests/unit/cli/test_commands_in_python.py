@@ -13,8 +13,10 @@ import sparkscore
 from sparkscore.cli.commands import app
 from sparkscore.run import RunOptions
 
+# In Python, the session runs statements, with functions of `register_function`.
+OF_SQL: Final = ("sql query", "sql describe", "sql unity-catalog")
 # What is about the command line itself, or about an installation.
-OTHER_COMMANDS: Final = {"new", "doctor", "schema", "demo"}
+OTHER_COMMANDS: Final = {"new", "doctor", "schema", "demo", *OF_SQL}
 # In Python, --remote is SparkSession.builder.remote, whose session the functions take.
 OTHER_OPTIONS: Final = {"--json", "--help", "--remote"}
 FUNCTIONS: Final[dict[str, tuple[Callable[..., object], ...]]] = {

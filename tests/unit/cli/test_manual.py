@@ -13,7 +13,7 @@ import pytest
 from sparkscore.record.run_record import new_record
 from sparkscore.record.runs_folder import RunFolder
 
-COMMANDS = ["run", "resume", "clean", "runs", "models", "env", "new", "doctor", "schema", "demo"]
+COMMANDS = ["run", "resume", "clean", "runs", "sql", "models", "env", "new", "doctor", "schema", "demo"]
 OPTIONS_OF_RUN = [
     "--model REFERENCE",
     "--input LOCATION",
@@ -38,12 +38,13 @@ HEAVY = ("pyspark", "pandas", "pyarrow", "numpy", "sklearn", "mlflow", "onnxrunt
     ("commands", "others"),
     [
         ([(0, "run", "--help"), (2, "run"), (0, "--version")], ("rich", "sparkscore.run")),
+        ([(0, "sql", "--help"), (2, "sql", "query")], ("rich", "sparkscore.run", "sparkscore.sql")),
         ([(0, "runs", "list")], ("sparkscore.run", "sparkscore.record.run_record")),
         ([(0, "runs", "list", "--json"), (2, "runs", "show", "none")], ("sparkscore.run",)),
         ([(0, "new", "first")], ("rich", "sparkscore.run")),
         ([(0, "env", "build", "--help")], ("rich", "sparkscore.run")),
     ],
-    ids=["help", "list of runs", "runs", "new", "env"],
+    ids=["help", "sql", "list of runs", "runs", "new", "env"],
 )
 def test_commands_that_score_nothing_load_neither_spark_nor_data_libraries(
     commands: list[tuple[Any, ...]], others: tuple[str, ...], tmp_path: Path
@@ -108,7 +109,20 @@ def test_the_manual_of_run_has_every_option_and_what_a_script_needs_to_know(spar
         assert word in answer.out
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS, "runs list", "runs show", "models show", "env build"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        *COMMANDS,
+        "runs list",
+        "runs show",
+        "models show",
+        "env build",
+        "sql query",
+        "sql describe",
+        "sql unity-catalog",
+    ],
+)
 def test_every_manual_fits_a_terminal(sparkscore: Callable[..., Any], command: str) -> None:
     answer = sparkscore(*command.split(), "--help")
 

@@ -49,7 +49,7 @@ def test_every_setting_that_the_comments_offer_is_accepted(sparkscore: Callable[
 
     file.write_text("\n".join(line.replace("# ", "", 1) if line in settings else line for line in lines))
 
-    assert len(settings) == 5
+    assert len(settings) == 4
     deployment = load_deployment(file)
     assert deployment.output.partition_by == ("species",)
     assert deployment.environment_variables == {"MY_SETTING": "1"}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sparkscore.record.queries import FunctionUse, QueryRecord, append_query
 from sparkscore.record.run_record import RunRecord, end_record, new_record
 from sparkscore.record.runs_folder import RunFolder
 
@@ -165,3 +166,25 @@ def test_a_record_whose_configuration_was_changed_is_named(sparkscore: Callable[
 
     assert answer.exit_code == 1
     assert "[RECORD_CONFIG] the configuration in the record of run 'monday'" in answer.err
+
+
+def test_statements_are_listed_with_the_functions_that_they_used(
+    sparkscore: Callable[..., Any], tmp_path: Path
+) -> None:
+    uses = (FunctionUse("heart", "heart", "3", 1200, 2), FunctionUse("other", rows=0, failed=0), FunctionUse("far"))
+    record = QueryRecord("query-1", "shell", "FAIL", "2026-01-02T03:04:05.678Z", 1.25, 7, "SPARK_JOB", uses)
+    append_query(tmp_path / "runs", record)
+
+    lines = sparkscore("runs", "list", "--queries").out.splitlines()
+
+    assert lines[2].split()[:6] == ["query-1", "FAIL", "2026-01-02", "03:04:05", "1.2", "7"]
+    assert " ".join(" ".join(lines[2:]).split()).endswith("heart 3: at least 1,200 rows, 2 failed, far")
+    found = sparkscore("runs", "list", "--queries", "--json").json
+    assert found["folder"] == str(tmp_path / "runs")
+    assert found["queries"] == [json.loads((tmp_path / "runs" / "queries.jsonl").read_text())]
+
+
+def test_no_statements_is_no_error(sparkscore: Callable[..., Any], tmp_path: Path) -> None:
+    answer = sparkscore("runs", "list", "--queries", "--runs", tmp_path / "none")
+
+    assert (answer.exit_code, answer.out.startswith("No queries in ")) == (0, True)

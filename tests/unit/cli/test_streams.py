@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +47,13 @@ def test_what_can_be_written_is(tmp_path: Path) -> None:
 
     assert (tmp_path / "out").read_text() == "text"
     assert (stream.lost, stream.name) == ("", str(tmp_path / "out"))
+
+
+def test_a_reader_that_takes_only_the_first_rows_of_a_query_is_no_failure() -> None:
+    stdout = CarefulStream(sys.stdout, 1)
+    stdout.lost = os.strerror(errno.EPIPE)
+
+    assert [exit_code_of(code, "sql", stdout) for code in (0, 1)] == [0, 1]
+    assert exit_code_of(0, "runs", stdout) == 1
+    stdout.lost = os.strerror(errno.ENOSPC)
+    assert exit_code_of(0, "sql", stdout) == 1

@@ -75,6 +75,7 @@ def test_an_id_starts_with_a_letter(run_id: str) -> None:
         "a.lock.0f",
         "spark-warehouse",
         "spark.log",
+        "queries.jsonl",
         "Metastore_DB",
     ],
 )

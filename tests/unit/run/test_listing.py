@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sparkscore.errors import RunNotFoundError
+from sparkscore.record.queries import QueryRecord, append_query
 from sparkscore.record.run_record import new_record
 from sparkscore.record.runs_folder import RunFolder
 from sparkscore.run import list_runs, show_run
@@ -20,6 +21,15 @@ def test_runs_are_listed_as_dictionaries_the_newest_first(tmp_path: Path) -> Non
 
     assert [record["run_id"] for record in listed] == ["new", "old"]
     assert listed[1] == show_run("old") == show_run("old", runs=tmp_path / "runs")
+
+
+def test_statements_are_listed_as_dictionaries(tmp_path: Path) -> None:
+    append_query(tmp_path / "runs", QueryRecord("query-1", "shell", "FAIL", "2026-01-01T00:00:00Z", 1.5))
+
+    (query,) = list_runs(queries=True)
+
+    assert (query["query_id"], query["state"], query["seconds"]) == ("query-1", "FAIL", 1.5)
+    assert list_runs() == []
 
 
 def test_of_no_runs_none_is_listed(tmp_path: Path) -> None:
