@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 # time, so that a change fails for what it did; at everybody's desk they are new ones.
 hypothesis.settings.register_profile("sparkscore", deadline=None, print_blob=True, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("sparkscore")
-# Every JVM of these tests, subprocesses too, lives for seconds: its second compiler never pays.
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+# Most JVMs of these tests, subprocesses too, live for seconds: their second compiler never pays. Without it, Java
+# reserves only 48 MB for compiled code. The tests of one session need more, and Java would throw code away and compile
+# it again.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m")
 # With the archive of Spark's classes that `make` makes, the start of a driver's JVM costs half.
 if (archive := Path(__file__).parents[1] / ".make" / "spark.jsa").exists():
     os.environ.setdefault("SPARK_SUBMIT_OPTS", f'-XX:SharedArchiveFile="{archive}" -Xlog:disable')

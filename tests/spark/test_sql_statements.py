@@ -100,7 +100,8 @@ def test_rows_of_one_statement_are_told_by_its_job_group(
     for group, rows in (("statement-1", 3), ("statement-2", 4)):
         spark.sparkContext.setJobGroup(group, "")
         spark.range(rows).selectExpr("sql_groups(id)").collect()
-    spark.sparkContext.setLocalProperty("spark.jobGroup.id", "")
+    for name in ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel"):
+        spark.sparkContext.setLocalProperty(name, None)  # type: ignore[arg-type]  # None removes it
 
     assert [counter.counts("sql_groups", group) for group in ("statement-1", "statement-2")] == [(3, 0), (4, 0)]
 
