@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-faults test-hostile test-platforms test-platforms-short test-spark-4.0 test-spark-4.1 test-spark-4.3 test-sparks test-python-3.12 test-python-3.13 test-simulation storm torture bench bench-quick test-torch check wheel docs format env java gomp preflight lock clean
+.PHONY: help demo test test-long test-faults test-hostile test-platforms test-platforms-short test-spark-4.0 test-spark-4.1 test-spark-4.3 test-sparks test-python-3.12 test-python-3.13 test-simulation storm torture bench bench-quick test-torch check wheel docs format env java gomp preflight lock clean
 
 PYTHON ?= python3
 LOGS := .make
@@ -12,9 +12,10 @@ ARCHIVE := $(LOGS)/spark.jsa
 # --no-deps: the lock is complete. --no-build-isolation: what builds pyspark (it comes as source) is in the lock, too.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 3 --no-deps --no-build-isolation
 BUILD_TOOLS := packaging|pip|setuptools|wheel
-# Tests that do not share the Spark session of the others run beside them, so that both cores are busy. The tests of
-# MEASURED also show how much of the code they run; pyproject.toml has the floor.
+# Tests that do not share the Spark session of the others run beside them, so that both cores are busy. In CI, the tests
+# of MEASURED also show how much of the code they run, which doubles their time; pyproject.toml has the floor.
 MEASURED := tests/unit tests/azure tests/bench tests/storm $(addprefix tests/contract/test_,engines.py run_stores.py scorers.py stores.py)
+COVERAGE = $(if $(CI),--cov --cov-report=)
 APART := tests/jobs tests/faults/test_drivers.py
 # The versions of PySpark beside that of the lock; the last one has no Delta yet.
 OTHER_SPARKS := 4.0.1 4.1.1 4.3.0
@@ -42,13 +43,16 @@ demo: preflight java env  ## score two real data sets on this machine and show t
 	@$(BIN)/sparkscore demo
 
 test: preflight java gomp env $(ARCHIVE)  ## run the tests; those that take longer have targets of their own
-	@set -m; { ended=0; $(BIN)/python -m pytest -p no:cacheprovider -m 'not faults' --cov --cov-report= $(MEASURED) || ended=1; \
-	  $(BIN)/python -m pytest -p no:cacheprovider -m 'not faults' $(APART) && exit $$ended; } >$(LOGS)/apart.log 2>&1 & apart=$$!; set +m; \
+	@set -m; { ended=0; $(BIN)/python -m pytest -p no:cacheprovider -m 'not faults and not long' $(COVERAGE) $(MEASURED) || ended=1; \
+	  $(BIN)/python -m pytest -p no:cacheprovider -m 'not faults and not long' $(APART) && exit $$ended; } >$(LOGS)/apart.log 2>&1 & apart=$$!; set +m; \
 	trap 'kill -- -$$apart 2>/dev/null || true' EXIT; \
-	failed=; $(BIN)/python -m pytest -m 'not faults' $(addprefix --ignore=,$(MEASURED) $(APART) tests/simulation tests/hostile tests/platforms) || failed=yes; \
+	failed=; $(BIN)/python -m pytest -m 'not faults and not long' $(addprefix --ignore=,$(MEASURED) $(APART) tests/simulation tests/hostile tests/platforms) || failed=yes; \
 	echo "$(MEASURED) $(APART), meanwhile (log: $(LOGS)/apart.log):"; wait $$apart || failed=yes; \
 	sed -n '/^==* \(FAILURES\|ERRORS\) /,$$p' $(LOGS)/apart.log; \
 	grep -E '^(=.* in [0-9.]+s|.*Required test coverage)' $(LOGS)/apart.log || tail -n 5 $(LOGS)/apart.log; test -z "$$failed"
+
+test-long: preflight java gomp env $(ARCHIVE)  ## read and write tables of more kinds, 5 minutes
+	@$(BIN)/python -m pytest $(PATIENT) -m long tests/contract
 
 test-faults: preflight java gomp env $(ARCHIVE)  ## kill, hang and break everything, by the catalogue of docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults

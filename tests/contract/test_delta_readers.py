@@ -110,6 +110,7 @@ KEYS = st.fixed_dictionaries({name: st.none() | values for name, (_, values) in 
     max_examples=ROUNDS, derandomize=ROUNDS == 2, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(keys=st.lists(KEYS, min_size=6, max_size=6))
+@pytest.mark.long
 def test_random_partition_values_are_read_alike(
     keys: list[dict[str, Any]], spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -132,6 +133,7 @@ def test_times_without_a_zone_in_the_log_are_read_alike(spark: SparkSession, mak
         assert check_same_rows(make(location=tmp_path / "table", options={"timeZone": zone})) is not None
 
 
+@pytest.mark.long
 def test_files_of_earlier_schemas_and_versions_are_read_alike(make: Make) -> None:
     source = make(
         "CREATE TABLE {t} (id BIGINT NOT NULL, n TINYINT, s STRUCT<a: INT>, l ARRAY<STRUCT<a: INT>>) USING delta "
@@ -157,6 +159,7 @@ def test_files_of_earlier_schemas_and_versions_are_read_alike(make: Make) -> Non
     assert older.schema.names == ["id", "n", "s", "l"]
 
 
+@pytest.mark.long
 def test_another_layout_of_the_newest_version_does_not_matter(spark: SparkSession, make: Make) -> None:
     make("CREATE TABLE {t} USING delta PARTITIONED BY (k) AS SELECT id, 'x' AS k, id AS at FROM range(3)")
     location = make().snapshot.location
@@ -171,6 +174,7 @@ def test_another_layout_of_the_newest_version_does_not_matter(spark: SparkSessio
     assert check_same_rows(make()) is not None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", ["classic", "v2"])
 def test_the_log_is_read_from_checkpoints_of_both_kinds(make: Make, policy: str) -> None:
     source = make(
@@ -189,6 +193,7 @@ def test_the_log_is_read_from_checkpoints_of_both_kinds(make: Make, policy: str)
     assert found.num_rows == 9
 
 
+@pytest.mark.long
 def test_the_files_of_a_shallow_clone_are_found(make: Make) -> None:
     source = make(
         "CREATE TABLE {t} USING delta PARTITIONED BY (k) AS SELECT id, id % 2 AS k FROM range(4)",
@@ -264,6 +269,7 @@ OF_SPARK = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OF_SPARK)
 def test_tables_that_only_spark_reads_are_left_to_it(make: Make, name: str) -> None:
     before, statements, reason = OF_SPARK[name]

@@ -140,6 +140,7 @@ def check_bounds(ours: dict[str, Any], sparks: dict[str, Any]) -> None:
     assert (highest["at",], highest["at2",]) == ("9999-12-31T00:00:00.000Z", "2026-11-01T05:30:00.124Z")
 
 
+@pytest.mark.long
 def test_spark_changes_such_a_table_like_its_own(spark: SparkSession, publish: Publish, tmp_path: Path) -> None:
     table = tmp_path / "a table"
     name = f"delta.`{table}`"
@@ -172,6 +173,7 @@ def test_spark_changes_such_a_table_like_its_own(spark: SparkSession, publish: P
     assert last["operationMetrics"]["numOutputRows"] == "3"
 
 
+@pytest.mark.long
 def test_skipping_finds_each_row(spark: SparkSession, publish: Publish, tmp_path: Path) -> None:
     # The only value above 3 is NaN, which Spark sorts above all numbers.
     rows = rows_of_all_types(tmp_path / "in").append_column("limit", pa.array([math.nan, 1.0, 2.0, None]))
@@ -197,6 +199,7 @@ def test_skipping_finds_each_row(spark: SparkSession, publish: Publish, tmp_path
     assert sorted(found) == sorted(conditions)
 
 
+@pytest.mark.long
 def test_deletion_vectors_and_checkpoints_of_version_2_do_not_stop_the_workers(
     spark: SparkSession, publish: Publish, tmp_path: Path
 ) -> None:
@@ -333,6 +336,7 @@ def test_tables_with_other_features_are_sparks(spark: SparkSession, publish: Pub
         publish(table, "two", writer="worker")
 
 
+@pytest.mark.long
 def test_a_table_that_changes_while_the_run_scores_is_written_by_spark(
     spark: SparkSession, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
