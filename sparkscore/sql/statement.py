@@ -28,6 +28,7 @@ _SQLSTATE: Final = re.compile(r"\.? ?SQLSTATE: \w+.*", re.DOTALL)
 _DELTA_PATH: Final = re.compile(r"\bdelta\s*\.\s*`(?!/|\w+:)([^`]+)`", re.IGNORECASE)
 # Spark takes a relative path of a Delta table for the name of a table.
 _NOT_FOUND: Final = ("TABLE_OR_VIEW_NOT_FOUND", "UNSUPPORTED_DATASOURCE_FOR_DIRECT_QUERY")
+_NO_TABLE_FUNCTION: Final = "UNRESOLVABLE_TABLE_VALUED_FUNCTION"
 _LONGEST: Final = 500
 
 
@@ -114,9 +115,13 @@ def _place(error: Exception) -> str:
 
 
 def _advice(error: Exception, statement: str) -> str:
-    relative = _DELTA_PATH.search(statement)
-    if relative is not None and condition_of(error).startswith(_NOT_FOUND):
+    relative, condition = _DELTA_PATH.search(statement), condition_of(error)
+    if relative is not None and condition.startswith(_NOT_FOUND):
         return f"Write the whole path of the Delta table: delta.`{Path(relative[1]).absolute()}`."
+    if condition == _NO_TABLE_FUNCTION:
+        return (
+            "Correct the name. A scoring script without 'output.carry' has a table function, with Spark 4.1 or later."
+        )
     return "Correct the statement."
 
 

@@ -57,7 +57,8 @@ class FunctionSpec:
         tries: maximum number of calls with a whole mini-batch.
         raises: whether a row that fails stops the query.
         is_files: whether the only argument is the path of a file, so that the scorer gets a list of one path per call.
-        count: is called for each batch with the function's name, its rows, and how many of them failed. May be None.
+        count: is called for each batch, and for each mini-batch of a table, with the function's name, its rows, and how
+            many of them failed. May be None.
     """
 
     name: str

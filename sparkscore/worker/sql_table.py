@@ -90,14 +90,20 @@ class TableRows:
         if outcome.table is None or outcome.failures:
             failures = [outcome.failure, *(item.failure for item in outcome.failures)]
             return self._error(next(each for each in failures if each is not None), mini_batch)
+        self._count(mini_batch.item_count, failed=0)
         columns = outcome.table.columns[: len(self._spec.columns)]
         return self._table(dict(zip(self._spec.columns, columns, strict=True)), [None] * outcome.table.num_rows)
 
     def _error(self, failure: Failure, mini_batch: MiniBatch) -> pa.Table:
         """Return a row for a mini-batch that failed, or raise an error if the function raises errors."""
+        self._count(mini_batch.item_count, failed=mini_batch.item_count)
         if self._spec.raises:
             raise mini_batch_error(self._spec, failure, mini_batch.item_count)
         return self._table({}, [f"{error_text(failure)} (rows: {mini_batch.item_count})"])
+
+    def _count(self, rows: int, *, failed: int) -> None:
+        if self._spec.count is not None:
+            self._spec.count(self._spec.name, rows, failed)
 
     def _table(self, columns: Mapping[str, pa.ChunkedArray], errors: Sequence[str | None]) -> pa.Table:
         *predictions, error, version = self._spec.returns

@@ -30,6 +30,12 @@ PRINTED = {
             r"column 'bmi': got none, expected double\."
         ),
     ],
+    "03_sql": [
+        r"Input: +age DOUBLE NOT NULL 'in years'\n +bmi DOUBLE DEFAULT 25\.0 'kg/m2'\n",
+        r"\n0 +a +1\.20? +None\n1 +b +0\.91 +None\n2 +c +NaN +ValueError: age is negative",
+        r"\[SQL_ARGUMENT_VALUE\] argument 'age'",
+        r"^<Figure size ",
+    ],
 }
 
 

@@ -91,6 +91,18 @@ def test_a_statement_is_recorded_with_the_rows_that_its_functions_scored(
     assert (record.state, record.rows) == ("COMPLETE", 1)
 
 
+def test_rows_of_a_table_are_counted_too(
+    sql: Callable[..., Any], make_deployment: Callable[..., Path], tmp_path: Path
+) -> None:
+    deployment = make_deployment(SCRIPT, "sql-table", **DECLARED)
+    statement = "SELECT count(error) AS failed FROM sql_table_table(TABLE(SELECT id - 1 AS age FROM range(0, 9, 1, 3)))"
+
+    assert sql(statement, deployment, "--format", "csv", "--runs", tmp_path / "runs")[1] == "failed\n1\n"
+
+    (record,) = list_queries(tmp_path / "runs")
+    assert record.functions == (FunctionUse("sql_table", rows=9, failed=3),)
+
+
 def test_rows_of_one_statement_are_told_by_its_job_group(
     spark: SparkSession, make_deployment: Callable[..., Path]
 ) -> None:
@@ -138,6 +150,7 @@ def test_rows_are_cut_only_if_asked(sql: Callable[..., Any]) -> None:
         ("SELECT 1; SELECT 2", 2, "got 2 statements, expected one"),
         ("SELECT x FROM range(3)", 2, "UNRESOLVED_COLUMN.WITH_SUGGESTION: A column"),
         ("SELECT * FROM parquet.`/nowhere`", 2, "PATH_NOT_FOUND"),
+        ("SELECT * FROM scored_table(TABLE(SELECT 1))", 2, "has a table function, with Spark 4.1 or later."),
         (
             "SELECT CAST('secret' AS INT)",
             1,

@@ -75,13 +75,17 @@ def test_a_script_may_return_more_or_fewer_rows_and_mini_batches_join_record_bat
 
 @pytest.mark.usefixtures("scorer")
 def test_a_mini_batch_that_fails_is_one_row_with_an_error_and_never_part_of_a_result() -> None:
-    found = scored(spec(), [[1, 3, 2**53 + 1], [5, 5, 5, 5, 5, -1], [6, 7]])
+    counts: list[tuple[str, int, int]] = []
+    counted = spec(count=lambda *each: counts.append(each))
+
+    found = scored(counted, [[1, 3, 2**53 + 1], [5, 5, 5, 5, 5, -1], [6, 7]])
 
     assert [row["risk"] for row in found] == [None, 5.0, 5.0, 5.0, 5.0, None]
     wrong, raised = [row["error"] for row in found if row["error"] is not None]
     assert wrong.startswith("[SQL_ARGUMENT_VALUE] argument 'age'")
     assert wrong.endswith("(rows: 4)")
     assert raised == "ValueError: age is negative (rows: 3)"
+    assert counts == [("f", 4, 4), ("f", 4, 0), ("f", 3, 3)]
 
 
 @pytest.mark.usefixtures("scorer")
