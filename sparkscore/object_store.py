@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from io import BytesIO
+from typing import Any, BinaryIO, Final
 
 import pyarrow.fs as pafs
 
@@ -74,6 +75,29 @@ class ObjectStore:
             return state_in(opened)
 
 
+@dataclass(frozen=True)
+class ObjectFolder:
+    """The objects directly in a folder of a store.
+
+    Attributes:
+        store: the store.
+        path: the path of the folder.
+    """
+
+    store: ObjectStore
+    path: str
+
+    def names(self) -> list[str]:
+        """Return the names of the objects, without the path of the folder."""
+        found = self.store.file_system().get_file_info(pafs.FileSelector(name_of(self.path)))
+        return [info.base_name for info in found if info.type == pafs.FileType.File]
+
+    def open(self, name: str) -> BinaryIO:
+        """Read an object as a whole."""
+        with self.store.open(f"{self.path}/{name}") as opened:
+            return BytesIO(opened.read())
+
+
 def name_of(path: str) -> str:
     """Return bucket and key of an object, which PyArrow takes as its path.
 
@@ -96,6 +120,11 @@ def state_in(opened: pafs.NativeFile) -> str:
     """
     found = {_text(key): _text(value) for key, value in (opened.metadata() or {}).items()}
     return " ".join([str(opened.size()), *(found.get(name, "") for name in _STATE)])
+
+
+def size_in(state: str) -> int:
+    """Return the size in bytes of an object whose state is given."""
+    return int(state.partition(" ")[0])
 
 
 def is_of_store(error: Exception) -> bool:

@@ -11,15 +11,18 @@ from sparkscore.config import Input
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, SourceNotFoundError
 from sparkscore.location import is_remote, local_path, plain_path
+from sparkscore.object_store import ObjectFolder, ObjectStore
 from sparkscore.parquet.stored import UnreadableError
 from sparkscore.plan import Snapshot
 from sparkscore.sources.agreement import check_column_names
-from sparkscore.sources.delta_files import DataFiles, find_data_files, plan_data_files
+from sparkscore.sources.delta_files import DataFiles, find_data_files, is_in, plan_data_files
 from sparkscore.sources.delta_version import check_version, read_version
 from sparkscore.sources.footers import count_nulls
+from sparkscore.sources.object_stores import UncertainStoreError, find_certain_store
 from sparkscore.sources.partition_times import refuse_times_of_a_session
 from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.sources.rows import input_schema, pinned_reads, select_columns, with_source_file
+from sparkscore.spark.delta_log import FolderOnDisk, LogFolder
 from sparkscore.spark.delta_statements import check_delta, describe
 from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
 from sparkscore.spark.jvm_names import refuse_unreadable_names
@@ -50,7 +53,7 @@ class DeltaSource:
             check_column_names(frame.columns, "Delta")
             self._frame = select_columns(with_source_file(frame), config.columns, "Delta")
             table_id, newest_partitions = self._find_detail(spark)
-            self._files = _find_files(self._path, version, frame)
+            self._store, self._files = _find_files(spark, self._path, version, frame, config.options)
             items, size_bytes = _measure(frame) if isinstance(self._files, str) else self._files.measure()
         if isinstance(self._files, str):
             partitions = [name for name in newest_partitions if name in frame.columns]
@@ -78,21 +81,31 @@ class DeltaSource:
         if isinstance(self._files, str):
             return self._files
         try:
-            return plan_data_files(self._files, input_schema(self._frame), self._spark)
+            return plan_data_files(self._files, input_schema(self._frame), self._spark, self._store)
         except UnreadableError as error:
             return str(error)
+        except SourceError as error:  # Spark may have other credentials
+            if self._store is None:
+                raise
+            return f"the driver cannot read from the store without Spark: {error.got}"
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the NULL counts of the given columns, from the footers of the table's data files.
 
         A column is left out if its count is not known, for example because some NULLs may be in deleted rows. All
-        columns are left out if a file is in a remote store, or if columns may have different names in the data files.
+        columns are left out if a file is in a store from which the workers do not read, or if columns may have
+        different names in the data files.
         """
         # The statistics in the Delta log are not used, because they may cover only the first columns or no column.
-        if isinstance(self._files, str) or any(map(is_remote, self._files.uris)):
+        if isinstance(self._files, str) or not all(is_in(self._store, uri) for uri in self._files.uris):
             return {}
         paths = [plain_path(uri) for uri in self._files.uris]
-        return count_nulls(paths, columns, self._snapshot.items, self._spark)
+        try:
+            return count_nulls(paths, columns, self._snapshot.items, self._spark, self._store)
+        except SourceError:
+            if self._store is None:
+                raise
+            return {}
 
     def check_contents(self) -> None:
         """Do nothing, since the table was checked when it was opened."""
@@ -154,22 +167,38 @@ class DeltaSource:
         return wanted
 
 
-def _find_files(path: str, number: int, frame: DataFrame) -> DataFiles | str:
+def _find_files(
+    spark: SparkSession, path: str, number: int, frame: DataFrame, options: Mapping[str, str]
+) -> tuple[ObjectStore | None, DataFiles | str]:
     """Return the data files of a table's version, or the reason why the workers cannot read them.
 
     Args:
+        spark: the session.
         path: the location of the table.
         number: the version.
         frame: the rows of the table.
+        options: the options for Spark's reader.
+
+    Returns:
+        the store of the table, or None if it is local or the workers cannot read from it; and the files or the reason.
     """
-    if is_remote(path):
-        return "the Delta table is in a remote store"
+    store = None
     try:
-        version = read_version(local_path(path) / "_delta_log", number)
+        if is_remote(path):
+            store = find_certain_store(spark, [path], options).objects
+        version = read_version(_log_of(path, store), number)
         check_version(version, frame.columns)
-        return find_data_files(frame, version)
+        return store, find_data_files(frame, version)
     except UnreadableError as error:
-        return str(error)
+        return store, str(error)
+    except UncertainStoreError as error:
+        return None, f"the Delta table is in a store that the workers cannot read for certain: {error}"
+
+
+def _log_of(path: str, store: ObjectStore | None) -> LogFolder:
+    if store is None:
+        return FolderOnDisk(local_path(path) / "_delta_log")
+    return ObjectFolder(store, f"{path.rstrip('/')}/_delta_log")
 
 
 def _measure(frame: DataFrame) -> tuple[int, int]:

@@ -7,7 +7,7 @@ outside of the table and the forms in which values are written in the log are as
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession, functions
 from pyspark.sql.types import ArrayType, BinaryType, DataType, IntegralType, MapType, StringType, StructType
 
 from sparkscore.location import is_remote, plain_path
+from sparkscore.object_store import SCHEME, ObjectStore, size_in
 from sparkscore.parquet import FileKeys
 from sparkscore.parquet.stored import UnreadableError
 from sparkscore.plan import InputFile
@@ -109,23 +110,27 @@ def _key(number: int) -> str:
     return f"key{number}"
 
 
-def plan_data_files(files: DataFiles, schema: StructType, spark: SparkSession | None = None) -> PlannedRows:
+def plan_data_files(
+    files: DataFiles, schema: StructType, spark: SparkSession | None = None, store: ObjectStore | None = None
+) -> PlannedRows:
     """Return the rows for workers that read the data files of a table themselves.
 
     Args:
         files: the files.
         schema: the columns of the rows as Spark's reader would give them.
         spark: the session whose workers read the footers of many files, or None if the driver must read all.
+        store: the store that contains the table and its files, or None if they are local.
 
     Raises:
         UnreadableError: the workers might read other rows than Spark.
+        SourceError: the store does not answer, or refuses to.
     """
-    if remote := next(filter(is_remote, files.uris), None):
-        raise UnreadableError(f"'{remote}' is in a remote store")
+    if elsewhere := next((uri for uri in files.uris if not is_in(store, uri)), None):
+        raise UnreadableError(f"'{elsewhere}' is in another store than the table")
     inputs = [InputFile(plain_path(uri), size, 0) for uri, size in zip(files.uris, files.sizes, strict=True)]
     if len({file.path for file in inputs}) < len(inputs):
         raise UnreadableError("the log has a file twice")
-    footers = read_footers(inputs, columns=(), spark=spark)
+    footers = read_footers(inputs, columns=(), spark=spark, store=store)
     planned = _rows_of_files(inputs, files.rows, footers)
     keys = FileKeys.of([file.path for file in inputs], files.keys) if files.keys.num_columns else None
     stored = StructType([field for field in schema if field.name not in files.keys.schema.names])
@@ -137,7 +142,17 @@ def plan_data_files(files: DataFiles, schema: StructType, spark: SparkSession | 
     reader = choose_reader(inputs, footers.of_files, schema, keys)
     if isinstance(reader, str):
         raise UnreadableError(reader)
-    return PlannedRows(reader, planned)
+    return PlannedRows(replace(reader, store=store), planned)
+
+
+def is_in(store: ObjectStore | None, uri: str) -> bool:
+    """Return whether a data file is in the given store, or is local if that is None.
+
+    Args:
+        store: the store of the table.
+        uri: the path of the file as Spark gives it.
+    """
+    return not is_remote(uri) if store is None else uri.startswith(SCHEME)
 
 
 def _rows_of_files(files: Sequence[InputFile], rows: Sequence[int], footers: Footers) -> tuple[FileRows, ...]:
@@ -153,7 +168,7 @@ def _rows_of_files(files: Sequence[InputFile], rows: Sequence[int], footers: Foo
             the log twice.
     """
     found = []
-    sizes = read_each(_size_of, [file.path for file in files])
+    sizes = _sizes_of(files, footers.states)
     for file, count, stored, size in zip(files, rows, footers.rows, sizes, strict=True):
         if stored is None or size != file.size_bytes:
             raise UnreadableError(f"'{file.path}' cannot be read, or its size is not that in the table's log")
@@ -163,6 +178,13 @@ def _rows_of_files(files: Sequence[InputFile], rows: Sequence[int], footers: Foo
             raise UnreadableError(problem)
         found.append(stored)
     return tuple(found)
+
+
+def _sizes_of(files: Sequence[InputFile], states: Sequence[str]) -> list[int | None]:
+    """Return the sizes of the files. Those of objects are in their states, which local files do not have."""
+    if any(states):
+        return [size_in(state) if state else None for state in states]
+    return list(read_each(_size_of, [file.path for file in files]))
 
 
 def _size_of(path: str) -> int | None:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from sparkscore.errors import names
 from sparkscore.parquet.stored import UnreadableError
-from sparkscore.spark.delta_log import LOG_ERRORS, METADATA, PROTOCOL, columns_in, find_actions
+from sparkscore.spark.delta_log import LOG_ERRORS, METADATA, PROTOCOL, LogFolder, columns_in, find_actions
 
 _FEATURES_OF_READERS: Final = 3
 # What these add does not change which rows a version has, or is checked for each file.
@@ -50,7 +49,7 @@ class TableVersion:
         return frozenset(field["name"] for field in self.fields if _EXISTING in _metadata(field))
 
 
-def read_version(log: Path, version: int) -> TableVersion:
+def read_version(log: LogFolder, version: int) -> TableVersion:
     """Return what the log says about one version of a table.
 
     Args:

@@ -115,7 +115,11 @@ def read_footers(
 
 
 def count_nulls(
-    paths: Sequence[str], columns: Collection[str], rows: int | None = None, spark: SparkSession | None = None
+    paths: Sequence[str],
+    columns: Collection[str],
+    rows: int | None = None,
+    spark: SparkSession | None = None,
+    store: ObjectStore | None = None,
 ) -> dict[str, int]:
     """Return the NULL counts of the given columns, from the footers of Parquet files.
 
@@ -125,11 +129,12 @@ def count_nulls(
         rows: the number of rows in the input, which may be fewer than in the files: a Delta table may have deleted
             rows. If None, the input has all rows of the files.
         spark: the session whose workers read the footers of many files, or None if the driver must read all.
+        store: the store that contains the files, or None if they are local.
 
     Returns:
         the NULL counts by column. Columns whose count is not known are left out; see `NullCounts.of`.
     """
-    return _find(paths, columns, spark, None).nulls.of(columns, rows) if columns and paths else {}
+    return _find(paths, columns, spark, store).nulls.of(columns, rows) if columns and paths else {}
 
 
 def names_of(footers: Iterable[Footer | None]) -> list[tuple[str, ...] | None]:

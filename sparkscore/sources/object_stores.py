@@ -94,19 +94,24 @@ def find_store(spark: SparkSession, locations: Sequence[str], options: Mapping[s
     if not remote:
         return None
     try:
-        return _find(spark, locations, options)
+        return find_certain_store(spark, locations, options)
     except UncertainStoreError as error:
         raise ConfigError(
             code=ErrorCode.LOCATION_REMOTE,
             what=f"input '{remote[0]}'",
             got=f"a store that the workers cannot read for certain: {error}",
             expected="a local path, a file: URI, or Parquet files below s3a:// with an endpoint",
-            next_step="Mount the store and name the mounted folder. A Delta table in the store is read by Spark: "
+            next_step="Mount the store and name the mounted folder. A Delta table in the store can be read by Spark: "
             "--input-format delta.",
         ) from error
 
 
-def _find(spark: SparkSession, locations: Sequence[str], options: Mapping[str, str]) -> InputStore:
+def find_certain_store(spark: SparkSession, locations: Sequence[str], options: Mapping[str, str]) -> InputStore:
+    """Return the store of an input whose locations are not local; see `find_store`.
+
+    Raises:
+        UncertainStoreError: the workers might read other objects than Spark.
+    """
     if other := next((each for each in locations if not each.startswith(SCHEME)), None):
         raise UncertainStoreError(f"'{urlsplit(other).scheme or 'file'}' is not the scheme s3a")
     if option := next((name for name in options if "." in name), None):

@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from sparkscore.object_store import ObjectFolder
 
 #: The action that sets the protocol of a table.
 PROTOCOL: Final = "protocol"
@@ -31,6 +35,24 @@ _CHECKPOINT: Final = re.compile(
 _ESCAPE: Final = rb"\u"
 
 
+@dataclass(frozen=True)
+class FolderOnDisk:
+    """A ``_delta_log`` folder that is not in a store."""
+
+    path: Path
+
+    def names(self) -> list[str]:
+        """Return the names of the files."""
+        return [file.name for file in self.path.iterdir()]
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file."""
+        return (self.path / name).open("rb")
+
+
+LogFolder = FolderOnDisk | ObjectFolder
+
+
 def read_columns(log: Path) -> list[dict[str, Any]]:
     """Return the columns of a Delta table's newest version, with their properties, as in the log.
 
@@ -42,7 +64,7 @@ def read_columns(log: Path) -> list[dict[str, Any]]:
         catalog.
     """
     try:
-        return list(columns_in(find_actions(log, None, {METADATA})[METADATA]))
+        return list(columns_in(find_actions(FolderOnDisk(log), None, {METADATA})[METADATA]))
     except LOG_ERRORS:
         return []
 
@@ -52,7 +74,7 @@ def columns_in(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(json.loads(metadata["schemaString"])["fields"])
 
 
-def find_actions(log: Path, version: int | None, wanted: Collection[str]) -> dict[str, Mapping[str, Any]]:
+def find_actions(log: LogFolder, version: int | None, wanted: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """Return the newest action of each kind up to a version, from the version's commit back to a checkpoint.
 
     Args:
@@ -64,19 +86,19 @@ def find_actions(log: Path, version: int | None, wanted: Collection[str]) -> dic
         ValueError: a commit is missing, for example because part of the log is stored in a catalog.
         OSError: a file cannot be read. Damaged files raise any of `LOG_ERRORS`.
     """
-    files = sorted(path.name for path in log.iterdir())
+    files = sorted(log.names())
     commits = {int(match[1]) for match in map(_COMMIT.fullmatch, files) if match}
     checkpoints = _checkpoints(files)
     found: dict[str, Mapping[str, Any]] = {}
     newest = max(commits | checkpoints.keys()) if version is None else version
     for number in range(newest, -1, -1):
         if number in commits:
-            found = _in_json(log / f"{number:020}.json", wanted) | found
+            found = _in_file(log, f"{number:020}.json", wanted) | found
         elif number not in checkpoints:
             raise ValueError(f"commit {number} is missing")
         if len(found) < len(wanted):
             for name in checkpoints.get(number, ()):
-                found = _in_checkpoint(log / name, wanted) | found
+                found = _in_file(log, name, wanted) | found
         if len(found) == len(wanted) or number in checkpoints:
             break
     return found
@@ -96,23 +118,23 @@ def _checkpoints(files: list[str]) -> dict[int, list[str]]:
     return whole | found
 
 
-def _in_checkpoint(file: Path, wanted: Collection[str]) -> dict[str, Mapping[str, Any]]:
-    return _in_json(file, wanted) if file.suffix == ".json" else _in_parquet(file, wanted)
+def _in_file(log: LogFolder, name: str, wanted: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    with closing(log.open(name)) as file:
+        return _in_json(file, wanted) if name.endswith(".json") else _in_parquet(file, wanted)
 
 
-def _in_json(file: Path, wanted: Collection[str]) -> dict[str, Mapping[str, Any]]:
+def _in_json(lines: BinaryIO, wanted: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """Return the last action of each kind in a file with one JSON object per line."""
     texts = [name.encode() for name in wanted]
     found: dict[str, Mapping[str, Any]] = {}
-    with file.open("rb") as lines:
-        for line in lines:
-            # A commit may add thousands of files. Their lines are not parsed.
-            if _ESCAPE in line or any(text in line for text in texts):
-                found |= {key: value for key, value in json.loads(line).items() if key in wanted and value is not None}
+    for line in lines:
+        # A commit may add thousands of files. Their lines are not parsed.
+        if _ESCAPE in line or any(text in line for text in texts):
+            found |= {key: value for key, value in json.loads(line).items() if key in wanted and value is not None}
     return found
 
 
-def _in_parquet(file: Path, wanted: Collection[str]) -> dict[str, Mapping[str, Any]]:
+def _in_parquet(file: BinaryIO, wanted: Collection[str]) -> dict[str, Mapping[str, Any]]:
     table = pq.read_table(file, columns=list(wanted), partitioning=None, page_checksum_verification=True)
     actions = {name: table[name].filter(pc.is_valid(table[name])).to_pylist() for name in table.column_names}
     return {name: each[-1] for name, each in actions.items() if each}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ from pyspark.sql import SparkSession
 import sparkscore
 from sparkscore.config import Input
 from sparkscore.errors import ConfigError, SourceError
-from sparkscore.sources import PlannedRows, Source, open_source
+from sparkscore.sources import PlannedRows, Source, object_stores, open_source
 from sparkscore.sources import footers as footers_module
+from sparkscore.spark.jvm_hadoop import find_s3_settings
 from tests.support.all_types import write_all_types
-from tests.support.both_readers import read_by_spark, read_by_workers, texts_of
+from tests.support.both_readers import check_same_rows, read_by_spark, read_by_workers, texts_of
 from tests.support.ledger import check_ledger, read_table
 from tests.support.s3_server import ACCESS, SECRET, S3Server, s3_server
+from tests.support.settings import session_settings
 
 MakeDeployment = Callable[..., Path]
 SCRIPT = """
@@ -28,6 +32,17 @@ import hashlib
 def run(frame):
     return [hashlib.sha256(repr(row).encode()).hexdigest() for row in frame.drop(columns="id").values.tolist()]
 """
+
+TABLE = (
+    """
+    CREATE TABLE {t} USING delta PARTITIONED BY (text, at) TBLPROPERTIES (delta.checkpointInterval = 2) AS
+    SELECT id, id / 3 AS x, IF(id = 3, NULL, concat('a+b/c%20=é ', id % 3)) AS text,
+           TIMESTAMP'2026-11-01 05:30:00.123456Z' AS at FROM range(0, 9, 1, 1)
+    """,
+    "INSERT INTO {t} SELECT id + 100, x, text, at FROM {t}",
+    "ALTER TABLE {t} ADD COLUMN late STRING",
+    "INSERT INTO {t} VALUES (1000, 0.5, 'y', TIMESTAMP'1999-01-01', 'z')",
+)
 
 
 @pytest.fixture
@@ -152,3 +167,57 @@ def test_a_setting_that_is_not_known_is_named_before_anything_is_read(spark: Spa
         spark.conf.unset("fs.s3a.bucket.bucket.endpoint")
 
     assert server.requests == []
+
+
+@pytest.fixture
+def tables(spark: SparkSession, server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Let Spark, which has no connector here, read the bucket 'tables' from the disk, and return its folder."""
+    folder = server.path("tables", "")
+    folder.mkdir()
+    found = find_s3_settings(spark)
+    assert found is not None
+    monkeypatch.setattr(object_stores, "find_s3_settings", lambda _: replace(found, has_connector=True))
+    mounts = {
+        "fs.s3a.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme",
+        "fs.s3a.impl.disable.cache": "true",
+        "fs.viewfs.overload.scheme.target.file.impl": "org.apache.hadoop.fs.LocalFileSystem",
+        "fs.viewfs.mounttable.tables.linkMergeSlash": folder.as_uri(),
+    }
+    with session_settings(spark, mounts):
+        yield folder
+
+
+def test_a_delta_table_in_a_store_has_the_rows_of_sparks_reader(
+    spark: SparkSession, server: S3Server, tables: Path
+) -> None:
+    for statement in TABLE:
+        spark.sql(statement.format(t=f"delta.`{tables}/a b%20é`"))
+
+    source = opened(spark, "s3a://tables/a b%20é", format="delta")
+    found = check_same_rows(source)
+
+    assert found is not None
+    assert found.num_rows == 19
+    assert {path.partition("/a b%20é/")[0] for _, path, _ in server.requests} >= {"tables"}
+    assert source.count_nulls(["id", "late"]) == {"id": 0}
+    source.check_unchanged()
+    older = check_same_rows(opened(spark, "s3a://tables/a b%20é/", format="delta", version=0))
+    assert older is not None
+    assert older.num_rows == 9
+
+
+def test_a_delta_table_is_sparks_if_the_driver_cannot_read_from_the_store(
+    spark: SparkSession, server: S3Server, tables: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spark.range(3).write.format("delta").save(f"{tables}/t")
+    source = opened(spark, "s3a://tables/t", format="delta")
+    monkeypatch.setattr(server, "failures", [(HTTPStatus.FORBIDDEN, "AccessDenied")] * 99)
+
+    assert source.planned_rows() == (
+        "the driver cannot read from the store without Spark: AWS Error ACCESS_DENIED during HeadObject operation"
+    )
+    assert source.count_nulls(["id"]) == {}
+
+    with session_settings(spark, {"fs.s3a.bucket.tables.endpoint": "elsewhere"}):
+        monkeypatch.undo()
+        assert "fs.s3a.bucket.tables.endpoint" in str(opened(spark, "s3a://tables/t", format="delta").planned_rows())

@@ -10,11 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sparkscore.errors import SourceError
+from sparkscore.object_store import Keys, ObjectStore
 from sparkscore.parquet import FilePart
 from sparkscore.parquet.stored import UnreadableError
 from sparkscore.sources.delta_files import DataFiles, plan_data_files
 from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.spark.schema import schema_of
+from tests.support.s3_server import ACCESS, SECRET, s3_server
 
 NO_KEYS = pa.RecordBatch.from_pylist([], pa.schema([]))
 
@@ -126,8 +129,31 @@ def test_files_that_are_not_as_in_the_log_are_left_to_spark(tmp_path: Path) -> N
     twice = replace(files, uris=(*files.uris, files.uris[0].replace("///", "/")), rows=(2, 2), sizes=files.sizes * 2)
     with pytest.raises(UnreadableError, match="the log has a file twice"):
         plan_data_files(twice, schema)
-    with pytest.raises(UnreadableError, match="is in a remote store"):
+    with pytest.raises(UnreadableError, match="is in another store than the table"):
         plan_data_files(replace(files, uris=("s3://b/x%20y",)), schema)
     for other in (replace(files, sizes=(7,)), replace(files, uris=("file:///missing",))):
         with pytest.raises(UnreadableError, match="cannot be read, or its size is not that in the table's log"):
             plan_data_files(other, schema)
+
+
+def test_files_in_a_store_are_planned_from_their_footers_and_states(tmp_path: Path) -> None:
+    (tmp_path / "bucket").mkdir()
+    local = written(tmp_path / "bucket", pa.table({"id": [1, 2]}), pa.table({"id": [3]}))
+    files = replace(local, uris=tuple(f"s3a://bucket/{number}%20%2520.parquet" for number in range(2)))
+    schema = schema_of({"id": "bigint"})
+    with s3_server(tmp_path) as server:
+        store = ObjectStore(server.endpoint, "http", "us-east-1", keys=Keys(ACCESS, SECRET))
+
+        planned = plan_data_files(files, schema, store=store)
+
+        assert len(server.requests) == 6  # two for each file, and two more for the first, which has the layout of all
+        assert read(planned).to_pylist() == [{"id": 1}, {"id": 2}, {"id": 3}]
+        with pytest.raises(UnreadableError, match="its size is not that in the table's log"):
+            plan_data_files(replace(files, sizes=(1, 2)), schema, store=store)
+        with pytest.raises(UnreadableError, match="cannot be read"):
+            plan_data_files(replace(files, uris=(files.uris[0], "s3a://bucket/none")), schema, store=store)
+        with pytest.raises(UnreadableError, match="is in another store than the table"):
+            plan_data_files(replace(files, uris=local.uris), schema, store=store)
+        refused = replace(store, keys=None, is_anonymous=True)
+        with pytest.raises(SourceError, match="ACCESS_DENIED"):
+            plan_data_files(files, schema, store=refused)

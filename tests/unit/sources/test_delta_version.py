@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sparkscore.parquet.stored import UnreadableError
 from sparkscore.sources.delta_version import TableVersion, check_version, read_version
+from sparkscore.spark.delta_log import FolderOnDisk
 
 PROTOCOL = {"minReaderVersion": 1, "minWriterVersion": 2}
 
@@ -46,17 +47,17 @@ def test_each_version_has_its_own_schema_in_commits_and_checkpoints(tmp_path: Pa
     deltalake.write_deltalake(tmp_path, rows, mode="overwrite", schema_mode="overwrite", partition_by=["k"])
 
     for is_cleaned in (False, True):
-        assert names(read_version(log, 2)) == ["id", "k", "new"]
-        assert names(read_version(log, 3)) == ["id", "k"]
-        assert read_version(log, 2).partition_columns == ("k",)
-        assert read_version(log, 2).properties == {"delta.appendOnly": "false"}
+        assert names(read_version(FolderOnDisk(log), 2)) == ["id", "k", "new"]
+        assert names(read_version(FolderOnDisk(log), 3)) == ["id", "k"]
+        assert read_version(FolderOnDisk(log), 2).partition_columns == ("k",)
+        assert read_version(FolderOnDisk(log), 2).properties == {"delta.appendOnly": "false"}
         if not is_cleaned:
-            assert names(read_version(log, 0)) == ["id", "k"]
-            assert names(read_version(log, 1)) == ["id", "k", "new"]
+            assert names(read_version(FolderOnDisk(log), 0)) == ["id", "k"]
+            assert names(read_version(FolderOnDisk(log), 1)) == ["id", "k", "new"]
             for number in range(3):
                 (log / f"{number:020}.json").unlink()
     with pytest.raises(UnreadableError, match="version 1 cannot be found"):
-        read_version(log, 1)
+        read_version(FolderOnDisk(log), 1)
 
 
 OPERATIONS = st.sampled_from(["append", "widen", "replace", "property", "checkpoint"])
@@ -86,7 +87,7 @@ def check_versions(table: Path, versions: range) -> None:
     """Compare each version with what delta-rs finds."""
     for number in versions:
         expected = deltalake.DeltaTable(table, version=number)
-        found = read_version(table / "_delta_log", number)
+        found = read_version(FolderOnDisk(table / "_delta_log"), number)
         assert names(found) == [field.name for field in expected.schema().fields]
         assert found.partition_columns == tuple(expected.metadata().partition_columns)
         assert found.properties == expected.metadata().configuration
@@ -117,7 +118,7 @@ def test_the_protocol_may_be_older_than_the_schema(tmp_path: Path) -> None:
     commit(tmp_path, 2, metaData=metadata("y"))
     commit(tmp_path, 3, add={"path": "protocol", "metaData": None})
 
-    found = [read_version(tmp_path, number) for number in range(4)]
+    found = [read_version(FolderOnDisk(tmp_path), number) for number in range(4)]
 
     assert [(each.features, names(each)) for each in found] == [
         (frozenset(), ["x"]),
@@ -134,7 +135,7 @@ def test_names_of_actions_may_be_escaped_and_actions_empty(tmp_path: Path) -> No
     text = newest.read_text().replace('{"protocol', '{"p\\u0072otocol').replace('{"metaData', '{"\\u006detaData')
     newest.write_text(f'{text}\n{{"add": {{}}, "protocol": null, "metaData": null}}')
 
-    found = read_version(tmp_path, 1)
+    found = read_version(FolderOnDisk(tmp_path), 1)
 
     assert "\\u0072" in newest.read_text()
     assert (names(found), found.features) == (["y"], frozenset({"new"}))
@@ -158,10 +159,10 @@ def checkpoint_of_parts(log: Path, count: int, parts: int) -> None:
 def test_a_checkpoint_in_parts_needs_all_of_them(tmp_path: Path) -> None:
     checkpoint_of_parts(tmp_path, 2, 1)
     with pytest.raises(UnreadableError):
-        read_version(tmp_path, 5)
+        read_version(FolderOnDisk(tmp_path), 5)
 
     checkpoint_of_parts(tmp_path, 2, 2)
-    found = read_version(tmp_path, 5)
+    found = read_version(FolderOnDisk(tmp_path), 5)
     assert (names(found), found.properties, found.features) == (["old"], {"a": "b"}, frozenset())
 
 
@@ -171,7 +172,7 @@ def test_a_checkpoint_may_be_json(tmp_path: Path) -> None:
     (tmp_path / name).write_text("\n".join(map(json.dumps, lines)))
     commit(tmp_path, 8)
 
-    assert names(read_version(tmp_path, 8)) == ["v2"]
+    assert names(read_version(FolderOnDisk(tmp_path), 8)) == ["v2"]
 
 
 @pytest.mark.parametrize(
@@ -182,9 +183,9 @@ def test_a_log_that_cannot_be_read_is_left_to_spark(tmp_path: Path, text: str) -
 
     for version in (0, 1):
         with pytest.raises(UnreadableError, match=f"version {version} cannot be found in the table's log"):
-            read_version(tmp_path, version)
+            read_version(FolderOnDisk(tmp_path), version)
     with pytest.raises(UnreadableError):
-        read_version(tmp_path / "missing", 0)
+        read_version(FolderOnDisk(tmp_path / "missing"), 0)
 
 
 def version_of(**actions: Any) -> TableVersion:
@@ -248,7 +249,7 @@ def test_a_log_with_other_columns_than_spark_gives_is_left_to_it(partition: str,
 def test_versions_of_the_protocol_stand_for_features(tmp_path: Path, reader: int, features: frozenset[str]) -> None:
     commit(tmp_path, 0, protocol={"minReaderVersion": reader}, metaData=metadata())
 
-    assert read_version(tmp_path, 0).features == features
+    assert read_version(FolderOnDisk(tmp_path), 0).features == features
 
 
 def test_what_only_writers_need_to_know_does_not_matter(tmp_path: Path) -> None:
@@ -267,7 +268,7 @@ def test_what_only_writers_need_to_know_does_not_matter(tmp_path: Path) -> None:
         protocol={"minReaderVersion": 3, "readerFeatures": features},
         metaData=metadata(field=field, configuration={"delta.columnMapping.mode": "none"}),
     )
-    found = read_version(tmp_path, 0)
+    found = read_version(FolderOnDisk(tmp_path), 0)
 
     check_version(found, ["x"])
 
