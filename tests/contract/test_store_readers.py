@@ -171,9 +171,9 @@ def test_a_setting_that_is_not_known_is_named_before_anything_is_read(spark: Spa
 
 @pytest.fixture
 def tables(spark: SparkSession, server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Let Spark, which has no connector here, read the bucket 'tables' from the disk, and return its folder."""
-    folder = server.path("tables", "")
-    folder.mkdir()
+    """Let Spark, which has no connector here, read 's3a://tables/in' from the disk, and return this folder."""
+    folder = server.path("tables", "in")
+    folder.mkdir(parents=True)
     found = find_s3_settings(spark)
     assert found is not None
     monkeypatch.setattr(object_stores, "find_s3_settings", lambda _: replace(found, has_connector=True))
@@ -181,7 +181,7 @@ def tables(spark: SparkSession, server: S3Server, monkeypatch: pytest.MonkeyPatc
         "fs.s3a.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme",
         "fs.s3a.impl.disable.cache": "true",
         "fs.viewfs.overload.scheme.target.file.impl": "org.apache.hadoop.fs.LocalFileSystem",
-        "fs.viewfs.mounttable.tables.linkMergeSlash": folder.as_uri(),
+        "fs.viewfs.mounttable.tables.link./in": folder.as_uri(),
     }
     with session_settings(spark, mounts):
         yield folder
@@ -193,15 +193,15 @@ def test_a_delta_table_in_a_store_has_the_rows_of_sparks_reader(
     for statement in TABLE:
         spark.sql(statement.format(t=f"delta.`{tables}/a b%20é`"))
 
-    source = opened(spark, "s3a://tables/a b%20é", format="delta")
+    source = opened(spark, "s3a://tables/in/a b%20é", format="delta")
     found = check_same_rows(source)
 
     assert found is not None
     assert found.num_rows == 19
-    assert {path.partition("/a b%20é/")[0] for _, path, _ in server.requests} >= {"tables"}
+    assert {path.partition("/a b%20é/")[0] for _, path, _ in server.requests} >= {"tables/in"}
     assert source.count_nulls(["id", "late"]) == {"id": 0}
     source.check_unchanged()
-    older = check_same_rows(opened(spark, "s3a://tables/a b%20é/", format="delta", version=0))
+    older = check_same_rows(opened(spark, "s3a://tables/in/a b%20é/", format="delta", version=0))
     assert older is not None
     assert older.num_rows == 9
 
@@ -210,7 +210,7 @@ def test_a_delta_table_is_sparks_if_the_driver_cannot_read_from_the_store(
     spark: SparkSession, server: S3Server, tables: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spark.range(3).write.format("delta").save(f"{tables}/t")
-    source = opened(spark, "s3a://tables/t", format="delta")
+    source = opened(spark, "s3a://tables/in/t", format="delta")
     monkeypatch.setattr(server, "failures", [(HTTPStatus.FORBIDDEN, "AccessDenied")] * 99)
 
     assert source.planned_rows() == (
@@ -220,4 +220,4 @@ def test_a_delta_table_is_sparks_if_the_driver_cannot_read_from_the_store(
 
     with session_settings(spark, {"fs.s3a.bucket.tables.endpoint": "elsewhere"}):
         monkeypatch.undo()
-        assert "fs.s3a.bucket.tables.endpoint" in str(opened(spark, "s3a://tables/t", format="delta").planned_rows())
+        assert "fs.s3a.bucket.tables.endpoint" in str(opened(spark, "s3a://tables/in/t", format="delta").planned_rows())

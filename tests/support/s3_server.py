@@ -33,7 +33,7 @@ class S3Server:
         requests: method, path and range of each request.
         is_open: whether requests without the right key are answered.
         signed_by: the ids of the keys that signed requests; empty for those that are not signed.
-    failures: the answers to the next requests for objects, instead of the objects. Each is given once.
+        failures: the answers to the next requests for objects, instead of the objects. Each is given once.
     """
 
     folder: Path
