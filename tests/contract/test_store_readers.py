@@ -8,6 +8,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -39,7 +40,6 @@ TABLE = (
     SELECT id, id / 3 AS x, IF(id = 3, NULL, concat('a+b/c%20=é ', id % 3)) AS text,
            TIMESTAMP'2026-11-01 05:30:00.123456Z' AS at FROM range(0, 9, 1, 1)
     """,
-    "INSERT INTO {t} SELECT id + 100, x, text, at FROM {t}",
     "ALTER TABLE {t} ADD COLUMN late STRING",
     "INSERT INTO {t} VALUES (1000, 0.5, 'y', TIMESTAMP'1999-01-01', 'z')",
 )
@@ -197,7 +197,7 @@ def test_a_delta_table_in_a_store_has_the_rows_of_sparks_reader(
     found = check_same_rows(source)
 
     assert found is not None
-    assert found.num_rows == 19
+    assert found.num_rows == 10
     assert {path.partition("/a b%20é/")[0] for _, path, _ in server.requests} >= {"tables/in"}
     assert source.count_nulls(["id", "late"]) == {"id": 0}
     source.check_unchanged()
@@ -209,7 +209,7 @@ def test_a_delta_table_in_a_store_has_the_rows_of_sparks_reader(
 def test_a_delta_table_is_sparks_if_the_driver_cannot_read_from_the_store(
     spark: SparkSession, server: S3Server, tables: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spark.range(3).write.format("delta").save(f"{tables}/t")
+    deltalake.write_deltalake(tables / "t", pa.table({"id": [1, 2, 3]}))
     source = opened(spark, "s3a://tables/in/t", format="delta")
     monkeypatch.setattr(server, "failures", [(HTTPStatus.FORBIDDEN, "AccessDenied")] * 99)
 
