@@ -12,12 +12,13 @@ from sparkscore.run.delivery import Delivery, deliver_environment
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.scorers import ScorerSpec, ScriptSpec
 from sparkscore.scorers.model_files import ModelFiles
-from sparkscore.scorers.specs import OnnxSpec, RowsSpec
+from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
 from sparkscore.worker import ChildSpec, EngineSpec
 
 # Loading gets more time than scoring, because a model may be large and read over a network.
 _LOAD_FACTOR: Final = 10
 _LOAD_SECONDS: Final = 600
+_LIBRARIES: Final = {"sklearn": ("joblib", "sklearn"), "xgboost": ("xgboost",), "lightgbm": ("lightgbm",)}
 
 
 def engine_spec(
@@ -42,7 +43,22 @@ def engine_spec(
     environment = environment_of(prepared.deployment, prepared.model, prepared.description)
     secrets = tuple(prepared.deployment.secrets())
     variables = () if isinstance(scorer, ScriptSpec) else tuple(prepared.deployment.environment_variables.items())
-    return EngineSpec(key, scorer, environment, _child_spec(prepared, scorer, delivery), variables, secrets, not_null)
+    child, libraries = _child_spec(prepared, scorer, delivery), _libraries_of(prepared, scorer)
+    return EngineSpec(key, scorer, environment, child, variables, secrets, not_null, libraries)
+
+
+def _libraries_of(prepared: PreparedRun, scorer: ScorerSpec) -> tuple[str, ...]:
+    """Return the modules of well-known libraries that a model without a script needs, whatever is in its files.
+
+    For a scoring script, they are not known: it may set variables or the import path before it imports a library.
+    """
+    if isinstance(scorer, FrameworkSpec):
+        return ("sparkscore.scorers.framework", *_LIBRARIES[scorer.framework])
+    if not isinstance(scorer, MlflowSpec) or prepared.description is None:
+        return ()
+    flavors = [flavor for flavor in prepared.description.flavors if flavor in _LIBRARIES]
+    of_flavors = (module for flavor in flavors for module in (*_LIBRARIES[flavor], f"mlflow.{flavor}"))
+    return ("mlflow.pyfunc", "sparkscore.scorers.mlflow", *of_flavors)
 
 
 def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, delivery: Delivery) -> ChildSpec | None:

@@ -67,6 +67,7 @@ class EngineSpec:
         variables: environment variables for a model without a script. A script's variables are in the scorer's spec.
         secrets: values to mask in messages.
         not_null: input columns that are declared NOT NULL.
+        libraries: names of modules of well-known libraries that the scorer imports before any code of the user's.
     """
 
     key: str
@@ -76,6 +77,7 @@ class EngineSpec:
     variables: tuple[tuple[str, str], ...] = ()
     secrets: tuple[str, ...] = ()
     not_null: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
 
     def find_files(self, folder: Callable[[], str]) -> EngineSpec:
         """Return a copy of this specification in which the paths of the files sent by Spark are those on this host.

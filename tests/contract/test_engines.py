@@ -347,7 +347,7 @@ def test_a_death_fails_its_mini_batch_and_a_new_process_scores_the_next(
 
 
 def template_of_this_process() -> int:
-    template = child_module.templates._waiting
+    template = child_module.templates._current
     assert template is not None
     return template._process.pid
 

@@ -63,8 +63,8 @@ def _origins() -> Iterator[tuple[str, str]]:
 def import_libraries(libraries: Sequence[Library], paths: Sequence[str]) -> bool:
     """Import modules in the template, and return whether children may be forked from it afterwards.
 
-    They must not if a module cannot be imported or comes from a different file than in the child that reported it, or
-    if a thread has been started, because a fork copies no threads.
+    They must not if a module cannot be imported or comes from a different file than in a child that reported it, or if
+    a thread has been started, because a fork copies no threads.
 
     Args:
         libraries: the modules.
@@ -81,7 +81,7 @@ def import_libraries(libraries: Sequence[Library], paths: Sequence[str]) -> bool
     _preloaded.tops |= _tops() - before
     _preloaded.path = tuple(sys.path)
     gc.freeze()
-    is_same = {*libraries} <= {Library(name, origin) for name, origin in _origins()}
+    is_same = {library for library in libraries if library.origin} <= {Library(*each) for each in _origins()}
     return is_same and threading.active_count() == 1 and not _preloaded.tops & _UNFIT
 
 

@@ -27,8 +27,10 @@ import numpy as np
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Outcome
+from sparkscore.worker.child.children import Children
 from sparkscore.worker.child.libraries import has_libraries, import_libraries, imported_libraries, is_shadowed
 from sparkscore.worker.child.messages import (
+    ChildForgotten,
     Connection,
     ConnectionLostError,
     DescriptorLostError,
@@ -51,8 +53,8 @@ CONNECTION_BROKEN: Final = 121
 def main(end: int, worker: int, token: str) -> None:
     """Fork a child for each request from the worker, until the worker closes the connection.
 
-    Runs in the template process. Only one child runs at a time. In a forked child, this function answers the worker's
-    requests until the child's own connection is closed. The worker may also ask the template to import libraries.
+    Runs in the template process. In a forked child, this function answers the worker's requests until the child's own
+    connection is closed. The worker may also ask the template to import libraries.
 
     Args:
         end: file descriptor of the template's end of the socket.
@@ -63,7 +65,7 @@ def main(end: int, worker: int, token: str) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _keep_freed_memory()
     control = socket.socket(fileno=end)
-    connection = Connection(control, bytes.fromhex(token))
+    connection, children = Connection(control, bytes.fromhex(token)), Children()
     # A child's garbage collector then ignores the template's objects. Otherwise, it would write to their memory, which
     # the system would then have to copy.
     # Source: https://docs.python.org/3/library/gc.html#gc.freeze
@@ -71,29 +73,32 @@ def main(end: int, worker: int, token: str) -> None:
     number, template = 0, os.getpid()
     with suppress(ConnectionLostError):
         while True:
+            children.wait_for_request(control)
             number += 1
             request = connection.receive(number, worker)
             if isinstance(request, LibrariesWanted):
                 connection.send(import_libraries(*request), number)
                 continue
-            _, (child_end, trace, *shared), *_ = socket.recv_fds(control, 1, 3)
+            if isinstance(request, ChildForgotten):
+                children.forget(request.pid)
+                continue
+            _, (child_end, trace, pipe, *shared), *_ = socket.recv_fds(control, 1, 4)
             memory = SharedMemory.received(shared)
             child = os.fork()
             if memory is not None:
                 memory.close_descriptor()
             if not child:
                 connection.close()
+                children.leave()
+                os.close(pipe)
                 _be_child((child_end, trace), memory, (template, worker), request)
                 return
             for descriptor in (child_end, trace):
                 os.close(descriptor)
             if memory is not None:
                 memory.close()
+            children.add(child, pipe)
             connection.send(Forked(child, memory is not None), number)
-            connection.send(_wait_for(child), number)
-            number += 1
-            connection.receive(number, worker)
-            os.waitpid(child, 0)
 
 
 def _be_child(descriptors: tuple[int, int], memory: SharedMemory | None, above: tuple[int, int], token: bytes) -> None:
@@ -135,18 +140,6 @@ def _keep_freed_memory() -> None:
     if mallopt is not None and not _MALLOC_VARIABLES & os.environ.keys():
         for option, size in _KEPT_BY_MALLOC:
             mallopt(option, size)
-
-
-def _wait_for(child: int) -> int:
-    """Wait for a child to end, and return its exit code, or the negated signal number if a signal ended it.
-
-    The child's process id is not released yet. Otherwise, the system could give it to another process, which the worker
-    might then kill.
-    """
-    ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    if ended is None:  # never, without WNOHANG
-        raise ChildProcessError(child)
-    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 
 def _die_with(parent: int) -> None:

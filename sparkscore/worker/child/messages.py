@@ -69,12 +69,22 @@ class Forked(NamedTuple):
     has_memory: bool
 
 
+class ChildForgotten(NamedTuple):
+    """A worker's message to its template that the process id of a child that has ended may be used again.
+
+    Attributes:
+        pid: process id of the child.
+    """
+
+    pid: int
+
+
 class Library(NamedTuple):
     """A module of a library.
 
     Attributes:
         name: name of the module, with its package.
-        origin: path of the module's file.
+        origin: path of the module's file, or an empty string if no child has imported it yet.
     """
 
     name: str

@@ -11,6 +11,7 @@ import signal
 import socket
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -43,7 +44,7 @@ ENDED: Final = ErrorCode.PROCESS_ENDED
 LOAD_TIMEOUT: Final = ErrorCode.LOAD_TIMEOUT
 LOAD_ENDED: Final = ErrorCode.LOAD_PROCESS_ENDED
 
-#: This worker process's idle template process, if any.
+#: This worker process's template process, if any.
 templates: Final = Templates()
 _TRACE_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 5.0
@@ -53,7 +54,15 @@ _SHOWN_TRACE: Final = 20_000
 class Child:
     """A child process with its own process group. Killing the child kills all processes in the group."""
 
-    def __init__(self, python: str, *, is_own_python: bool, timeout: float | None, has_variables: bool = False) -> None:
+    def __init__(
+        self,
+        python: str,
+        *,
+        is_own_python: bool,
+        timeout: float | None,
+        has_variables: bool = False,
+        libraries: Sequence[str] = (),
+    ) -> None:
         """Start the child.
 
         Args:
@@ -61,6 +70,7 @@ class Child:
             is_own_python: whether this is the worker's own interpreter. If so, the child gets the worker's import path.
             timeout: time limit for the start in seconds, or None for no limit.
             has_variables: whether the user's code has environment variables of its own.
+            libraries: names of modules that the child will import; see `Templates.start_child`.
 
         Raises:
             OSError: no process can be started.
@@ -75,7 +85,7 @@ class Child:
         try:
             start = ChildStart(theirs, self._trace, token, timeout, self._memory)
             self._template, forked = templates.start_child(
-                python, start, is_own_python=is_own_python, has_variables=has_variables
+                python, start, is_own_python=is_own_python, has_variables=has_variables, libraries=libraries
             )
         except (OSError, ChildEndedError):
             self._close()
@@ -88,7 +98,7 @@ class Child:
     @property
     def is_alive(self) -> bool:
         """Whether the child is still running."""
-        return self._template.wait_for_child(0) is None
+        return self._template.wait_for_child(self.pid, 0) is None
 
     def ask(self, request: tuple[Any, ...], timeout: float | None) -> Any:
         """Send a request to the child and return its answer.
@@ -123,7 +133,7 @@ class Child:
         The other processes in its process group are killed as well.
         """
         self._connection.close()
-        self._template.wait_for_child(_STOP_SECONDS)
+        self._template.wait_for_child(self.pid, _STOP_SECONDS)
         self._kill()
         self._close()
 
@@ -143,7 +153,7 @@ class Child:
             # interpreter lock.
             os.kill(self.pid, signal.SIGABRT)
             os.kill(self.pid, signal.SIGCONT)  # a stopped process does not handle signals
-        code = self._template.wait_for_child(_TRACE_SECONDS)
+        code = self._template.wait_for_child(self.pid, _TRACE_SECONDS)
         self._kill()
         self._trace.seek(0)
         trace = trace or self._trace.read(_SHOWN_TRACE).decode(errors="backslashreplace")
@@ -155,16 +165,13 @@ class Child:
     def _kill(self) -> None:
         """Kill the child and its process group, and release its process id. Call this only once.
 
-        The template is kept for the next child if it can still fork children. Otherwise, it is stopped.
+        The template is kept for the next child if it can still fork children.
         """
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)  # a child that has just started has no session of its own yet
-        if self._template.forget_child():
-            templates.give_back(self._template)
-        else:
-            self._template.stop()
+        templates.release(self._template, is_usable=self._template.forget_child(self.pid))
 
     def _close(self) -> None:
         self._connection.close()
@@ -267,7 +274,11 @@ class ChildEngine:
         self._python = find_interpreter(spec)
         has_variables = bool(self._spec.variables or getattr(self._spec.scorer, "environment", ()))
         return Child(
-            self._python, is_own_python=spec.is_own_python, timeout=spec.load_timeout, has_variables=has_variables
+            self._python,
+            is_own_python=spec.is_own_python,
+            timeout=spec.load_timeout,
+            has_variables=has_variables,
+            libraries=self._spec.libraries,
         )
 
     def _load_here(self, error: OSError) -> Loaded:

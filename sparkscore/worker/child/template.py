@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -25,8 +26,10 @@ from typing import IO, Final
 
 from sparkscore.scorers.model_files import fetch_once
 from sparkscore.scorers.script import SAFE_PATH
+from sparkscore.worker.child.children import EXIT_CODE
 from sparkscore.worker.child.messages import (
     TOKEN_BYTES,
+    ChildForgotten,
     Connection,
     ConnectionLostError,
     Forked,
@@ -140,8 +143,32 @@ def _unpack(archive: Path, target: Path) -> None:
         packed.extractall(target, [name for name in packed.namelist() if name.endswith(".py")])
 
 
+class _Exit:
+    """Tells how a child has ended, from the pipe on which the template reports it."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._code: int | None = None
+
+    def wait(self, seconds: float) -> int | None:
+        """Wait for the child to end, and return its exit code, or None if the time is up first."""
+        if self._code is None and self._is_ready(seconds):
+            reported = os.read(self._pipe, EXIT_CODE.size)
+            # Nothing was reported if the template was killed, and the child with it.
+            self._code = EXIT_CODE.unpack(reported)[0] if len(reported) == EXIT_CODE.size else _KILLED
+        return self._code
+
+    def close(self) -> None:
+        os.close(self._pipe)
+
+    def _is_ready(self, seconds: float) -> bool:
+        ready = select.poll()
+        ready.register(self._pipe, select.POLLIN)
+        return bool(ready.poll(seconds * 1000))
+
+
 class Template:
-    """A process that forks children, one at a time."""
+    """A process that forks children. They may run at the same time, for example those of several runs."""
 
     def __init__(self, python: str, *, is_own_python: bool) -> None:
         """Start the template process.
@@ -155,7 +182,7 @@ class Template:
             OSError: no process can be started.
         """
         self._made_for = python, is_own_python, _environment()
-        self._code: int | None = None
+        self._exits: dict[int, _Exit] = {}
         self._calls = 0
         self._libraries: set[Library] = set()
         self._paths: list[str] = []
@@ -184,9 +211,18 @@ class Template:
         """Return whether the template is running with this interpreter and the current environment variables."""
         return self._is_alive and self._made_for == (python, is_own_python, _environment())
 
+    @property
+    def has_children(self) -> bool:
+        """Whether a child of this template has not been forgotten yet."""
+        return bool(self._exits)
+
     def has_only(self, libraries: Sequence[Library]) -> bool:
         """Return whether the template has imported no other libraries than these, and with the current import path."""
         return not self._libraries or (self._libraries <= {*libraries} and self._paths == self._import_path())
+
+    def missing(self, libraries: Sequence[Library]) -> list[Library]:
+        """Return those of these libraries that the template has not imported yet."""
+        return [library for library in libraries if library not in self._libraries]
 
     def prepare(self, libraries: Sequence[Library], timeout: float | None) -> bool:
         """Have the template import libraries, and return whether children may be forked from it afterwards.
@@ -198,7 +234,7 @@ class Template:
         Raises:
             ChildEndedError: the template has ended, or was killed because it took too long.
         """
-        new = [library for library in libraries if library not in self._libraries]
+        new = self.missing(libraries)
         if not new:
             return True
         self._paths = self._import_path()
@@ -219,41 +255,40 @@ class Template:
             ChildEndedError: the template has ended, or was killed because it took too long.
         """
         self._calls += 1
-        self._code = None
+        reading, writing = os.pipe()
         try:
             self._connection.send(start.token, self._calls, start.timeout)
             memory = [] if start.memory is None else [start.memory.descriptor]
-            socket.send_fds(self._end, [b"."], [start.end.fileno(), start.trace.fileno(), *memory])
+            socket.send_fds(self._end, [b"."], [start.end.fileno(), start.trace.fileno(), writing, *memory])
             forked: Forked = self._connection.receive(self._calls, self._process.pid, start.timeout)
-        except TimeoutError:
-            raise self._ended(is_timeout=True) from None
-        except (ConnectionLostError, OSError):
-            raise self._ended() from None
+        except (TimeoutError, ConnectionLostError, OSError) as error:
+            os.close(reading)
+            raise self._ended(is_timeout=isinstance(error, TimeoutError)) from None
+        finally:
+            os.close(writing)
+        self._exits[forked.pid] = _Exit(reading)
         return forked
 
-    def wait_for_child(self, seconds: float) -> int | None:
-        """Wait for the child to end, and return its exit code, or None if it is still running when the time is up.
+    def wait_for_child(self, pid: int, seconds: float) -> int | None:
+        """Wait for a child to end, and return its exit code, or None if it is still running when the time is up.
 
         If a signal ended the child, the negated signal number is returned. If the template has ended, ``-SIGKILL`` is
         returned. While the template runs, the child's process id is not reused before `forget_child` is called.
         """
-        if self._code is None and self._connection.wait(seconds):
-            try:
-                self._code = self._connection.receive(self._calls, self._process.pid)
-            except ConnectionLostError:
-                self._code = _KILLED  # the template was killed, and the child with it
-        return self._code
+        return self._exits[pid].wait(seconds)
 
-    def forget_child(self) -> bool:
-        """Wait a few seconds for the child to exit, have it reaped, and return whether another child can be forked.
+    def forget_child(self, pid: int) -> bool:
+        """Wait a few seconds for a child to exit, have it reaped, and return whether another child can be forked.
 
         Return False if the child is still running. The child is then not reaped, so its process id is not reused.
         """
-        if self.wait_for_child(_STOP_SECONDS) is None:
+        code = self.wait_for_child(pid, _STOP_SECONDS)
+        self._exits.pop(pid).close()
+        if code is None:
             return False
         self._calls += 1
         with suppress(ConnectionLostError):
-            self._connection.send("forget", self._calls)
+            self._connection.send(ChildForgotten(pid), self._calls)
         return self._is_alive
 
     def stop(self) -> None:

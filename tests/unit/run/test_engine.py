@@ -9,17 +9,20 @@ from typing import Any
 import pytest
 
 from sparkscore.errors import ConfigError
+from sparkscore.models.model_description import ModelDescription
 from sparkscore.run import PreparedRun
 from sparkscore.run.delivery import ByStage
 from sparkscore.run.engine import engine_spec
-from sparkscore.scorers import ScriptSpec
+from sparkscore.scorers import ScorerSpec, ScriptSpec
 from sparkscore.scorers.model_files import ModelFiles
-from sparkscore.scorers.specs import OnnxSpec, RowsSpec
+from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
+from sparkscore.signature.model_signature import ModelSignature
 from sparkscore.stage import StageFolder
 
 Ask = Callable[..., PreparedRun]
 SCRIPT = ScriptSpec(b"", "score.py")
-ONNX = OnnxSpec(ModelFiles("m", "1", "/m.onnx", "0"), "m.onnx", (), ())
+FILES = ModelFiles("m", "1", "/m.onnx", "0")
+ONNX = OnnxSpec(FILES, "m.onnx", (), ())
 
 
 def with_settings(prepared: PreparedRun, **changed: Any) -> PreparedRun:
@@ -93,3 +96,27 @@ def test_a_packed_environment_travels_in_the_stage(ask: Ask, tmp_path: Path) -> 
 def test_a_packed_environment_that_is_not_there_is_refused(ask: Ask, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\[PYTHON_ARCHIVE\].*no such file"):
         engine_spec(ask(python__archive=str(tmp_path / "none.tar.gz")), "k", SCRIPT, ByStage(StageFolder(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("scorer", "flavors", "expected"),
+    [
+        (FrameworkSpec(FILES, "xgboost", None), ("xgboost .ubj",), ("sparkscore.scorers.framework", "xgboost")),
+        (FrameworkSpec(FILES, "sklearn", None), (), ("sparkscore.scorers.framework", "joblib", "sklearn")),
+        (
+            MlflowSpec(FILES, None),
+            ("python_function", "sklearn"),
+            ("mlflow.pyfunc", "sparkscore.scorers.mlflow", "joblib", "sklearn", "mlflow.sklearn"),
+        ),
+        (MlflowSpec(FILES, None), ("python_function", "pytorch"), ("mlflow.pyfunc", "sparkscore.scorers.mlflow")),
+        (ONNX, ("onnx",), ()),
+        (SCRIPT, ("python_function", "sklearn"), ()),
+    ],
+)
+def test_workers_know_in_advance_which_libraries_a_model_without_script_imports(
+    ask: Ask, tmp_path: Path, scorer: ScorerSpec, flavors: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    described = ModelDescription("mlflow", flavors, ModelSignature(inputs=None), runs_code=False)
+    prepared = replace(ask(), description=described)
+
+    assert engine_spec(prepared, "k", scorer, ByStage(StageFolder(tmp_path))).libraries == expected

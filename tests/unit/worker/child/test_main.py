@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -27,8 +28,9 @@ from sparkscore.scripts.packing import pack_script
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import EngineSpec, LineageValues, ResultSpec
 from sparkscore.worker.child import main
+from sparkscore.worker.child.children import EXIT_CODE
 from sparkscore.worker.child.main import CONNECTION_BROKEN
-from sparkscore.worker.child.messages import Connection, ConnectionLostError, Forked
+from sparkscore.worker.child.messages import ChildForgotten, Connection, ConnectionLostError, Forked
 from sparkscore.worker.child.shared_memory import SharedMemory
 
 CODE = "import json, sys; from sparkscore.worker.child.main import main; main(*json.loads(sys.argv[1]))"
@@ -57,6 +59,7 @@ class Started:
         self.end, theirs = socket.socketpair()
         self._number = 0
         self._ends: list[socket.socket] = []
+        self._pipes: dict[int, int] = {}
         arguments = f'[{theirs.fileno()}, {worker or os.getpid()}, "{TEMPLATE_TOKEN.hex()}"]'
         command = [sys.executable, "-c", CODE, arguments]
         self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
@@ -71,23 +74,34 @@ class Started:
         self._number += 1
         self.connection.send(CHILD_TOKEN, self._number)
         shared = [] if memory is None else [memory.descriptor]
-        socket.send_fds(self.end, [b"."], [theirs.fileno(), trace.fileno(), *shared])
+        reading, writing = os.pipe()
+        socket.send_fds(self.end, [b"."], [theirs.fileno(), trace.fileno(), writing, *shared])
         theirs.close()
+        os.close(writing)
         forked: Forked = self.connection.receive(self._number, self.process.pid, 60)
         assert forked.has_memory == (memory is not None)
+        self._pipes[forked.pid] = reading
         connection = Connection(end, CHILD_TOKEN)
         connection.memory = memory
         return forked.pid, connection, end
 
-    def end_of_child(self) -> int:
-        code: int = self.connection.receive(self._number, self.process.pid, 60)
+    def end_of_child(self, pid: int | None = None) -> int:
+        """Return the exit code of a child, or of the last one."""
+        pid = pid or list(self._pipes)[-1]
+        ready = select.poll()
+        ready.register(self._pipes[pid], select.POLLIN)
+        assert ready.poll(60_000)
+        (code,) = EXIT_CODE.unpack(os.read(self._pipes[pid], EXIT_CODE.size))
+        os.close(self._pipes.pop(pid))
         self._number += 1
-        self.connection.send("forget", self._number)
-        return code
+        self.connection.send(ChildForgotten(pid), self._number)
+        return int(code)
 
     def stop(self) -> int:
         for end in (self.end, *self._ends):
             end.close()
+        while self._pipes:
+            os.close(self._pipes.popitem()[1])
         try:
             return self.process.wait(60)
         finally:
@@ -287,3 +301,41 @@ def test_what_the_user_sets_for_memory_is_kept(variable: str, monkeypatch: pytes
     main._keep_freed_memory()
 
     assert bool(calls) == (variable in {"", "MALLOC_ARENA_MAX"})
+
+
+def test_children_run_side_by_side_and_end_in_any_order(template: Started, trace: IO[bytes]) -> None:
+    first, connection_of_first, _ = template.start_child(trace)
+    second, _, _ = template.start_child(trace)
+    third, connection_of_third, _ = template.start_child(trace)
+
+    os.kill(second, signal.SIGTERM)
+    assert template.end_of_child(second) == -signal.SIGTERM
+    connection_of_third.close()
+    assert template.end_of_child(third) == 0
+    fourth, connection_of_fourth, _ = template.start_child(trace)
+    connection_of_first.close()
+    assert template.end_of_child(first) == 0
+    connection_of_fourth.close()
+    assert template.end_of_child(fourth) == 0
+    assert template.stop() == 0
+
+
+def test_a_child_has_nothing_of_the_template_and_of_other_children(
+    template: Started, trace: IO[bytes], engine: Callable[..., EngineSpec]
+) -> None:
+    script = """
+import os, signal
+def run(files):
+    handler = signal.getsignal(signal.SIGCHLD)
+    return [f"{handler == signal.SIG_DFL} {signal.set_wakeup_fd(-1)} {len(os.listdir('/proc/self/fd'))}"] * len(files)
+"""
+    spec, result = engine(script), replace(RESULT, predictions=parse_ddl("prediction string"))
+    told = []
+    for _ in range(2):
+        pid, child, _ = template.start_child(trace)
+        ask(child, pid, 1, "load", spec, [])
+        _, outcome = ask(child, pid, 2, "score", MiniBatch("0", ("/in/a",)), result, AT)
+        told.append(outcome.table.column("prediction")[0].as_py())
+
+    assert told[0].startswith("True -1 ")
+    assert told[1] == told[0]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -57,13 +58,52 @@ def answer(tmp_path: Path) -> Answer:
         )
         engine = ChildEngine(EngineSpec("k", spec), ChildSpec(load_timeout=120, timeout=60))
         assert engine.load().failure is None
-        outcome = engine.score(MiniBatch("0", ("/in/a",)), RESULT, datetime.now(UTC))
+        told = score(engine)
         engine.close()
-        assert outcome.table is not None
-        was_there, _, file = outcome.table.column("prediction")[0].as_py().partition(" ")
-        return was_there, Path(file).name
+        return told
 
     return ask
+
+
+class Run(NamedTuple):
+    """A run with a loaded script, and its child."""
+
+    engine: ChildEngine
+    pid: int
+    template: Template
+
+
+Load = Callable[..., Run]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Iterator[Load]:
+    """Load a script in a child that stays until the test ends."""
+    engines: list[ChildEngine] = []
+
+    def load(script: str = SCRIPT, *, libraries: tuple[str, ...] = ()) -> Run:
+        code = tmp_path / os.urandom(4).hex()
+        code.mkdir()
+        (code / "score.py").write_text(script)
+        spec = ScriptSpec(pack_script(code, "score.py").code, "score.py", work_folder=str(tmp_path))
+        engine = ChildEngine(EngineSpec("k", spec, libraries=libraries), ChildSpec(load_timeout=120, timeout=60))
+        engines.append(engine)
+        assert engine.load().failure is None
+        child = engine._child
+        assert child is not None
+        return Run(engine, child.pid, child._template)
+
+    yield load
+    for engine in engines:
+        engine.close()
+
+
+def score(engine: ChildEngine) -> tuple[str, str]:
+    """Return whether PIL was there before the script imported it, and from where it came."""
+    outcome = engine.score(MiniBatch("0", ("/in/a",)), RESULT, datetime.now(UTC))
+    assert outcome.table is not None
+    was_there, _, file = outcome.table.column("prediction")[0].as_py().partition(" ")
+    return was_there, Path(file).name
 
 
 def test_the_second_child_has_the_libraries_of_the_first(answer: Answer) -> None:
@@ -142,3 +182,60 @@ def test_the_libraries_of_another_interpreter_are_not_imported(templates: Templa
     templates.remember("/other/python", [])
 
     assert not templates._libraries
+
+
+def test_runs_side_by_side_have_children_of_one_template(loaded: Load) -> None:
+    first, second = loaded(), loaded()
+
+    assert first.template is second.template
+    assert first.pid != second.pid
+    first.engine.close()
+    assert score(second.engine)[0] == "True"
+    assert loaded().template is second.template
+
+
+def test_a_third_run_finds_the_libraries_while_the_first_two_are_there(loaded: Load) -> None:
+    assert [score(loaded().engine)[0] for _ in range(3)] == ["False", "True", "True"]
+
+
+def test_a_library_that_is_known_in_advance_is_there_for_the_first_child(loaded: Load) -> None:
+    assert score(loaded(libraries=("PIL",)).engine)[0] == "True"
+    assert score(loaded().engine)[0] == "True"
+
+
+def test_a_library_that_nobody_has_imported_yet_is_not_imported_beside_a_child(loaded: Load) -> None:
+    first = loaded("import sys\ndef run(files): return ['True x'] * len(files)")
+
+    second = loaded(libraries=("PIL",))
+
+    assert second.template is not first.template
+    assert score(first.engine)[0] == "True"
+    former = first.template._process
+    assert former.poll() is None
+    first.engine.close()
+    assert former.poll() is not None
+    assert loaded(libraries=("PIL",)).template is second.template
+
+
+@pytest.mark.parametrize("content", ["raise OSError", "import os\nos._exit(9)"])
+def test_a_library_that_cannot_be_imported_in_advance_is_left_to_the_child(
+    loaded: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    library(tmp_path, "odd", content)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+
+    assert score(loaded(libraries=("odd",)).engine)[0] == "False"
+    assert score(loaded().engine)[0] == "False"  # this worker imports nothing in advance any more
+
+
+def test_the_end_of_a_template_ends_its_children_and_another_one_takes_over(loaded: Load) -> None:
+    first, second = loaded(), loaded()
+    first.template._process.kill()
+    first.template._process.wait()
+
+    for each in (first, second):
+        outcome = each.engine.score(MiniBatch("0", ("/in/a",)), RESULT, datetime.now(UTC))
+        assert outcome.failure is not None
+        assert outcome.failure.code == "PROCESS_ENDED"
+        assert each.engine.load().failure is None
+        assert score(each.engine)[0]
