@@ -11,6 +11,7 @@ import pytest
 
 import sparkscore
 from sparkscore import ErrorCode
+from sparkscore.cli import run_command_line
 from sparkscore.errors import ConfigError
 from tests.support import sql_checks
 from tests.support.sql_checks import WRONG_CALLS, check_calls, check_differences, check_tables
@@ -80,8 +81,20 @@ def test_right_calls_have_values_and_wrong_calls_say_what_is_right(spark: SparkS
 
 
 @pytest.mark.each_spark
-def test_10_000_rows_of_every_type_get_the_values_of_a_job(spark: SparkSession, tmp_path: Path) -> None:
-    check_differences(sql_checks.differences(spark, tmp_path))
+def test_10_000_rows_of_every_type_get_the_values_of_a_job(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = sql_checks.differences(spark, tmp_path)
+    check_differences(found)
+
+    columns = ", ".join(found["different"])
+    statement = f"SELECT p.* FROM (SELECT sql_echo({columns}) AS p FROM sql_rows)"  # noqa: S608 - of this test
+    capsys.readouterr()
+    assert run_command_line(["sql", statement, "--format", "json", "--runs", str(tmp_path / "runs")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10_000
+    different = sql_checks.differences_in_json(lines, tmp_path, nan=not sql_checks.is_pandas(spark))
+    assert different == dict.fromkeys(found["different"], 0)
 
 
 @pytest.mark.each_spark

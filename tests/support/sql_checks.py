@@ -6,13 +6,14 @@ writes a JSON file.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import random
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -145,9 +146,10 @@ def make_rows(count: int = 10_000) -> pa.Table:
 
 
 def differences(spark: SparkSession, folder: Path) -> dict[str, Any]:
-    """Score 10,000 rows of every type with a job and with a function, and count the values that differ.
+    """Score 10,000 rows of every type with a job, a function and a table function, and count the values that differ.
 
     Spark 4.0 passes NaN as NULL, so NaN counts as NULL there. The rows that the function refuses are counted apart.
+    Spark 4.0 has no table functions.
     """
     ddl = _FIRST if is_pandas(spark) else _LATER
     names = [each.partition(" ")[0] for each in re.sub(r"\(.*?\)", "", ddl).split(", ")]
@@ -163,6 +165,7 @@ def differences(spark: SparkSession, folder: Path) -> dict[str, Any]:
     query = f"SELECT id AS key, p.* FROM (SELECT id, sql_echo({', '.join(names)}) AS p FROM sql_rows)"  # noqa: S608
     found = spark.sql(query).toArrow().sort_by("key")
     job = read_table(out).select(names).sort_by("id")
+    whole = job if is_pandas(spark) else spark.sql("SELECT * FROM sql_echo_table(TABLE(sql_rows))").toArrow()
     refused = [error for error in found["error"].to_pylist() if error is not None]
     kept = found.filter(pa.compute.is_null(found["error"]))
     expected = job.filter(pa.compute.is_null(found["error"].combine_chunks()))
@@ -174,6 +177,7 @@ def differences(spark: SparkSession, folder: Path) -> dict[str, Any]:
         "refusals": sorted(set(refused)),
         "large": len(large),
         "different": {name: _unequal(kept[name], expected[name], nan=not is_pandas(spark)) for name in names},
+        "different_in_table": {name: _unequal(whole.sort_by("id")[name], job[name]) for name in names},
         "types": {name: str(found[name].type) for name in names if _kind(found[name]) != _kind(job[name])},
     }
 
@@ -182,7 +186,38 @@ def _kind(column: pa.ChunkedArray) -> str:
     return str(column.type).replace("large_", "").replace("UTC", "Etc/UTC").replace("Etc/Etc", "Etc")
 
 
-def _unequal(found: pa.ChunkedArray, expected: pa.ChunkedArray, *, nan: bool) -> int:
+def differences_in_json(lines: Iterable[str], folder: Path, *, nan: bool) -> dict[str, int]:
+    """Count the values that differ between the rows of `sparkscore sql --format json` and the job of `differences`.
+
+    Args:
+        lines: what the command printed for all fields of the function's struct.
+        folder: the folder that `differences` used.
+        nan: whether NaN is told from NULL.
+    """
+    rows = {row["id"]: row for row in map(json.loads, lines) if row.pop("error") is None}
+    job = read_table(folder / "out")
+    job = job.filter(pa.compute.is_in(job["id"], pa.array(rows))).sort_by("id")
+    different = {}
+    for name in (each for each in make_rows().column_names if each in job.column_names):
+        type_ = job[name].type
+        found = pa.chunked_array([[_read(type_, rows[id_][name]) for id_ in sorted(rows)]], type_)
+        different[name] = _unequal(found, job[name], nan=nan)
+    return different
+
+
+def _read(type_: pa.DataType, value: Any) -> Any:
+    """Return the value that a value of JSON stands for, by the table in the documentation."""
+    readers: tuple[tuple[Callable[[pa.DataType], bool], Callable[[Any], Any]], ...] = (
+        (pa.types.is_decimal, Decimal),
+        (pa.types.is_binary, base64.b64decode),
+        (pa.types.is_date, dt.date.fromisoformat),
+        (pa.types.is_timestamp, dt.datetime.fromisoformat),
+        (pa.types.is_floating, float),
+    )
+    return value if value is None else next((read for is_of, read in readers if is_of(type_)), lambda it: it)(value)
+
+
+def _unequal(found: pa.ChunkedArray, expected: pa.ChunkedArray, *, nan: bool = True) -> int:
     def text(value: object) -> str:
         return repr(None) if not nan and value != value else repr(value)  # noqa: PLR0124 - NaN
 
@@ -296,7 +331,8 @@ def check_calls(found: Mapping[str, Any]) -> None:
 def check_differences(found: Mapping[str, Any]) -> None:
     """Raise an error if a value of `differences` differs, or if a row was refused that need not be."""
     assert (found["rows"], found["types"]) == (10_000, {})
-    assert set(found["different"].values()) == {0}, found["different"]
+    for key in ("different", "different_in_table"):
+        assert set(found[key].values()) == {0}, found[key]
     if found["refused"]:  # Spark 4.0
         assert found["refused"] == found["large"]
         assert all("from 2^53 on beside NULL" in error for error in found["refusals"])
