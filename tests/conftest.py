@@ -26,6 +26,8 @@ os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:ReservedC
 # With the archive of Spark's classes that `make` makes, the start of a driver's JVM costs half.
 if (archive := Path(__file__).parents[1] / ".make" / "spark.jsa").exists():
     os.environ.setdefault("SPARK_SUBMIT_OPTS", f'-XX:SharedArchiveFile="{archive}" -Xlog:disable')
+# An archive that the developer has made for commands is not used by tests.
+os.environ.setdefault("SPARKSCORE_CLASS_ARCHIVE", "off")
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ ENVIRONMENT = """
 Environment:
   SPARKSCORE_RUNS  folder of the run records (default: ./sparkscore-runs)
   JAVA_HOME        the Java that Spark starts (default: java on the PATH)
+  SPARKSCORE_CLASS_ARCHIVE  off: do not use the archive that 'sparkscore env classes' has made
   SPARK_REMOTE     a Spark Connect server, as in --remote
   SPARK_CONNECT_AUTHENTICATE_TOKEN  the token of that server
 """

@@ -121,7 +121,10 @@ def _score(request: RunRequest, interrupts: Interrupts) -> None:
         prepared = request.prepared = request.prepare()
     # Spark's log is written into this folder.
     prepared.folder.create()
-    with spark_session(request.spark, prepared.folder.spark_log_file, interrupts) as session:
+    from sparkscore.run.needs import may_need_delta
+
+    needs_delta = may_need_delta(prepared)
+    with spark_session(request.spark, prepared.folder.spark_log_file, interrupts, delta=needs_delta) as session:
         with stdout_for_results():
             from sparkscore.run import execute
 
@@ -147,7 +150,9 @@ def check_spark_options(options: SparkOptions) -> None:
 
 
 @contextmanager
-def spark_session(options: SparkOptions, log_file: Path, interrupts: Interrupts) -> Iterator[SparkSession]:
+def spark_session(
+    options: SparkOptions, log_file: Path, interrupts: Interrupts, *, delta: bool = True
+) -> Iterator[SparkSession]:
     """Start Spark, or connect to a server, for the ``with`` block, and stop the session afterwards.
 
     A session that is already active is not stopped.
@@ -156,6 +161,7 @@ def spark_session(options: SparkOptions, log_file: Path, interrupts: Interrupts)
         options: how to start Spark or which server to connect to.
         log_file: file for the JVM's output, if this call starts the JVM.
         interrupts: the signal handlers. Inside the ``with`` block, they also cancel the session's jobs.
+        delta: whether to load Delta, if this call starts Spark.
 
     Raises:
         SparkscoreError: Spark does not start, or the options are wrong.
@@ -164,7 +170,10 @@ def spark_session(options: SparkOptions, log_file: Path, interrupts: Interrupts)
 
     is_ours = SparkSession.getActiveSession() is None
     with stdout_for_results():
-        session = _local_session(options, log_file, is_ours=is_ours) if options.server is None else _connect(options)
+        if options.server is None:
+            session = _local_session(options, log_file, is_ours=is_ours, delta=delta)
+        else:
+            session = _connect(options)
     interrupts.watch(session)
     try:
         yield session
@@ -173,7 +182,7 @@ def spark_session(options: SparkOptions, log_file: Path, interrupts: Interrupts)
             stop_session(session)
 
 
-def _local_session(options: SparkOptions, log_file: Path, *, is_ours: bool) -> SparkSession:
+def _local_session(options: SparkOptions, log_file: Path, *, is_ours: bool, delta: bool) -> SparkSession:
     from sparkscore.scorers.script import SAFE_PATH
     from sparkscore.spark.session import local_session
 
@@ -182,7 +191,8 @@ def _local_session(options: SparkOptions, log_file: Path, *, is_ours: bool) -> S
         logger.info("starting Spark%s", "" if is_submitted() else f", its log is {shown_path(log_file)}")
     # Workers must not import a file in the working directory, such as json.py, in place of a standard module.
     conf = {f"spark.executorEnv.{SAFE_PATH[0]}": SAFE_PATH[1], **parse_spark_conf(options.spark_conf)}
-    return local_session(conf=conf, log_file=log_file, **({} if options.master is None else {"master": options.master}))
+    master = {} if options.master is None else {"master": options.master}
+    return local_session(conf=conf, log_file=log_file, delta=delta, **master)
 
 
 def _connect(options: SparkOptions) -> SparkSession:

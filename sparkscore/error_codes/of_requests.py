@@ -118,6 +118,10 @@ SECTIONS: Final = (
         "The machine",
         "Java, Spark, Python and their packages, on the driver or on a worker.",
         {
+            ErrorCode.CLASS_ARCHIVE: Explanation(
+                "`sparkscore env classes` cannot archive Spark's classes.",
+                "Do what the message says, or go on without an archive; runs do not need one.",
+            ),
             ErrorCode.CONNECT_OPTIONS: Explanation(
                 "A command has options for a Spark that it starts itself, but is to use a Spark Connect server.",
                 "Leave out `--master` and `--spark-conf`, or leave out `--remote` and unset `SPARK_REMOTE`.",

@@ -55,7 +55,7 @@ def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool 
     """
     if config.format:
         return config.format
-    if len(config.location) == 1 and _is_delta_table(config.location[0]):
+    if len(config.location) == 1 and is_delta_table(config.location[0]):
         return "delta"
     if is_files_by_default:
         return "files"
@@ -97,7 +97,8 @@ def _not_azures(examples: dict[str, str]) -> ConfigError:
     )
 
 
-def _is_delta_table(location: str) -> bool:
+def is_delta_table(location: str) -> bool:
+    """Return whether a location is a local folder with a Delta log."""
     return not is_remote(location) and (local_path(location) / "_delta_log").is_dir()
 
 

@@ -23,8 +23,10 @@ from sparkscore.removal import remove_file
 
 _SUBMIT_ARGUMENTS: Final = "PYSPARK_SUBMIT_ARGS"
 _PROPERTIES: Final = "--properties-file"
-# Settings that become options on Java's command line, which every user of this machine can read.
-_JAVA_OPTIONS: Final = ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions")
+#: Variable with options for the JVM that ``spark-submit`` starts.
+SUBMIT_OPTIONS: Final = "SPARK_SUBMIT_OPTS"
+#: Settings that become options on Java's command line, which every user of this machine can read.
+JAVA_OPTIONS: Final = ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions")
 #: Pattern for the names and values of settings that Spark masks in its event log and web pages. Spark's default pattern
 #: has only four words.
 SHOWN_WITHOUT: Final = (
@@ -35,7 +37,7 @@ SHOWN_WITHOUT: Final = (
 
 
 @contextmanager
-def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[str, str]]:
+def launching(settings: Mapping[str, str], *, is_local: bool, java_options: str = "") -> Iterator[dict[str, str]]:
     """Set environment variables during the ``with`` block, so that PySpark starts a JVM with the given settings.
 
     Start the JVM in this block. Afterwards, the variables are restored.
@@ -44,6 +46,7 @@ def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[s
         settings: Spark settings. They are written to a properties file that only the current user can read. The file is
             removed afterwards.
         is_local: whether Spark's driver and all executors run on this machine.
+        java_options: further options for the JVM, in addition to the user's own.
 
     Yields:
         the settings that must be passed on the JVM's command line. Usually, there are none. If ``PYSPARK_SUBMIT_ARGS``
@@ -59,6 +62,8 @@ def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[s
     handle, name = tempfile.mkstemp(prefix="sparkscore-", suffix=".conf")
     file = Path(name)
     changed = _environment_of_jvm(is_local=is_local)
+    if java_options:
+        changed[SUBMIT_OPTIONS] = f"{os.environ.get(SUBMIT_OPTIONS, '')} {java_options}".strip()
     # If the user passes a properties file, Spark ignores this one, and the settings except secrets are passed on the
     # command line.
     has_own_file = _PROPERTIES in given
@@ -106,7 +111,7 @@ def _is_secret(key: str, value: str) -> bool:
 
 
 def _refuse_secret_options(settings: Mapping[str, str]) -> None:
-    for key in _JAVA_OPTIONS:
+    for key in JAVA_OPTIONS:
         if redact(settings.get(key, "")) != settings.get(key, ""):
             raise ConfigError(
                 code=ErrorCode.SECRET_ON_COMMAND_LINE,

@@ -16,6 +16,7 @@ from pathlib import Path
 from py4j.java_gateway import JavaGateway
 from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
+from pyspark.find_spark_home import _find_spark_home
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
@@ -23,10 +24,13 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import NO_SPACE, ConfigError, MissingDependencyError
 from sparkscore.redaction import on_new_secrets, remember_secrets
 from sparkscore.rotating_log import PipedLog
+from sparkscore.spark.class_archive import discard_archive, find_archive, options_for
 from sparkscore.spark.jvm_launch import launching
-from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_java, delta_coordinate
+from sparkscore.spark.known_jars import note_jars, with_known_jars
+from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_java, delta_coordinate, has_new_java
 
 _SUBMIT_PORT = "PYSPARK_GATEWAY_PORT"  # set by spark-submit for the Python process that it starts
+_CRASH = "A fatal error has been detected by the Java Runtime Environment"
 _MIRROR = "behind a mirror, set spark.jars.ivySettings to your Ivy settings file"
 
 
@@ -75,11 +79,36 @@ def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
         MissingDependencyError: Java is missing, too old or does not start; the Delta jar or another package cannot be
             downloaded; or the JVM or the process that writes the log does not start.
     """
-    check_java()
-    if settings["spark.master"].startswith("local"):
-        os.environ["PYSPARK_PYTHON"] = sys.executable  # a python3 from the PATH may lack packages
+    if not has_new_java():
+        check_java()
     is_local = settings["spark.master"].startswith("local")
+    if is_local:
+        os.environ["PYSPARK_PYTHON"] = sys.executable  # a python3 from the PATH may lack packages
+    home = Path(_find_spark_home())
+    given = with_known_jars(settings, home) if is_local else dict(settings)
+    archive = find_archive(settings, home) if is_local else None
     start = _length_of(log_file)
+    try:
+        gateway = _launch(given, log_file, archive)
+    except RuntimeError as error:
+        check_java()  # It may be Java that does not start.
+        lines = _lines_since(log_file, start)
+        is_crash = any(_CRASH in line for line in lines)
+        if archive is None or not is_crash or not discard_archive(archive):
+            raise _launch_error(log_file, lines, settings.get("spark.jars.packages", "")) from error
+        return launch_jvm(settings, log_file)
+    if is_local and given == settings:
+        note_jars(settings, home, _jars_of(gateway))
+    return gateway
+
+
+def _jars_of(gateway: JavaGateway) -> str:
+    """Return the jars of the packages that Ivy gave ``spark-submit``, which puts them into the JVM's properties."""
+    return str(SparkConf(_jvm=gateway.jvm).get("spark.jars") or "")
+
+
+def _launch(settings: Mapping[str, str], log_file: Path, archive: Path | None) -> JavaGateway:
+    """Start a JVM. Raises a RuntimeError if it ends at once, after all of its output is in the log file."""
     try:
         log = PipedLog(log_file)
     except OSError as error:
@@ -88,17 +117,19 @@ def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
     # method also keeps the log object alive: its process runs as long as the JVM, and nobody waits for it.
     remember_secrets(settings)
     on_new_secrets(log.mask)
+    options = options_for(archive) if archive else ""
     try:
-        with launching(settings, is_local=is_local) as shown:
+        is_local = settings["spark.master"].startswith("local")
+        with launching(settings, is_local=is_local, java_options=options) as shown:
             conf = SparkConf(loadDefaults=False).setAll(list(shown.items()))
             return launch_gateway(conf, {"stdout": log.pipe, "stderr": subprocess.STDOUT})  # type: ignore[no-untyped-call]
     except OSError as error:
         log.drain()
         path = error.filename or tempfile.gettempdir()
         raise _start_error(log_file, f"{error.strerror or type(error).__name__}: {path}") from error
-    except RuntimeError as error:
+    except RuntimeError:
         log.drain()
-        raise _launch_error(log_file, start, settings.get("spark.jars.packages", "")) from error
+        raise
     finally:
         log.close()
 
@@ -150,15 +181,20 @@ def _check_delta(session: SparkSession, gateway: JavaGateway) -> None:
         raise MissingDependencyError(
             code=ErrorCode.DELTA_JAR,
             what=f"Delta's jar '{delta_coordinate()}' is not among the jars of the JVM that runs already",
-            next_step=f"Run: spark-submit --packages {delta_coordinate()} ...",
+            next_step=f"Run: spark-submit --packages {delta_coordinate()} ..."
+            if _SUBMIT_PORT in os.environ
+            else "Start Python anew, and begin with local_session(), without delta=False.",
         ) from error
 
 
-def _launch_error(log_file: Path, start: int, packages: str) -> MissingDependencyError:
+def _lines_since(log_file: Path, start: int) -> list[str]:
     with log_file.open("rb") as log:
         # If the log was rotated since the start, read it from its beginning.
         log.seek(start if start <= log_file.stat().st_size else 0)
-        lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+        return [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+
+
+def _launch_error(log_file: Path, lines: list[str], packages: str) -> MissingDependencyError:
     unfetched = [line for line in lines if re.search(r"\[(unresolved dependency|download failed): ", line)]
     if unfetched:
         return MissingDependencyError(

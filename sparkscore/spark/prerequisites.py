@@ -34,10 +34,31 @@ _LOCAL_INSTALL = "pip install 'sparkscore[local]'"
 
 def java_version() -> int | None:
     """Return the major version of the Java that Spark would start, or None if it cannot be determined."""
-    home = os.environ.get("JAVA_HOME")
-    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    java = java_program()
     found = re.search(r'version "(?:1\.)?(\d+)', _answer_of(java) if java else "")
     return int(found[1]) if found else None
+
+
+def java_program() -> str | None:
+    """Return the path of the ``java`` program that Spark would start, or None if there is none on the PATH."""
+    home = os.environ.get("JAVA_HOME")
+    return str(Path(home, "bin", "java")) if home else shutil.which("java")
+
+
+def has_new_java() -> bool:
+    """Return whether a file of Java itself says that it is new enough for Spark. Java is not started for this.
+
+    Without such a file, as beside a script that starts Java, the answer is False: only Java itself can tell then.
+    """
+    java = java_program()
+    if java is None or not os.access(java, os.X_OK):
+        return False
+    try:
+        text = Path(java).resolve().parents[1].joinpath("release").read_text(encoding="utf-8")
+    except (OSError, ValueError, IndexError):
+        return False
+    found = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', text, re.MULTILINE)
+    return found is not None and int(found[1]) >= _OLDEST_JAVA
 
 
 def check_java() -> None:
@@ -51,7 +72,7 @@ def check_java() -> None:
         return
     home = os.environ.get("JAVA_HOME")
     location = f"in JAVA_HOME '{home}'" if home else "on the PATH"
-    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    java = java_program()
     if version is None and java and (answer := _answer_of(java)):
         shown = [
             line.strip().rstrip(".") for line in answer.splitlines() if not line.startswith(("Picked up", "NOTE:", "["))

@@ -29,6 +29,7 @@ _IN_SPARK_ALREADY = (
 )
 _ONE_PROCESS = re.compile(r"local(?:\[|$)")
 _DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+_SETTINGS_WITH_DELTA = ("spark.jars", "spark.jars.packages", "spark.sql.extensions")
 _NO_CONF: Mapping[str, str] = MappingProxyType({})
 
 
@@ -38,6 +39,7 @@ def local_session(
     conf: Mapping[str, str] = _NO_CONF,
     log_file: str | Path | None = None,
     app_name: str = "sparkscore",
+    delta: bool = True,
 ) -> SparkSession:
     """Start Spark with Delta in this process, or return the active session unchanged.
 
@@ -59,6 +61,8 @@ def local_session(
             added.
         log_file: file for the output of the JVM, if one is started. The default is ``spark.log`` in the runs folder.
         app_name: the application name that Spark shows.
+        delta: whether to load Delta. Without Delta, Spark starts faster, but inputs and outputs must have another
+            format, also in later sessions of this process. If ``conf`` names Delta, it is loaded anyway.
 
     Returns:
         the active session, or a new one. The time zone of a new session is UTC unless ``conf`` or ``spark-submit`` sets
@@ -83,12 +87,12 @@ def local_session(
     if submitted:
         # spark-submit writes Spark's log to the terminal. Otherwise, the result would be lost among hundreds of lines.
         submitted.setdefault("spark.log.level", "WARN")
-    settings = _settings(master, {**submitted, **conf}, app_name)
+    settings = _settings(master, {**submitted, **conf}, app_name, delta=delta)
     gateway = gateway or jvm_session.launch_jvm(settings, log)
     return jvm_session.create_session(settings, gateway, log)
 
 
-def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str, str]:
+def _settings(master: str, given: Mapping[str, str], app_name: str, *, delta: bool) -> dict[str, str]:
     settings = {
         "spark.app.name": app_name,
         "spark.databricks.delta.snapshotPartitions": "2",
@@ -113,7 +117,8 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
         # Other users of this machine can reach Spark's ports, so connections need a secret. Spark generates the secret
         # and keeps it in memory.
         settings["spark.authenticate"] = "true"
-    return {**settings, **given, **_with_delta(given)}
+    is_named = any("delta" in given.get(key, "") for key in _SETTINGS_WITH_DELTA)
+    return {**settings, **given, **(_with_delta(given) if delta or is_named else {})}
 
 
 def _with_delta(given: Mapping[str, str]) -> dict[str, str]:

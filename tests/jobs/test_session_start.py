@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -73,14 +74,47 @@ again.range(7).write.format("delta").save("table")
 assert (again.sparkContext.master, again.sparkContext.appName) == ("local[2]", "again")
 """
 
-    ended = run_python(code)
+    ended = run_python(code, env={"XDG_CACHE_HOME": str(tmp_path / "cache")})
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     log = (tmp_path / "runs" / "spark.log").read_text(encoding="utf-8")
     assert "Ivy Default Cache" in log
     assert "worker says hello on stdout" in log
     assert "worker says hello on stderr" in log
+    [note] = (tmp_path / "cache" / "sparkscore").glob("jars-*.json")
+    assert any("delta-spark" in jar for jar in json.loads(note.read_text(encoding="utf-8")))
     assert deltalake.DeltaTable(tmp_path / "table").to_pyarrow_table().num_rows == 7
+
+
+@pytest.mark.faults  # Every other test that starts a session starts it so, and this one starts four of Java.
+def test_a_second_start_asks_neither_java_for_its_version_nor_ivy_for_its_jars(
+    run_python: type_of_run, tmp_path: Path
+) -> None:
+    found = shutil.which("java") if not os.environ.get("JAVA_HOME") else Path(os.environ["JAVA_HOME"], "bin", "java")
+    real = Path(str(found)).resolve().parents[1]
+    java = tmp_path / "jdk" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/started\nexec {real}/bin/java "$@"\n', encoding="utf-8")
+    java.chmod(0o755)
+    shutil.copy(real / "release", tmp_path / "jdk" / "release")
+    code = """
+import sys
+from sparkscore.spark.session import local_session
+spark = local_session(master="local[1]", log_file=sys.argv[1])
+spark.range(7).write.format("delta").save(sys.argv[2])
+"""
+    env = {"JAVA_HOME": str(tmp_path / "jdk"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    ended = [run_python(code, f"{name}.log", name, env=env) for name in ("first", "second")]
+
+    assert [(each.returncode, each.stderr) for each in ended] == [(0, "")] * 2
+    logs = [(tmp_path / f"{name}.log").read_text(encoding="utf-8") for name in ("first", "second")]
+    assert ["Ivy Default Cache" in log for log in logs] == [True, False]
+    assert deltalake.DeltaTable(tmp_path / "second").to_pyarrow_table().num_rows == 7
+    started = (tmp_path / "started").read_text(encoding="utf-8").splitlines()
+    # Spark itself starts a Java to find out how to start the Java that stays.
+    assert ["launcher.Main" in line for line in started] == [True, False] * 2
+    assert len(started) == 4
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from sparkscore.run import RunOptions
 # In Python, the session runs statements, with functions of `register_function`.
 OF_SQL: Final = ("sql query", "sql describe", "sql unity-catalog")
 # What is about the command line itself, or about an installation.
-OTHER_COMMANDS: Final = {"new", "doctor", "schema", "demo", *OF_SQL}
+OTHER_COMMANDS: Final = {"new", "doctor", "schema", "demo", "env classes", *OF_SQL}
 # In Python, --remote is SparkSession.builder.remote, whose session the functions take.
 OTHER_OPTIONS: Final = {"--json", "--help", "--remote"}
 FUNCTIONS: Final[dict[str, tuple[Callable[..., object], ...]]] = {

@@ -42,7 +42,7 @@ HEAVY = ("pyspark", "pandas", "pyarrow", "numpy", "sklearn", "mlflow", "onnxrunt
         ([(0, "runs", "list")], ("sparkscore.run", "sparkscore.record.run_record")),
         ([(0, "runs", "list", "--json"), (2, "runs", "show", "none")], ("sparkscore.run",)),
         ([(0, "new", "first")], ("rich", "sparkscore.run")),
-        ([(0, "env", "build", "--help")], ("rich", "sparkscore.run")),
+        ([(0, "env", "classes", "--help"), (0, "env", "build", "--help")], ("rich", "sparkscore.run")),
     ],
     ids=["help", "sql", "list of runs", "runs", "new", "env"],
 )
@@ -118,6 +118,7 @@ def test_the_manual_of_run_has_every_option_and_what_a_script_needs_to_know(spar
         "runs show",
         "models show",
         "env build",
+        "env classes",
         "sql query",
         "sql describe",
         "sql unity-catalog",

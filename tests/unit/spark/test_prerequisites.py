@@ -7,7 +7,7 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from sparkscore.spark.prerequisites import has_delta_release, java_version
+from sparkscore.spark.prerequisites import has_delta_release, has_new_java, java_version
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,36 @@ def test_a_newer_delta_spark_brings_its_own_list(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(metadata, "requires", lambda _name: ["pyspark<=4.3.0,>=4.0.1"])
 
     assert has_delta_release() is True
+
+
+@pytest.mark.parametrize(
+    ("release", "is_new"),
+    [
+        ('IMPLEMENTOR="Debian"\nJAVA_VERSION="17.0.15"\n', True),
+        ('JAVA_VERSION="25"\n', True),
+        ('JAVA_VERSION="1.8.0_202"\n', False),
+        ('JAVA_VERSION="11.0.2"\n', False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_java_says_its_version_in_a_file_without_being_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, release: str | None, *, is_new: bool
+) -> None:
+    java = tmp_path / "jdk" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
+    if release is not None:
+        (tmp_path / "jdk" / "release").write_text(release)
+
+    assert has_new_java() is is_new
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_java_that_is_not_there_is_not_new(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "release").write_text('JAVA_VERSION="17.0.15"\n')
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+
+    assert not has_new_java()

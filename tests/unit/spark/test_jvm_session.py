@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from py4j.protocol import Py4JError
+
+from sparkscore.errors import MissingDependencyError
+from sparkscore.spark import jvm_session as subject
+from sparkscore.spark.jvm_session import launch_jvm
+from sparkscore.spark.prerequisites import check_java
+
+LOCAL = {"spark.master": "local[1]", "spark.jars.packages": "io.delta:delta-spark_4.2_2.13:4.4.0"}
+
+
+class Starts:
+    """Stands for the start of a JVM: notes with which settings and which archive, and may fail."""
+
+    def __init__(self, log: Path, ends: Callable[[Path | None], str]) -> None:
+        self.made: list[tuple[dict[str, str], Path | None]] = []
+        self._log = log
+        self._ends = ends
+
+    def __call__(self, settings: dict[str, str], log_file: Path, archive: Path | None) -> Any:
+        assert log_file == self._log
+        self.made.append((settings, archive))
+        if message := self._ends(archive):
+            with self._log.open("a") as log:
+                log.write(message + "\n")
+            raise RuntimeError("JAVA_GATEWAY_EXITED")
+        return self
+
+    @property
+    def jvm(self) -> None:
+        return None
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    (tmp_path / "classes-1-7.jsa").write_text("classes")
+    return tmp_path / "classes-1-7.jsa"
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, archive: Path) -> Callable[..., Starts]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(subject, "has_new_java", lambda: True)
+    monkeypatch.setattr(subject, "check_java", lambda: None)
+    monkeypatch.setattr(subject, "find_archive", lambda *_: archive if archive.exists() else None)
+    monkeypatch.setattr(subject, "_jars_of", lambda _: (tmp_path / "delta.jar").as_uri())
+    (tmp_path / "delta.jar").touch()
+
+    def made(ends: Callable[[Path | None], str] = lambda _: "") -> Starts:
+        starts = Starts(tmp_path / "spark.log", ends)
+        monkeypatch.setattr(subject, "_launch", starts)
+        return starts
+
+    return made
+
+
+def test_a_second_start_names_the_files_that_ivy_gave_the_first(start: Callable[..., Starts], tmp_path: Path) -> None:
+    starts = start()
+
+    launch_jvm(LOCAL, tmp_path / "spark.log")
+    launch_jvm(LOCAL, tmp_path / "spark.log")
+
+    (first, _), (second, _) = starts.made
+    assert first == LOCAL
+    assert second == {"spark.master": "local[1]", "spark.jars": str(tmp_path / "delta.jar")}
+
+
+def test_another_master_is_left_alone(start: Callable[..., Starts], tmp_path: Path) -> None:
+    starts = start()
+
+    for _ in range(2):
+        launch_jvm(LOCAL | {"spark.master": "yarn"}, tmp_path / "spark.log")
+
+    assert starts.made == [(LOCAL | {"spark.master": "yarn"}, None)] * 2
+
+
+def test_an_archive_with_which_java_crashes_is_removed(
+    start: Callable[..., Starts], archive: Path, tmp_path: Path
+) -> None:
+    crash = "# A fatal error has been detected by the Java Runtime Environment:"
+    starts = start(lambda archive: crash if archive else "")
+
+    launch_jvm(LOCAL, tmp_path / "spark.log")
+
+    assert [used for _, used in starts.made] == [archive, None]
+    assert not archive.exists()
+
+
+def test_an_archive_that_cannot_be_removed_is_not_tried_again(
+    start: Callable[..., Starts], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(subject, "discard_archive", lambda _: False)
+    starts = start(lambda _: "# A fatal error has been detected by the Java Runtime Environment:")
+
+    with pytest.raises(MissingDependencyError, match=r"\[SPARK_START\]"):
+        launch_jvm(LOCAL, tmp_path / "spark.log")
+
+    assert len(starts.made) == 1
+
+
+def test_another_failure_is_not_blamed_on_the_archive(
+    start: Callable[..., Starts], archive: Path, tmp_path: Path
+) -> None:
+    starts = start(lambda _: "Exception in thread main: Master must be yarn, spark or local")
+
+    with pytest.raises(MissingDependencyError, match=r"\[SPARK_START\].*Master must be"):
+        launch_jvm(LOCAL, tmp_path / "spark.log")
+
+    assert len(starts.made) == 1
+    assert archive.exists()
+
+
+def test_a_java_that_does_not_start_is_named(
+    start: Callable[..., Starts], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    start(lambda _: "Error occurred during initialization of VM")
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\necho 'Error occurred during initialization of VM'\nexit 1\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setattr(subject, "check_java", check_java)
+
+    with pytest.raises(MissingDependencyError, match=r"\[JAVA_FAILED\]"):
+        launch_jvm(LOCAL, tmp_path / "spark.log")
+
+
+@pytest.mark.parametrize(
+    ("port", "step"), [(None, "begin with local_session(), without delta=False"), ("1", "spark-submit --packages")]
+)
+def test_a_java_without_delta_says_how_to_start_one_with_it(
+    monkeypatch: pytest.MonkeyPatch, port: str | None, step: str
+) -> None:
+    monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
+    if port:
+        monkeypatch.setenv("PYSPARK_GATEWAY_PORT", port)
+    session, gateway = mock.Mock(), mock.Mock()
+    gateway.jvm.org.apache.spark.util.Utils.classForName.side_effect = Py4JError("no such class")
+
+    with pytest.raises(MissingDependencyError, match=re.escape(step)):
+        subject._check_delta(session, gateway)
+
+    session.stop.assert_called_once()
