@@ -25,7 +25,7 @@ def check_delta(spark: SparkSession, what: str, without_delta: str) -> None:
     """
     # Without the extension, the statement is a syntax error. With it, the error is that the table is missing.
     try:
-        describe(spark, "HISTORY", _NO_TABLE)
+        _parse(spark, f"DESCRIBE HISTORY {sql_text(_NO_TABLE)}")
     except SPARK_ERRORS as error:
         if condition_of(error) != "PARSE_SYNTAX_ERROR":
             return
@@ -38,6 +38,20 @@ def check_delta(spark: SparkSession, what: str, without_delta: str) -> None:
             got=f"a session of Spark {spark.version} without Delta",
             next_step=f"{without_delta} {start if minor in DELTA_MINORS else wait}",
         ) from error
+
+
+def _parse(spark: SparkSession, statement: str) -> None:
+    """Parse a statement, or run it where only a server can parse it."""
+    session = getattr(spark, "_jsparkSession", None)
+    if session is None:
+        spark.sql(statement)
+        return
+    try:
+        parser = session.sessionState().sqlParser()
+    except (*SPARK_ERRORS, AttributeError, TypeError):  # a platform that forbids such calls
+        spark.sql(statement)
+        return
+    parser.parsePlan(statement)
 
 
 def describe(spark: SparkSession, what: str, path: str) -> DataFrame:
