@@ -26,7 +26,7 @@ from sparkscore.redaction import on_new_secrets, remember_secrets
 from sparkscore.rotating_log import PipedLog
 from sparkscore.spark.class_archive import discard_archive, find_archive, options_for
 from sparkscore.spark.jvm_launch import launching
-from sparkscore.spark.known_jars import note_jars, with_known_jars
+from sparkscore.spark.known_jars import defaults_of, note_jars, with_known_jars
 from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_java, delta_coordinate, has_new_java
 
 _SUBMIT_PORT = "PYSPARK_GATEWAY_PORT"  # set by spark-submit for the Python process that it starts
@@ -61,6 +61,11 @@ def submitted_settings(gateway: JavaGateway | None) -> dict[str, str]:
     if gateway is None or _SUBMIT_PORT not in os.environ:
         return {}
     return dict(SparkConf(_jvm=gateway.jvm).getAll())
+
+
+def defaults_file() -> Path:
+    """Return the path of the file with Spark's default settings, which may be missing."""
+    return defaults_of(Path(_find_spark_home()))
 
 
 def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:

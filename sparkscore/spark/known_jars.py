@@ -78,14 +78,18 @@ def _note_of(settings: Mapping[str, str], spark_home: Path) -> Path | None:
         return None
     # These may have further packages, jars or settings of Ivy.
     has_own_arguments = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell").strip() != "pyspark-shell"
-    conf = Path(os.environ.get("SPARK_CONF_DIR") or spark_home / "conf")
-    if has_own_arguments or (conf / "spark-defaults.conf").exists():
+    if has_own_arguments or defaults_of(spark_home).exists():
         return None
     folder = user_cache()
     if folder is None:
         return None
     request = [package, settings.get(_EXCLUDES, ""), str(spark_home), str(Path.home())]
     return folder / f"jars-{hashlib.sha256(json.dumps(request).encode()).hexdigest()[:16]}.json"
+
+
+def defaults_of(spark_home: Path) -> Path:
+    """Return the path of the file with Spark's default settings, which may be missing."""
+    return Path(os.environ.get("SPARK_CONF_DIR") or spark_home / "conf", "spark-defaults.conf")
 
 
 def _path_in(jar: str) -> str | None:

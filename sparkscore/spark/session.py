@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ _IN_SPARK_ALREADY = (
 )
 _ONE_PROCESS = re.compile(r"local(?:\[|$)")
 _DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
-_SETTINGS_WITH_DELTA = ("spark.jars", "spark.jars.packages", "spark.sql.extensions")
+_NAMES_DELTA = re.compile(r"delta[-_]|[./]delta\b", re.IGNORECASE)
 _NO_CONF: Mapping[str, str] = MappingProxyType({})
 
 
@@ -62,7 +63,8 @@ def local_session(
         log_file: file for the output of the JVM, if one is started. The default is ``spark.log`` in the runs folder.
         app_name: the application name that Spark shows.
         delta: whether to load Delta. Without Delta, Spark starts faster, but inputs and outputs must have another
-            format, also in later sessions of this process. If ``conf`` names Delta, it is loaded anyway.
+            format, also in later sessions of this process. If Delta is named in ``conf``, in ``PYSPARK_SUBMIT_ARGS``
+            or in Spark's defaults file, it is loaded anyway.
 
     Returns:
         the active session, or a new one. The time zone of a new session is UTC unless ``conf`` or ``spark-submit`` sets
@@ -87,7 +89,8 @@ def local_session(
     if submitted:
         # spark-submit writes Spark's log to the terminal. Otherwise, the result would be lost among hundreds of lines.
         submitted.setdefault("spark.log.level", "WARN")
-    settings = _settings(master, {**submitted, **conf}, app_name, delta=delta)
+    given = {**submitted, **conf}
+    settings = _settings(master, given, app_name, delta=delta or _names_delta(given, jvm_session.defaults_file()))
     gateway = gateway or jvm_session.launch_jvm(settings, log)
     return jvm_session.create_session(settings, gateway, log)
 
@@ -117,8 +120,24 @@ def _settings(master: str, given: Mapping[str, str], app_name: str, *, delta: bo
         # Other users of this machine can reach Spark's ports, so connections need a secret. Spark generates the secret
         # and keeps it in memory.
         settings["spark.authenticate"] = "true"
-    is_named = any("delta" in given.get(key, "") for key in _SETTINGS_WITH_DELTA)
-    return {**settings, **given, **(_with_delta(given) if delta or is_named else {})}
+    return {**settings, **given, **(_with_delta(given) if delta else {})}
+
+
+def _names_delta(given: Mapping[str, str], defaults: Path) -> bool:
+    """Return whether a user's settings name Delta. Its classes, such as a catalog, may then be missing without it.
+
+    Args:
+        given: Spark settings.
+        defaults: path of the file with Spark's defaults, which may be missing.
+    """
+    texts = [*given.values(), os.environ.get("PYSPARK_SUBMIT_ARGS", "")]
+    try:
+        texts.append(defaults.read_text(encoding="utf-8", errors="replace"))
+    except FileNotFoundError:
+        pass
+    except OSError:  # Spark will report it
+        return True
+    return any(map(_NAMES_DELTA.search, texts))
 
 
 def _with_delta(given: Mapping[str, str]) -> dict[str, str]:

@@ -35,10 +35,11 @@ def test_a_folder_without_a_delta_log_needs_none(tmp_path: Path) -> None:
         {"output": {"location": "/out", "format": "delta"}, "input": {"format": "csv", "location": "in"}},
         {"output": PARQUET, "input": {"format": "delta", "location": "in"}},
         {"output": PARQUET, "input": {"location": "s3://bucket/in"}},
+        {"output": PARQUET, "input": {"location": ["in", "abfss://box@store/in"], "format": "parquet"}},
         {"output": PARQUET, "failed": "the failed items of a run"},
     ],
 )
-def test_a_delta_table_needs_it(sections: dict[str, Any]) -> None:
+def test_what_may_be_a_delta_table_needs_it(sections: dict[str, Any]) -> None:
     assert may_need_delta(prepared(**sections))
 
 
