@@ -248,9 +248,9 @@ def clean(
 @runs_app.command("list", cls=ManualCommand)
 def runs_list(*, queries: Queries = False, runs: Runs = None, as_json: Json = False) -> int:
     """List the runs in a folder, or the statements of 'sparkscore sql', newest first."""
-    from sparkscore.cli.runs_command import list_runs, list_statements
+    from sparkscore.cli.runs_command import list_runs
 
-    return list_statements(runs, as_json=as_json) if queries else list_runs(runs, as_json=as_json)
+    return list_runs(runs, queries=queries, as_json=as_json)
 
 
 @runs_app.command("show", cls=ManualCommand)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
 from sparkscore.printable import printable
@@ -11,50 +12,36 @@ from sparkscore.record.listing import RunInBrief, list_in_brief, list_records, r
 from sparkscore.record.queries import FunctionUse, QueryRecord, list_queries
 
 
-def list_runs(runs: Path | None, *, as_json: bool) -> int:
-    """Print a table of the runs in the runs folder, newest first.
+_COLUMNS: Final = {
+    "runs": ("run", "state", "started (UTC)", "scored", "failed", "output"),
+    "queries": ("query", "state", "started (UTC)", "seconds", "rows", "functions"),
+}
+
+
+def list_runs(runs: Path | None, *, queries: bool, as_json: bool) -> int:
+    """Print a table of what is recorded in the runs folder, newest first.
 
     Args:
         runs: path of the runs folder, or None for the default folder.
+        queries: whether to list SQL statements instead of runs.
         as_json: whether to print a JSON object with all records instead of a table.
 
     Returns:
         the exit code 0.
     """
     folder = runs_folder(runs)
+    what = "queries" if queries else "runs"
     if as_json:
-        print_json({"folder": str(folder), "runs": [record.as_dict() for record in list_records(folder)]})
-    elif found := list_in_brief(folder):
-        names = ("run", "state", "started (UTC)", "scored", "failed", "output")
-        _print_rows(names, [_row(run) for run in found])
+        records = map(asdict, list_queries(folder)) if queries else (run.as_dict() for run in list_records(folder))
+        print_json({"folder": str(folder), what: list(records)})
+    elif rows := list(map(_query_row, list_queries(folder)) if queries else map(_run_row, list_in_brief(folder))):
+        _print_rows(_COLUMNS[what], rows)
     else:
-        to_stdout(f"No runs in {shown_path(folder)}.")
+        to_stdout(f"No {what} in {shown_path(folder)}.")
     return OK
 
 
-def list_statements(runs: Path | None, *, as_json: bool) -> int:
-    """Print a table of the SQL statements that are recorded in the runs folder, newest first.
-
-    Args:
-        runs: path of the runs folder, or None for the default folder.
-        as_json: whether to print a JSON object with all records instead of a table.
-
-    Returns:
-        the exit code 0.
-    """
-    folder = runs_folder(runs)
-    records = list_queries(folder)
-    if as_json:
-        print_json({"folder": str(folder), "queries": [asdict(record) for record in records]})
-    elif records:
-        names = ("query", "state", "started (UTC)", "seconds", "rows", "functions")
-        _print_rows(names, [_statement_row(record) for record in records])
-    else:
-        to_stdout(f"No queries in {shown_path(folder)}.")
-    return OK
-
-
-def _statement_row(record: QueryRecord) -> tuple[str, ...]:
+def _query_row(record: QueryRecord) -> tuple[str, ...]:
     return (
         record.query_id,
         record.state,
@@ -119,7 +106,7 @@ def _print_rows(names: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     result_console().print(table)
 
 
-def _row(run: RunInBrief) -> tuple[str, ...]:
+def _run_row(run: RunInBrief) -> tuple[str, ...]:
     return (
         run.run_id,
         run.state,

@@ -126,7 +126,7 @@ def test_the_list_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     record["output"] = {"location": f"[bold]{HOSTILE}"}
     (tmp_path / "r" / "record.json").write_text(json.dumps(record))
 
-    list_runs(tmp_path, as_json=False)
+    list_runs(tmp_path, queries=False, as_json=False)
 
     shown = capsys.readouterr().out
     assert acting(shown) == []
