@@ -11,7 +11,6 @@ from sparkscore.printable import printable
 from sparkscore.record.listing import RunInBrief, list_in_brief, list_records, read_record, runs_folder
 from sparkscore.record.queries import FunctionUse, QueryRecord, list_queries
 
-
 _COLUMNS: Final = {
     "runs": ("run", "state", "started (UTC)", "scored", "failed", "output"),
     "queries": ("query", "state", "started (UTC)", "seconds", "rows", "functions"),
