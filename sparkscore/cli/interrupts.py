@@ -81,6 +81,17 @@ class Interrupts:
         self._cancel = None if is_connect(session) else session.interruptAll
         self.install()
 
+    @contextmanager
+    def instead_of_sparks(self) -> Iterator[None]:
+        """Turn the exception of PySpark's own handler for Ctrl-C into the one of these handlers.
+
+        A new Spark context installs that handler, which stays until `watch` is called.
+        """
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            raise self.received or self._note(signal.SIGINT) from error
+
     def behind(self, error: BaseException) -> BaseException:
         """Return the exception for the received signal, or the error itself if no signal has arrived.
 
@@ -98,11 +109,15 @@ class Interrupts:
             if time.monotonic() - self._first_at > _PATIENCE_S:
                 os._exit(self.received.exit_code)
             return
-        self.received = InterruptedRunError(number)
-        self._first_at = time.monotonic()
+        received = self._note(number)
         if self._cancel is not None:
             _in_thread(self._cancel)
-        raise self.received
+        raise received
+
+    def _note(self, number: int) -> InterruptedRunError:
+        self.received = InterruptedRunError(number)
+        self._first_at = time.monotonic()
+        return self.received
 
 
 @contextmanager

@@ -169,12 +169,12 @@ def spark_session(
     from pyspark.sql import SparkSession
 
     is_ours = SparkSession.getActiveSession() is None
-    with stdout_for_results():
+    with stdout_for_results(), interrupts.instead_of_sparks():
         if options.server is None:
             session = _local_session(options, log_file, is_ours=is_ours, delta=delta)
         else:
             session = _connect(options)
-    interrupts.watch(session)
+        interrupts.watch(session)
     try:
         yield session
     finally:

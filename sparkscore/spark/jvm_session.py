@@ -10,8 +10,10 @@ import re
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from py4j.java_gateway import JavaGateway
 from py4j.protocol import Py4JError
@@ -31,6 +33,7 @@ from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_java, delta_co
 
 _SUBMIT_PORT = "PYSPARK_GATEWAY_PORT"  # set by spark-submit for the Python process that it starts
 _CRASH = "A fatal error has been detected by the Java Runtime Environment"
+_SECONDS_TO_END = 3
 _MIRROR = "behind a mirror, set spark.jars.ivySettings to your Ivy settings file"
 
 
@@ -113,7 +116,7 @@ def _jars_of(gateway: JavaGateway) -> str:
 
 
 def _launch(settings: Mapping[str, str], log_file: Path, archive: Path | None) -> JavaGateway:
-    """Start a JVM. Raises a RuntimeError if it ends at once, after all of its output is in the log file."""
+    """Start a JVM. Raises a RuntimeError if it ends at once. After an error, all of its output is in the log file."""
     try:
         log = PipedLog(log_file)
     except OSError as error:
@@ -127,16 +130,41 @@ def _launch(settings: Mapping[str, str], log_file: Path, archive: Path | None) -
         is_local = settings["spark.master"].startswith("local")
         with launching(settings, is_local=is_local, java_options=options) as shown:
             conf = SparkConf(loadDefaults=False).setAll(list(shown.items()))
-            return launch_gateway(conf, {"stdout": log.pipe, "stderr": subprocess.STDOUT})  # type: ignore[no-untyped-call]
+            return _gateway_of_new_jvm(conf, log.pipe)
     except OSError as error:
         log.drain()
         path = error.filename or tempfile.gettempdir()
         raise _start_error(log_file, f"{error.strerror or type(error).__name__}: {path}") from error
-    except RuntimeError:
+    except BaseException:
         log.drain()
         raise
     finally:
         log.close()
+
+
+def _gateway_of_new_jvm(conf: SparkConf, output: IO[bytes]) -> JavaGateway:
+    """Start a JVM, and end it if a signal interrupts the wait for it.
+
+    When PySpark stops waiting, it removes the folder into which the JVM writes its port. The JVM's main thread then
+    fails, but the JVM lives on and no longer notices that Python has ended.
+    """
+    try:
+        return launch_gateway(conf, {"stdout": output, "stderr": subprocess.STDOUT})  # type: ignore[no-untyped-call]
+    except BaseException as error:
+        for process in _processes_in(error):
+            with process:  # closes its pipe
+                process.terminate()
+                try:
+                    process.wait(_SECONDS_TO_END)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+        raise
+
+
+def _processes_in(error: BaseException) -> set[subprocess.Popen[bytes]]:
+    """Return the processes that the functions in the traceback of an error have started; only they know them."""
+    values = (value for frame, _ in traceback.walk_tb(error.__traceback__) for value in frame.f_locals.values())
+    return {value for value in values if isinstance(value, subprocess.Popen) and hasattr(value, "pid")}
 
 
 def _length_of(log_file: Path) -> int:

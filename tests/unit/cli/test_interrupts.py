@@ -101,6 +101,20 @@ def test_a_signal_cancels_the_jobs_although_spark_took_the_handler() -> None:
     assert session.cancelled.wait(5)
 
 
+def send_to_spark(interrupts: module.Interrupts) -> None:
+    with interrupts.instead_of_sparks():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as SparkContext puts its own there
+        send(signal.SIGINT)
+
+
+def test_ctrl_c_has_the_same_exit_code_while_spark_has_the_handler() -> None:
+    with pytest.raises(InterruptedRunError, match="Ctrl-C") as caught, interruptible() as interrupts:
+        send_to_spark(interrupts)
+
+    assert caught.value.exit_code == 130
+    assert interrupts.behind(ValueError("the session is gone")) is caught.value
+
+
 def test_a_signal_does_not_cancel_all_operations_of_a_spark_connect_session() -> None:
     class OfConnect(Session):
         __module__ = "pyspark.sql.connect.session"

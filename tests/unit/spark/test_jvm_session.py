@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
 import re
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,3 +153,40 @@ def test_a_java_without_delta_says_how_to_start_one_with_it(
         subject._check_delta(session, gateway)
 
     session.stop.assert_called_once()
+
+
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("answer", ["", "trap '' TERM"], ids=["at once", "only when killed"])
+def test_a_signal_during_the_start_leaves_no_process_behind(
+    answer: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    submit, started = tmp_path / "bin" / "spark-submit", tmp_path / "started"
+    submit.parent.mkdir()
+    submit.write_text(f"#!/bin/sh\n{answer}\necho $$ >{started}.new; mv {started}.new {started}\nexec sleep 600\n")
+    submit.chmod(0o755)
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+    monkeypatch.setattr(subject, "_SECONDS_TO_END", 0.2)
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    def send() -> None:
+        while not started.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    sender = threading.Thread(target=send)
+    try:
+        sender.start()
+        with pytest.raises(Interrupted):
+            subject._launch(LOCAL, tmp_path / "spark.log", None)
+    finally:
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
