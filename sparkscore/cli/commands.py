@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from sparkscore.cli.env_commands import env_app
 from sparkscore.cli.manual import ENVIRONMENT, EXIT_CODES, ManualCommand, ManualGroup
 from sparkscore.cli.options import Assignments, Json, Master, Queries, Remote, RunId, Runs, SparkConf
 from sparkscore.cli.reply import OK, print_json, to_stdout
@@ -49,7 +50,6 @@ app.add_typer(
 )
 models_app = typer.Typer(cls=ManualGroup, rich_markup_mode=None)
 app.add_typer(models_app, name="models", help="Show a model's type, inputs, outputs and requirements.")
-env_app = typer.Typer(cls=ManualGroup, rich_markup_mode=None)
 app.add_typer(env_app, name="env", help="Build a Python environment for the workers, or make Spark start faster.")
 
 
@@ -285,45 +285,6 @@ def models_show(
     from sparkscore.cli.models_command import show_model
 
     return show_model(reference, framework, as_json=as_json)
-
-
-@env_app.command("build", cls=ManualCommand)
-def env_build(
-    deployment: Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment file.")],
-    *,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", show_default=False, help="Folder for the archives (default: next to the run records)."
-        ),
-    ] = None,
-    wheels: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Install from the wheels in this folder, without a network.")
-    ] = None,
-    assignments: Assignments = None,
-    as_json: Json = False,
-) -> int:
-    """Build a deployment's Python environment as an archive, for the setting 'python.archive'.
-
-    The requirements come from 'python.requirements', else from Azure's 'environment.conda_file', else from the MLflow
-    model. An archive that was built earlier with the same requirements and Python version is reused. Run this command
-    with the workers' Python version.
-    """
-    from sparkscore.cli.env_command import build_env
-
-    return build_env(deployment, output, wheels, assignments or (), as_json=as_json)
-
-
-@env_app.command("classes", cls=ManualCommand)
-def env_classes(*, as_json: Json = False) -> int:
-    """Archive Spark's classes, so that Java starts faster at each later command.
-
-    Starts Spark once. The archive, about 100 MB in ~/.cache/sparkscore, is used by your local sessions while Java and
-    Spark are the same. It can be removed at any time; SPARKSCORE_CLASS_ARCHIVE=off turns it off.
-    """
-    from sparkscore.cli.env_command import archive_classes
-
-    return archive_classes(as_json=as_json)
 
 
 @app.command(cls=ManualCommand)
