@@ -37,6 +37,16 @@ NOTHING_WRITTEN = "Nothing was written."
 #: Operating system messages for a full disk.
 NO_SPACE = ("No space left on device", "Disk quota exceeded")
 _LISTED_NAMES = 5
+_OF_SPARK = frozenset({"pyspark", "py4j"})
+# Packages whose modules have another name, and the extras that name the versions of packages that work.
+_PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn"}
+_EXTRAS = {
+    "PIL": "sparkscore[images]",
+    "deltalake": "sparkscore[delta]",
+    "mlflow": "sparkscore[mlflow]",
+    "onnx": "sparkscore[onnx]",
+    "onnxruntime": "sparkscore[onnx]",
+}
 _T = TypeVar("_T")
 
 
@@ -108,10 +118,12 @@ def _rebuild(error_class: type[SparkscoreError], fields: dict[str, Any]) -> Spar
 
 
 def named(error: Exception) -> Exception:
-    """Convert an `OSError` to a `SparkscoreError` with the code ``SYSTEM``.
+    """Convert an `OSError`, or the error for a package that is not installed, to a `SparkscoreError`.
 
     Other errors, and any `OSError` whose ``strerror`` is empty, are returned unchanged.
     """
+    if isinstance(error, ModuleNotFoundError):
+        return _missing(error)
     if not isinstance(error, OSError) or not error.strerror:
         return error
     subject = f"'{error.filename}'" if error.filename else "a file or a process"
@@ -122,6 +134,26 @@ def named(error: Exception) -> Exception:
         state="Nothing was published, unless the log says so.",
         next_step="Correct the cause, such as a removed folder, missing permissions or a full disk, and run again with "
         "the same run id.",
+    )
+
+
+def _missing(error: ModuleNotFoundError) -> Exception:
+    """Return an error that says how to install the package, or the error itself if only a part of one is missing."""
+    module = error.name or ""
+    if isinstance(error, SparkscoreError) or not module or "." in module:
+        return error
+    if module in _OF_SPARK:
+        return MissingDependencyError(
+            code=ErrorCode.PYSPARK_MISSING,
+            what=f"the package {module} is not installed",
+            next_step="Run: pip install 'sparkscore[local]'; on a cluster, use its Python.",
+        )
+    package = _PACKAGES.get(module, module)
+    return MissingDependencyError(
+        code=ErrorCode.MISSING_PACKAGE,
+        what=f"package '{package}' is not installed",
+        state="Nothing was published, unless the log says so.",
+        next_step=f"Install it: pip install '{_EXTRAS.get(module, package)}'.",
     )
 
 

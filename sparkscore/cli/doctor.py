@@ -23,8 +23,6 @@ from sparkscore.cli.spark_options import SparkOptions
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
 from sparkscore.record.listing import runs_folder
-from sparkscore.spark.connect import working_on
-from sparkscore.spark.connect_errors import connect_error_behind
 from sparkscore.spark.connect_session import check_packages, check_url
 from sparkscore.spark.prerequisites import (
     check_java,
@@ -205,6 +203,9 @@ def _check_folder(name: str, folder: Path) -> Check:
 
 
 def _check_workers(request: DoctorRequest) -> Check:
+    # Imported only now, because the module imports PySpark, which an earlier check has found to be installed.
+    from sparkscore.spark.connect import working_on
+
     log_file = runs_folder(request.runs) / "doctor.log"
     with (
         interruptible() as interrupts,
@@ -235,6 +236,7 @@ def _versions_of_worker(session: SparkSession) -> dict[str, str]:
     from pyspark.errors import PySparkException
     from pyspark.sql.functions import udf
 
+    from sparkscore.spark.connect_errors import connect_error_behind
     from sparkscore.spark.shipping import ship_package
 
     ship_package(session)

@@ -99,3 +99,27 @@ def test_what_the_system_refuses_is_named_with_its_place() -> None:
     assert str(known).startswith("[SYSTEM] the operating system refused an operation on '/data/out': got No space")
     assert named(OSError("a library's own")).__class__ is OSError
     assert named(bug := KeyError("x")) is bug
+
+
+@pytest.mark.parametrize(
+    ("module", "code", "line"),
+    [
+        ("pyspark", "PYSPARK_MISSING", "pip install 'sparkscore[local]'"),
+        ("py4j", "PYSPARK_MISSING", "pip install 'sparkscore[local]'"),
+        ("mlflow", "MISSING_PACKAGE", "pip install 'sparkscore[mlflow]'"),
+        ("sklearn", "MISSING_PACKAGE", "pip install 'scikit-learn'"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_line_that_installs_it(module: str, code: str, line: str) -> None:
+    error = named(ModuleNotFoundError(f"No module named '{module}'", name=module))
+
+    assert isinstance(error, MissingDependencyError)
+    assert error.code == code
+    assert line in error.next_step
+
+
+@pytest.mark.parametrize("module", [None, "sparkscore.gone", "pyspark.sql.of_another_version"])
+def test_a_missing_part_of_a_package_is_a_bug(module: str | None) -> None:
+    error = ModuleNotFoundError("gone", name=module)
+
+    assert named(error) is error

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -107,3 +109,27 @@ def test_pandas_3_is_a_problem(
     )
 
     assert check(sparkscore("doctor", "--quick", "--json"), "pandas")["ok"] is is_ok
+
+
+WITHOUT_PYSPARK: Final = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"pyspark", "py4j"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+from sparkscore.cli import run_command_line
+for command in (["doctor", "--quick"], ["run", "deployment.yml"], ["sql", "SELECT 1"], ["resume", "a-run"]):
+    print(run_command_line(command), flush=True)
+"""
+
+
+def test_without_pyspark_each_command_says_what_to_install(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_PYSPARK]
+    ended = subprocess.run(command, capture_output=True, check=True, cwd=tmp_path, text=True)
+
+    line = "Run: pip install 'sparkscore[local]'; on a cluster, use its Python."
+    assert ended.stdout.splitlines()[-4:] == ["1", "2", "2", "2"]
+    assert f"Next: {line}" in ended.stdout
+    said = ended.stderr.splitlines()
+    assert said == [f"error [PYSPARK_MISSING] the package pyspark is not installed. Nothing was written. {line}"] * 3
