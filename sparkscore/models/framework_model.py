@@ -8,12 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError
 from sparkscore.models.model_description import ModelDescription
 from sparkscore.models.resolve import ResolvedModel
+from sparkscore.returned.shapes import PREDICTION
 from sparkscore.scorers.category_lists import (
     BOOLEAN,
     INTEGER,
@@ -46,32 +48,35 @@ def describe_framework(model: ResolvedModel, framework: Framework) -> ModelDescr
             categories.
     """
     suffix = model.path.suffix.lower()
+    signature = ModelSignature()
     if suffix in PICKLES:
-        inputs = None
+        pass
     elif framework == "xgboost":
-        inputs = _inputs_of_xgboost(model)
+        signature = _signature_of_xgboost(model)
     elif framework == "lightgbm":
-        inputs = _inputs_of_lightgbm(model)
+        signature = ModelSignature(_inputs_of_lightgbm(model))
     else:
         raise _broken(model, framework, f"ending '{suffix}'", f"one of {', '.join(sorted(PICKLES))}")
     return ModelDescription(
         model_format=framework,
         flavors=(f"{framework} {suffix}",),
-        signature=ModelSignature(inputs=inputs),
+        signature=signature,
         runs_code=suffix in PICKLES,
         signature_advice="columns are passed by the model's own column names, or all in their order if it has none. "
         "To have them checked before the run, log the model with MLflow and input_example=INPUT.",
     )
 
 
-def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
-    """Return an input for each feature of an XGBoost model, or None if XGBoost is not installed.
+def _signature_of_xgboost(model: ResolvedModel) -> ModelSignature:
+    """Return the features of an XGBoost model as inputs, and its prediction if that does not depend on the values.
+
+    Both are unknown if XGBoost is not installed.
 
     Raises:
         ModelLoadError: XGBoost cannot read the file, or the file lacks some of a feature's categories.
     """
     if find_spec("xgboost") is None:
-        return None
+        return ModelSignature()
     import xgboost
 
     try:
@@ -83,10 +88,29 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
     features: Sequence[str | None] = booster.feature_names or [None] * count
     types = booster.feature_types or [""] * count
     lists = lists_of_xgboost(booster)
-    return tuple(
+    inputs = tuple(
         _category(name, lists[at]) if at in lists else _number_of_xgboost(name, feature_type)
         for at, (name, feature_type) in enumerate(zip(features, types, strict=True))
     )
+    return ModelSignature(inputs, None if lists else _prediction_of_xgboost(booster))
+
+
+def _prediction_of_xgboost(booster: Any) -> pa.Schema | None:
+    """Return the column that ``Booster.predict`` gives, or None if it cannot be called with zeros.
+
+    The objective alone decides whether a row gets one number or several, for example a probability for each class.
+    """
+    import xgboost
+
+    try:
+        zeros = xgboost.DMatrix(np.zeros((2, booster.num_features()), np.float32), nthread=1)
+        booster.set_param({"nthread": 1})
+        shape = booster.predict(zeros, validate_features=False).shape
+    # XGBoost raises its own errors, C++ errors or Python errors. The probe then finds the columns, or shows the error.
+    except Exception:  # noqa: BLE001
+        return None
+    number = pa.float64()
+    return pa.schema([(PREDICTION, number if len(shape) == 1 else pa.list_(pa.field("element", number)))])
 
 
 def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:

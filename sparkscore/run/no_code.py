@@ -33,6 +33,8 @@ logger = logging.getLogger("sparkscore")
 
 _ONNX_ONLY: Final = ("providers", "session_options")
 _NOT_ONNX: Final = ("predict_fn", "params")
+# Parameters of XGBoost's Booster.predict that change the values, but neither their number nor their type.
+_VALUES_ONLY: Final = frozenset({"missing", "iteration_range"})
 
 
 def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescription:
@@ -210,9 +212,11 @@ def no_code_spec(
 def outputs_of(description: ModelDescription, section: Model) -> pa.Schema | None:
     """Return the prediction columns that the model's signature declares, or None if they are unknown.
 
-    They are also unknown if ``model.predict_fn`` is set, because a signature only describes the ``predict`` method.
+    They are also unknown if ``model.predict_fn`` is set, because a signature only describes the ``predict`` method, and
+    if an XGBoost file gets parameters that may change what ``predict`` returns.
     """
-    return None if section.predict_fn else description.signature.outputs
+    is_changed = description.model_format == "xgboost" and section.params.keys() - _VALUES_ONLY
+    return None if section.predict_fn or is_changed else description.signature.outputs
 
 
 def transformed_rows(rows: DataFrame, model: Path, chosen: tuple[str, ...]) -> tuple[DataFrame, RowsSpec]:

@@ -219,12 +219,22 @@ def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) 
     True.
     """
     prepared = request.prepared
-    # These return one element for each item: an ONNX graph works on whole columns, and Spark keeps the rows that a
-    # pyspark.ml model scores.
-    is_known = prepared.description is not None and prepared.description.model_format in {"onnx", "spark"}
-    is_proven = is_known or (probe is not None and probe.is_proven)
+    is_proven = _is_per_item(prepared) or (probe is not None and probe.is_proven)
     spec = replace(spec, columns=len(request.columns or ()), is_proven=is_proven)
     return spec if prepared.script else replace(spec, caller=prepared.scorer_name, is_per_item=True)
+
+
+def _is_per_item(prepared: PreparedRun) -> bool:
+    """Return whether the model is known to return one element for each item.
+
+    An ONNX graph works on whole columns, Spark keeps the rows that a ``pyspark.ml`` model scores, and a Booster's
+    ``predict`` is XGBoost's own code.
+    """
+    if prepared.description is None:
+        return False
+    model_format = prepared.description.model_format
+    is_booster = model_format == "xgboost" and outputs_of(prepared.description, section_of(prepared.deployment))
+    return model_format in {"onnx", "spark"} or bool(is_booster)
 
 
 def _failure_rules(deployment: Deployment, limit: MiniBatchLimit) -> FailureRules:

@@ -20,6 +20,7 @@ from sparkscore.models.framework_model import describe_framework
 from sparkscore.scorers.specs import Framework
 from sparkscore.signature.matching import match_inputs
 from sparkscore.signature.model_signature import ColumnInput
+from sparkscore.worker.result import read_returned
 
 WHOLE = ColumnInput("visits", None, accepts=("number", "boolean"))
 X = pd.DataFrame(
@@ -58,6 +59,33 @@ def test_a_booster_names_its_features_and_what_they_are(ending: str, tmp_path: P
         ColumnInput("flag", None, accepts=("number", "boolean")),
     )
     assert description.signature.outputs is None
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"booster": "gblinear"},
+        {"booster": "dart"},
+        {"num_parallel_tree": 3},
+        {"objective": "binary:logistic"},
+        {"objective": "multi:softmax", "num_class": 3},
+        {"objective": "multi:softprob", "num_class": 3},
+        {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.5, 0.9]},
+        {"objective": "survival:cox"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("names", [None, ["age", "visits"]])
+def test_what_a_booster_predicts_is_known_without_rows(
+    params: dict[str, Any], names: list[str] | None, tmp_path: Path
+) -> None:
+    data = xgboost.DMatrix(X[["age", "visits"]].to_numpy(), Y, feature_names=names)
+    xgboost.train({"nthread": 1, **params}, data, 2).save_model(tmp_path / "m.json")
+
+    found = described(tmp_path / "m.json", "xgboost").signature.outputs
+
+    assert found == read_returned(xgboost.Booster(model_file=tmp_path / "m.json").predict(data), None).table.schema
 
 
 def test_lists_of_xgboost_beyond_ascii_are_cut_off_and_refused(tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql.types import DoubleType, StructField, StructType
 
 from sparkscore.config import Model
 from sparkscore.errors import SignatureMismatchError
 from sparkscore.models import ModelDescription, ResolvedModel
-from sparkscore.run.no_code import match_model
+from sparkscore.run.no_code import match_model, outputs_of
 from sparkscore.signature.model_signature import ModelSignature
 
 MODEL = ResolvedModel(Path("/models/m"), "m", "1", "0" * 64)
@@ -26,3 +28,21 @@ def test_a_model_without_signature_cannot_say_what_files_become() -> None:
         match_model(WITHOUT, Model(path="m"), MODEL, None)
 
     assert caught.value.code == "SIGNATURE_MISMATCH"
+
+
+@pytest.mark.parametrize(
+    ("section", "is_known"),
+    [
+        ({}, True),
+        ({"params": {"missing": -1.0, "iteration_range": [0, 3]}}, True),
+        ({"params": {"pred_leaf": True}}, False),
+        ({"predict_fn": ["predict"]}, False),
+    ],
+)
+def test_what_an_xgboost_file_predicts_is_known_unless_parameters_may_change_it(
+    section: dict[str, Any], *, is_known: bool
+) -> None:
+    outputs = pa.schema([("prediction", pa.float64())])
+    description = ModelDescription("xgboost", ("xgboost .ubj",), ModelSignature(outputs=outputs), runs_code=False)
+
+    assert outputs_of(description, Model(path="m.ubj", **section)) == (outputs if is_known else None)
