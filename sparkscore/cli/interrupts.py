@@ -5,6 +5,7 @@ Runs on the driver.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -85,12 +86,17 @@ class Interrupts:
     def instead_of_sparks(self) -> Iterator[None]:
         """Turn the exception of PySpark's own handler for Ctrl-C into the one of these handlers.
 
-        A new Spark context installs that handler, which stays until `watch` is called.
+        A new Spark context installs that handler, which stays until `watch` is called. py4j logs its exception with the
+        traceback, which nobody needs.
         """
+        root = logging.getLogger()
+        root.addFilter(_is_of_no_interrupt)
         try:
             yield
         except KeyboardInterrupt as error:
             raise self.received or self._note(signal.SIGINT) from error
+        finally:
+            root.removeFilter(_is_of_no_interrupt)
 
     def behind(self, error: BaseException) -> BaseException:
         """Return the exception for the received signal, or the error itself if no signal has arrived.
@@ -142,6 +148,10 @@ def stop_session(session: SparkSession) -> None:
     # The session is stopped in another thread, which gets its own connection to the JVM. The main thread's connection
     # is unusable if a signal interrupted a call.
     _in_thread(session.stop).join(_SECONDS_TO_STOP)
+
+
+def _is_of_no_interrupt(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt))
 
 
 def _in_thread(call: Callable[[], object]) -> threading.Thread:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -104,15 +105,20 @@ def test_a_signal_cancels_the_jobs_although_spark_took_the_handler() -> None:
 def send_to_spark(interrupts: module.Interrupts) -> None:
     with interrupts.instead_of_sparks():
         signal.signal(signal.SIGINT, signal.default_int_handler)  # as SparkContext puts its own there
-        send(signal.SIGINT)
+        try:
+            send(signal.SIGINT)
+        except KeyboardInterrupt:
+            logging.exception("KeyboardInterrupt while sending command.")  # noqa: LOG015 - as py4j does
+            raise
 
 
-def test_ctrl_c_has_the_same_exit_code_while_spark_has_the_handler() -> None:
+def test_ctrl_c_has_the_same_end_while_spark_has_the_handler(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(InterruptedRunError, match="Ctrl-C") as caught, interruptible() as interrupts:
         send_to_spark(interrupts)
 
     assert caught.value.exit_code == 130
     assert interrupts.behind(ValueError("the session is gone")) is caught.value
+    assert not caplog.records
 
 
 def test_a_signal_does_not_cancel_all_operations_of_a_spark_connect_session() -> None:
