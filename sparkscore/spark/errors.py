@@ -52,6 +52,10 @@ _ADVICE = {
     "UNSUPPORTED_CHAR_OR_VARCHAR_AS_STRING": "Declare char and varchar columns as string in 'input.schema'.",
     "UNSUPPORTED_TIME_TYPE": "Declare columns of times of day as string in 'input.schema'.",
 }
+_VACUUMED = (
+    "VACUUM removes files that the newest version does not need. Read a newer version ('input.version'), or restore "
+    "the file."
+)
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]{3,}(?:\.[A-Z0-9_]+)*)\]")
 _COLUMN = re.compile(r"`(.+)` already exists")
 _READ_FILE = re.compile(r"while reading file (.+?)\.(?: |$)", re.MULTILINE)
@@ -104,11 +108,12 @@ def explain_read_error(error: Exception, what: str = "") -> SparkscoreError:
     if (hidden := explain_hidden_file(str(error), path)) is not None:
         return hidden
     subject = f"input file '{path}'" if path else "input"
+    is_vacuumed = what == "Delta" and condition_of(error) == "FAILED_READ_FILE.FILE_NOT_EXIST"
     return SourceError(
         code=ErrorCode.INPUT_UNREADABLE,
         what=" ".join(word for word in ("Spark cannot read the", what, subject) if word),
         got=condition_of(error),
-        next_step=_ADVICE.get(condition_of(error), _REPAIR),
+        next_step=_VACUUMED if is_vacuumed else _ADVICE.get(condition_of(error), _REPAIR),
     )
 
 

@@ -42,6 +42,13 @@ def test_too_many_files_are_four_times_as_many_and_more_than_64() -> None:
     assert why_too_many(files(100, 200 * MB), 2) is None
 
 
+def test_partitions_have_at_most_four_small_files_each() -> None:
+    values = tuple(f"store={number}/" for number in range(50))
+
+    assert why_too_many(files(4, 10_000, values), 2) is None
+    assert why_too_many(files(5, 10_000, values), 2) == "the workers wrote 250 files, and Spark writes about 50"
+
+
 def test_the_number_of_few_files_does_not_matter() -> None:
     assert are_few(files(64, 1000))
     assert not are_few(files(65, 1000))

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from pyspark.errors import PySparkException
 
 from sparkscore.minibatch import file_split
-from sparkscore.spark.errors import explain_spark_error
+from sparkscore.spark.errors import explain_read_error, explain_spark_error
 from sparkscore.worker.task_error import text_of
 
 
@@ -18,3 +19,14 @@ def test_a_file_that_spark_split_is_named_as_the_task_named_it() -> None:
     assert "'file:/a" in error.what
     assert error.got.endswith("a part that begins at 7")
     assert error.next_step == told.next_step
+
+
+@pytest.mark.parametrize(("what", "advice"), [("Delta", "VACUUM"), ("parquet", "Repair")])
+def test_a_missing_file_of_a_delta_table_was_removed_by_vacuum(what: str, advice: str) -> None:
+    text = "[FAILED_READ_FILE.FILE_NOT_EXIST] Encountered error while reading file file:///t/part-0.parquet. File does"
+
+    error = explain_read_error(PySparkException(text), what)
+
+    assert error.code == "INPUT_UNREADABLE"
+    assert "/t/part-0.parquet" in error.what
+    assert error.next_step.startswith(advice)
