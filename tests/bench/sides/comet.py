@@ -8,7 +8,8 @@ from tests.bench.cases import Case
 from tests.bench.registry import COMET_VERSION
 from tests.bench.sides.spark import SCORES, Spark, start_session
 
-_CONF: Final = {
+#: The settings that make Comet hand its columns to Python.
+CONF: Final = {
     "spark.jars.packages": f"org.apache.datafusion:comet-spark-spark4.1_2.13:{COMET_VERSION}",
     "spark.plugins": "org.apache.spark.CometPlugin",
     "spark.shuffle.manager": "org.apache.spark.sql.comet.execution.shuffle.CometShuffleManager",
@@ -19,4 +20,4 @@ _CONF: Final = {
 
 
 def start(case: Case, name: str) -> Spark:  # noqa: ARG001 - each side gets its name
-    return Spark(case, SCORES["map-in-arrow"], start_session(case, _CONF))
+    return Spark(case, SCORES["map-in-arrow"], start_session(case, CONF))
