@@ -41,7 +41,7 @@ spark = builder.getOrCreate()
 rows = spark.read.option("parquet.page.verify-checksum.enabled", "true").parquet(asked["input"])
 found = [rows.mapInArrow(lambda batches: batches, "id long").count()]
 try:
-    sparkscore.score(spark, asked["deployment"], input=asked["input"], output=asked["output"])
+    sparkscore.score(spark, asked["deployment"], input=asked["input"], output=asked["output"], output_format="parquet")
 except sparkscore.SparkscoreError as error:
     found.append(error.code)
 print(json.dumps(found))
