@@ -16,6 +16,7 @@ from sparkscore.cli.options import Assignments, Json, Master, Queries, Remote, R
 from sparkscore.cli.reply import OK, print_json, to_stdout
 from sparkscore.cli.spark_options import SparkOptions
 from sparkscore.cli.sql_commands import sql_app
+from sparkscore.cli.sql_server_command import EPILOG, sql_server
 
 if TYPE_CHECKING:
     from sparkscore.run import RunOptions
@@ -48,6 +49,7 @@ app.add_typer(runs_app, name="runs", help="List runs, or show the record of one 
 app.add_typer(
     sql_app, name="sql", help="Run one SQL statement in which deployments are functions, and print the result."
 )
+app.command("sql-server", cls=ManualCommand, epilog=EPILOG)(sql_server)
 models_app = typer.Typer(cls=ManualGroup, rich_markup_mode=None)
 app.add_typer(models_app, name="models", help="Show a model's type, inputs, outputs and requirements.")
 app.add_typer(env_app, name="env", help="Build a Python environment for the workers, or make Spark start faster.")
@@ -247,7 +249,7 @@ def clean(
 
 @runs_app.command("list", cls=ManualCommand)
 def runs_list(*, queries: Queries = False, runs: Runs = None, as_json: Json = False) -> int:
-    """List the runs in a folder, or the statements of 'sparkscore sql', newest first."""
+    """List the runs in a folder, or the statements of 'sparkscore sql' and its server, newest first."""
     from sparkscore.cli.runs_command import list_runs
 
     return list_runs(runs, queries=queries, as_json=as_json)

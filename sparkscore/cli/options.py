@@ -15,7 +15,7 @@ Json: TypeAlias = Annotated[
     ),
 ]
 Queries: TypeAlias = Annotated[
-    bool, typer.Option("--queries", rich_help_panel="Run", help="List the statements of 'sparkscore sql' instead.")
+    bool, typer.Option("--queries", rich_help_panel="Run", help="List the statements of SQL instead.")
 ]
 Runs: TypeAlias = Annotated[
     Path | None,

@@ -36,6 +36,11 @@ SECTIONS: Final = (
                 "Spark already has a function of this name, which the new one would hide.",
                 "Choose another name.",
             ),
+            ErrorCode.SQL_REFUSED: Explanation(
+                "A client of `sparkscore sql-server` sent something else than a query, or a query that reads a path, "
+                "calls Java, or changes a setting.",
+                "Write a query, or ask the owner of the server for a table.",
+            ),
             ErrorCode.SQL_RESULT: Explanation(
                 "`sparkscore sql` cannot print the result as it is, such as an interval, or JSON with two equal names.",
                 "Change the query as the message says.",
@@ -44,6 +49,10 @@ SECTIONS: Final = (
                 "The scoring script or the model raised an exception for a row, and `sql.on_error` is `raise`.",
                 "Correct the script or the rows, or set `on_error: column`.",
             ),
+            ErrorCode.SQL_SERVER: Explanation(
+                "`sparkscore sql-server` would be open to others, its port is taken, or its Spark is not its own.",
+                "Follow the message.",
+            ),
             ErrorCode.SQL_SIGNATURE: Explanation(
                 "The arguments or the results of the function are not known, or two results have the same name.",
                 "Add the lines in the message to the deployment, or log the model with a signature.",
@@ -51,6 +60,10 @@ SECTIONS: Final = (
             ErrorCode.SQL_STATEMENT: Explanation(
                 "Spark does not understand the statement of `sparkscore sql`, or there is not exactly one.",
                 "Correct the statement. The message has Spark's reason and the place.",
+            ),
+            ErrorCode.SQL_TIMEOUT: Explanation(
+                "A statement of a client of `sparkscore sql-server` ran longer than `--timeout`.",
+                "Ask for fewer rows, or start the server with a longer time.",
             ),
             ErrorCode.SQL_UNSUPPORTED: Explanation(
                 "This kind of model, or this version of Spark with these types, cannot be an SQL function.",

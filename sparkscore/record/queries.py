@@ -49,7 +49,7 @@ class QueryRecord:
 
     Attributes:
         query_id: id of the statement.
-        by: which program ran the statement: ``shell``.
+        by: which program ran the statement: ``shell`` or ``sql-server``.
         state: COMPLETE, FAIL or ABORT.
         started_at: when the statement began, in UTC, such as ``2026-01-02T03:04:05.678Z``.
         seconds: how long it took, without the start of Spark.

@@ -39,9 +39,20 @@ class RowCounter:
             name: name of the function.
             group: only count Spark jobs of this job group, such as a statement of a server. If None, count all.
         """
-        found: Counts = self.accumulator.value
-        own = [counts for (in_group, of), counts in found.items() if of == name and group in {None, in_group}]
+        # A copy, because another thread adds to it.
+        found = list(self._found.items())
+        own = [counts for (in_group, of), counts in found if of == name and group in {None, in_group}]
         return sum(rows for rows, _ in own), sum(failed for _, failed in own)
+
+    def forget(self, group: str) -> None:
+        """Remove the counts of a group of Spark jobs that has ended, of which a server has many."""
+        for key in [key for key in list(self._found) if key[0] == group]:
+            self._found.pop(key, None)
+
+    @property
+    def _found(self) -> Counts:
+        found: Counts = self.accumulator.value
+        return found
 
 
 def counter_of(spark: SparkSession) -> RowCounter | None:

@@ -58,7 +58,7 @@ def recorded_statement(
             seconds=round(time.monotonic() - clock, 3),
             rows=note.rows,
             error=None if failure is None else code_of(failure),
-            functions=[_use(function, counter, group) for function in functions],
+            functions=[use_of(function, counter, group) for function in functions],
         )
         append_query(runs, record)
 
@@ -69,7 +69,8 @@ def _state(failure: BaseException | None) -> str:
     return "FAIL" if isinstance(failure, Exception) else "ABORT"
 
 
-def _use(function: SqlFunction, counter: RowCounter | None, group: str | None) -> FunctionUse:
+def use_of(function: SqlFunction, counter: RowCounter | None, group: str | None) -> FunctionUse:
+    """Return what is recorded about a function for the statement that ran in a group of Spark jobs."""
     counts: dict[str, Any] = {}
     if counter is not None:
         counts["rows"], counts["failed"] = counter.counts(function.name, group)

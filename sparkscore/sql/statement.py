@@ -69,8 +69,18 @@ def count_statements(text: str) -> int:
     >>> count_statements("SELECT ';' -- ;"), count_statements("SELECT 1; SELECT 2;")
     (1, 2)
     """
-    parts = _WHOLE.sub(lambda found: "\0" if found["end"] else "" if found["comment"] else "x", text).split("\0")
-    return sum(1 for part in parts if part.strip())
+    return len(statements_in(text))
+
+
+def statements_in(text: str) -> list[str]:
+    """Return the statements of a text, without the semicolons after them.
+
+    >>> statements_in("SELECT ';'; -- the end;")
+    ["SELECT ';'"]
+    """
+    ends = [found.start() for found in _WHOLE.finditer(text) if found["end"]]
+    parts = [text[start:end] for start, end in zip([0, *(end + 1 for end in ends)], [*ends, len(text)], strict=True)]
+    return [part.strip() for part in parts if _without_comments(part).strip()]
 
 
 def explain_query_error(error: Exception, statement: str) -> SparkscoreError:

@@ -1,0 +1,96 @@
+package sparkscore;
+
+import java.lang.reflect.Field;
+import java.lang.reflect.Method;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.apache.hive.service.cli.operation.Operation;
+import org.apache.hive.service.cli.thrift.ThriftCLIService;
+import org.apache.spark.sql.hive.thriftserver.server.SparkSQLOperationManager;
+import org.apache.thrift.protocol.TProtocol;
+import org.apache.thrift.server.ServerContext;
+import org.apache.thrift.server.TServer;
+import org.apache.thrift.server.TServerEventHandler;
+import org.apache.thrift.transport.TSocket;
+import org.apache.thrift.transport.TTransport;
+
+/**
+ * Knows which client, by the port of its side of the connection, has which session.
+ *
+ * <p>Spark closes the session of a connection that has ended, but only when the thread of the connection reads from it,
+ * which it does not while it runs a statement. So somebody else has to cancel that statement.
+ */
+public class Connections implements TServerEventHandler {
+    private final TServerEventHandler inner;
+    private final SparkSQLOperationManager operations;
+    private final Map ports = new ConcurrentHashMap();
+
+    /** Takes the place of the server's own handler, which it calls. */
+    public Connections(ThriftCLIService service, SparkSQLOperationManager operations) throws Exception {
+        this.inner = (TServerEventHandler) field(ThriftCLIService.class, "serverEventHandler").get(service);
+        this.operations = operations;
+        ((TServer) field(service.getClass(), "server").get(service)).setServerEventHandler(this);
+    }
+
+    private static Field field(Class owner, String name) throws Exception {
+        Field field = owner.getDeclaredField(name);
+        field.setAccessible(true);
+        return field;
+    }
+
+    public void preServe() {
+        inner.preServe();
+    }
+
+    public ServerContext createContext(TProtocol in, TProtocol out) {
+        ServerContext context = inner.createContext(in, out);
+        try {
+            TTransport transport = in.getTransport();
+            while (!(transport instanceof TSocket)) {
+                transport = (TTransport) call(transport, "getUnderlyingTransport");
+            }
+            ports.put(context, Integer.valueOf(((TSocket) transport).getSocket().getPort()));
+        } catch (Exception unknown) {
+            // The statements of this connection end by the time limit only.
+            ports.put(context, Integer.valueOf(-1));
+        }
+        return context;
+    }
+
+    public void deleteContext(ServerContext context, TProtocol in, TProtocol out) {
+        ports.remove(context);
+        inner.deleteContext(context, in, out);
+    }
+
+    public void processContext(ServerContext context, TTransport in, TTransport out) {
+        inner.processContext(context, in, out);
+    }
+
+    private static Object call(Object object, String name) throws Exception {
+        Method method = object.getClass().getMethod(name, new Class[0]);
+        method.setAccessible(true);
+        return method.invoke(object, new Object[0]);
+    }
+
+    /** Cancels the statements that run for the client with this port, and returns how many there were. */
+    public int cancel(int port) throws Exception {
+        int cancelled = 0;
+        Iterator each = ports.entrySet().iterator();
+        while (each.hasNext()) {
+            Map.Entry entry = (Map.Entry) each.next();
+            Object session = ((Integer) entry.getValue()).intValue() == port ? call(entry.getKey(), "getSessionHandle") : null;
+            Iterator statements = new ArrayList(operations.handleToOperation().values()).iterator();
+            while (session != null && statements.hasNext()) {
+                Operation statement = (Operation) statements.next();
+                boolean isTheirs = statement.getParentSession().getSessionHandle().equals(session);
+                if (isTheirs && !statement.getStatus().getState().isTerminal()) {
+                    operations.cancelOperation(statement.getHandle());
+                    cancelled++;
+                }
+            }
+        }
+        return cancelled;
+    }
+}
