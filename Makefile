@@ -61,7 +61,7 @@ test-faults: preflight java gomp env $(ARCHIVE)  ## kill, hang and break everyth
 test-hostile: preflight java gomp env $(ARCHIVE)  ## score under hostile settings, with odd scripts, files and users
 	@$(BIN)/python -m pytest tests/hostile
 
-test-platforms: preflight java gomp env $(ARCHIVE)  ## score on clusters whose workers have nothing, and wherever else Spark runs
+test-platforms: preflight java gomp env $(ARCHIVE) .venv-sql/.requirements  ## score on clusters whose workers have nothing, and wherever else Spark runs
 	@$(BIN)/python -m pytest $(PATIENT) tests/platforms
 
 test-platforms-short: preflight java gomp env $(ARCHIVE)  ## the part of that which CI runs
@@ -133,6 +133,9 @@ lock: env  ## write the requirements files from pyproject.toml (ARGS=--upgrade f
 	@$(BIN)/uv pip compile --group docs --python-version 3.11 --quiet \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	  --output-file requirements-docs.txt $(ARGS)
+	@$(BIN)/uv pip compile --group sql --python-version 3.11 --quiet \
+	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	  --output-file requirements-sql.txt $(ARGS)
 	@$(BIN)/uv pip compile --group bench --constraint requirements.txt --python-version 3.11 --quiet \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	  $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.txt) --output-file requirements-bench.txt $(ARGS)
@@ -227,6 +230,15 @@ $(ARCHIVE): .venv/.requirements
 	  -r requirements-docs.txt >>$(LOGS)/docs-env.log 2>&1 || { tail -n 3 $(LOGS)/docs-env.log; \
 	  echo "The packages of requirements-docs.txt could not be installed (log: $(LOGS)/docs-env.log)."; \
 	  echo "Next: check the network (pip must reach its package index) and run 'make docs' again."; exit 1; } >&2
+	@touch $@
+
+.venv-sql/.requirements: requirements-sql.txt
+	@mkdir -p $(LOGS)
+	@{ .venv-sql/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv-sql; } >$(LOGS)/sql-env.log 2>&1 && \
+	.venv-sql/bin/python -m pip install --quiet --disable-pip-version-check --retries 3 --no-deps --require-hashes \
+	  -r requirements-sql.txt >>$(LOGS)/sql-env.log 2>&1 || { tail -n 3 $(LOGS)/sql-env.log; \
+	  echo "The packages of requirements-sql.txt could not be installed (log: $(LOGS)/sql-env.log)."; \
+	  echo "Next: check the network (pip must reach its package index) and run 'make test-platforms' again."; exit 1; } >&2
 	@touch $@
 
 .venv/.requirements: requirements.txt

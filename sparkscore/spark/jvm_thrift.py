@@ -6,7 +6,8 @@ this module are compiled by Janino, with which Spark compiles its own code: noth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import astuple, dataclass
 from importlib.resources import files
 from typing import Any, Final
 
@@ -15,6 +16,23 @@ from pyspark.sql import SparkSession
 _ANALYSIS: Final = "org.apache.spark.sql.catalyst.analysis"
 # Since Spark 4.2, the functions that Spark brings along have this catalog and database in their names.
 _BUILTIN: Final = ("builtin", "system")
+
+
+@dataclass(frozen=True)
+class GuardRules:
+    """What clients may do.
+
+    Attributes:
+        nodes: the classes of Spark's plans that a statement may have.
+        table_functions: the table functions that a statement may call.
+        refused_functions: the functions that no session has.
+        settings: the settings that a session may change.
+    """
+
+    nodes: Collection[str]
+    table_functions: Collection[str]
+    refused_functions: Collection[str]
+    settings: Collection[str]
 
 
 class ThriftServer:
@@ -82,32 +100,31 @@ def share_functions(spark: SparkSession, names: Iterable[str]) -> None:
             builtin.registerFunction(_identifier(spark, each), info, builder)
 
 
-def guard_new_sessions(
-    spark: SparkSession,
-    nodes: Iterable[str],
-    table_functions: Iterable[str],
-    refused_functions: Iterable[str],
-    settings: Iterable[str],
-) -> Mapping[str, str]:
+def guard_new_sessions(spark: SparkSession, rules: GuardRules) -> Mapping[str, str]:
     """Let all sessions that begin later run only some statements, and return the settings with which they begin.
 
-    Args:
-        spark: the session, which stays as it is.
-        nodes: the classes of Spark's plans that a statement may have.
-        table_functions: the table functions that a statement may call.
-        refused_functions: the functions that no session may have.
-        settings: the settings that a session may change.
+    The session itself stays as it is.
     """
-    builtin, refused = _builtin(spark, "FunctionRegistry"), list(refused_functions)
-    for name in refused:
+    builtin = _builtin(spark, "FunctionRegistry")
+    for name in rules.refused_functions:
         builtin.dropFunction(_identifier(spark, name))
     first = spark._jsparkSession.newSession()  # noqa: SLF001
     # Extensions such as Delta's set some settings with the first statement of a session.
     first.sql("SELECT 1").collect()
-    fixed = first.sessionState().conf().settings()
-    lists = [_java_list(spark, names) for names in (nodes, table_functions, refused, settings)]
-    spark._jsparkSession.extensions().injectParser(_instance(spark, "Guard", *lists, fixed))  # noqa: SLF001
-    return dict(fixed)
+    spark._jsparkSession.extensions().injectParser(make_guard(spark, rules, first))  # noqa: SLF001
+    return dict(first.sessionState().conf().settings())
+
+
+def make_guard(spark: SparkSession, rules: GuardRules, session: Any) -> Any:
+    """Return a guard whose ``apply(session, parser)`` returns a parser that refuses statements.
+
+    Args:
+        spark: the session.
+        rules: what it lets pass.
+        session: a session of the JVM, whose settings are those of each new session.
+    """
+    lists = [_java_list(spark, names) for names in astuple(rules)]
+    return _instance(spark, "Guard", *lists, session.sessionState().conf().settings())
 
 
 def _java_list(spark: SparkSession, texts: Iterable[str]) -> Any:

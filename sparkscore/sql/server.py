@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
+from sparkscore.spark.jvm_thrift import GuardRules
+from sparkscore.sql.names import TABLE
 
 STATE: Final = "The server was not started."
 LOOPBACK: Final = "127.0.0.1"
@@ -49,13 +51,24 @@ REFUSED_FUNCTIONS: Final = (
     *("from_avro", "from_protobuf", "java_method", "reflect", "schema_of_avro", "to_avro", "to_protobuf"),
     "try_reflect",
 )
-#: The settings that a client may change. Spark itself changes all but the first.
+#: The settings that a client may change. Spark itself and the JDBC driver change all but the first.
 SETTINGS: Final = (
     "spark.sql.session.timeZone",
+    "hive.server2.thrift.resultset.default.fetch.size",
     "spark.sql.binaryOutputStyle",
     "spark.sql.datetime.java8API.enabled",
     "spark.sql.hive.version",
 )
+
+
+def rules_for(functions: Iterable[str]) -> GuardRules:
+    """Return what clients may do.
+
+    Args:
+        functions: the names of the functions of sparkscore.
+    """
+    tables = frozenset(name.lower() for name in functions if name.endswith(TABLE))
+    return GuardRules(NODES, TABLE_FUNCTIONS | tables, REFUSED_FUNCTIONS, SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -126,7 +139,6 @@ def fixed_settings(options: ServerOptions) -> dict[str, str]:
     return {
         # The users of a login are no users of the file system: all statements run as the user of the server.
         "spark.hadoop.hive.server2.enable.doAs": "false",
-        "spark.hadoop.hive.server2.logging.operation.enabled": "false",
         "spark.hadoop.hive.server2.thrift.bind.host": options.host,
         "spark.hadoop.hive.server2.thrift.port": str(options.port),
         "spark.hadoop.hive.server2.transport.mode": "binary",
@@ -153,6 +165,8 @@ def default_settings(folder: Path) -> dict[str, str]:
         # A session without statements for an hour is closed, and so is a result that nobody fetches.
         "spark.hadoop.hive.server2.idle.operation.timeout": "3600000",
         "spark.hadoop.hive.server2.idle.session.timeout": "3600000",
+        # Impyla asks for the log of each statement.
+        "spark.hadoop.hive.server2.logging.operation.log.location": str(folder / "logs"),
         "spark.hadoop.hive.server2.session.check.interval": "60000",
         "spark.scheduler.allocation.file": pools.as_uri(),
         "spark.scheduler.mode": "FAIR",

@@ -22,18 +22,8 @@ from sparkscore.spark.errors import SPARK_ERRORS
 from sparkscore.spark.row_counts import RowCounter
 from sparkscore.spark.shipping import has_other_hosts
 from sparkscore.sql.function import SqlFunction
-from sparkscore.sql.names import TABLE
 from sparkscore.sql.recording import use_of
-from sparkscore.sql.server import (
-    NODES,
-    REFUSED_FUNCTIONS,
-    SETTINGS,
-    STATE,
-    TABLE_FUNCTIONS,
-    ServerOptions,
-    check_login,
-    check_sessions,
-)
+from sparkscore.sql.server import STATE, ServerOptions, check_login, check_sessions, rules_for
 
 logger = logging.getLogger("sparkscore")
 
@@ -48,7 +38,7 @@ _ENDS: Final = {"Finish": "COMPLETE", "Error": "FAIL", "Timeout": "FAIL", "Cance
 @dataclass
 class _Statement:
     text: str
-    started: datetime
+    started_ms: int
     is_parsed: bool = False
 
 
@@ -75,22 +65,24 @@ class StatementLog:
         """
         kind, statement_id, *values = event
         if kind == "Start":
-            self._running[statement_id] = _Statement(values[1], datetime.now(UTC))
+            self._running[statement_id] = _Statement(values[1], int(values[2]))
         elif kind == "Parsed" and (statement := self._running.get(statement_id)):
             statement.is_parsed = True
         elif kind in _ENDS and (statement := self._running.pop(statement_id, None)):
-            self._write(statement, kind, values[0], statement_id)
+            self._write(statement, kind, values, statement_id)
 
-    def _write(self, statement: _Statement, kind: str, reason: str, group: str) -> None:
+    def _write(self, statement: _Statement, kind: str, values: Sequence[str], group: str) -> None:
+        started = datetime.fromtimestamp(statement.started_ms / 1000, UTC)
         named = set(re.findall(r"\w+", statement.text.lower()))
         used = [each for each in self.functions if named & {name.lower() for name in each.names}]
         record = QueryRecord(
-            query_id=make_query_id(statement.started),
+            query_id=make_query_id(started),
             by="sql-server",
             state=_ENDS[kind],
-            started_at=statement.started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            seconds=round((datetime.now(UTC) - statement.started).total_seconds(), 3),
-            error=_code(kind, reason, is_parsed=statement.is_parsed),
+            started_at=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            # The last value is always the time of the event.
+            seconds=max(0, int(values[-1]) - statement.started_ms) / 1000,
+            error=_code(kind, values[0], is_parsed=statement.is_parsed),
             functions=[use_of(function, self.counter, group) for function in used],
         )
         if self.counter is not None:
@@ -192,9 +184,7 @@ def serving(
     _refuse_cluster(spark)
     names = [name for function in functions for name in function.names]
     jvm_thrift.share_functions(spark, names)
-    tables = TABLE_FUNCTIONS | {name.lower() for name in names if name.endswith(TABLE)}
-    settings = jvm_thrift.guard_new_sessions(spark, NODES, tables, REFUSED_FUNCTIONS, SETTINGS)
-    check_sessions(options, settings)
+    check_sessions(options, jvm_thrift.guard_new_sessions(spark, rules_for(names)))
     try:
         server = jvm_thrift.ThriftServer(spark)
     except SPARK_ERRORS as error:

@@ -72,10 +72,10 @@ _ECHO: Final = """
         return frame
 """
 #: Columns that Spark 4.0 passes, and columns that only later versions pass.
-_FIRST: Final = (
+FIRST: Final = (
     "id bigint, n bigint, i int, d double, r float, t string, day date, m decimal(38,9), b binary, yes boolean"
 )
-_LATER: Final = f"{_FIRST}, at timestamp, local timestamp_ntz, many array<bigint>"
+LATER: Final = f"{FIRST}, at timestamp, local timestamp_ntz, many array<bigint>"
 _VALUES: Final[Mapping[str, tuple[pa.DataType, list[Any]]]] = {
     "n": (pa.int64(), [0, 1, -1, 2**53 - 1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1]),
     "i": (pa.int32(), [0, 7, -(2**31), 2**31 - 1]),
@@ -151,13 +151,12 @@ def differences(spark: SparkSession, folder: Path) -> dict[str, Any]:
     Spark 4.0 passes NaN as NULL, so NaN counts as NULL there. The rows that the function refuses are counted apart.
     Spark 4.0 has no table functions.
     """
-    ddl = _FIRST if is_pandas(spark) else _LATER
+    ddl = FIRST if is_pandas(spark) else LATER
     names = [each.partition(" ")[0] for each in re.sub(r"\(.*?\)", "", ddl).split(", ")]
     given = make_rows().select(names)
     (folder / "rows").mkdir()
     pq.write_table(given, folder / "rows" / "part.parquet")
-    sections = {"input": {"dtypes": "arrow", "schema": ddl}, "output": {"schema": ddl, "carry": []}}
-    path = deployment(folder, "sql_echo", _ECHO, **sections)
+    path = echo(folder, ddl)
     out = folder / "out"
     sparkscore.score(spark, path, input=str(folder / "rows"), output=str(out), output_format="parquet")
     sparkscore.register_function(spark, "sql_echo", path)
@@ -180,6 +179,12 @@ def differences(spark: SparkSession, folder: Path) -> dict[str, Any]:
         "different_in_table": {name: _unequal(whole.sort_by("id")[name], job[name]) for name in names},
         "types": {name: str(found[name].type) for name in names if _kind(found[name]) != _kind(job[name])},
     }
+
+
+def echo(folder: Path, ddl: str) -> Path:
+    """Write a deployment that returns its columns, and return its path."""
+    sections = {"input": {"dtypes": "arrow", "schema": ddl}, "output": {"schema": ddl, "carry": []}}
+    return deployment(folder, "sql_echo", _ECHO, **sections)
 
 
 def _kind(column: pa.ChunkedArray) -> str:

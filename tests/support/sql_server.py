@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,4 +26,7 @@ def beeline(url: str, statements: Sequence[str], *options: str) -> subprocess.Co
     asked = [part for statement in statements for part in ("-e", statement)]
     command = ["java", "-cp", f"{JARS}/*", "org.apache.hive.beeline.BeeLine", "-u", url, "-n", "ann", *options]
     command += ["--silent=true", "--force=true", "--outputformat=csv2", "--showHeader=false", *asked]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL)
+    # Beeline prints its prompt before each statement, also if nobody types.
+    ended.stdout = re.sub(r"0: jdbc:hive2:[^>]*> ", "", ended.stdout)
+    return ended

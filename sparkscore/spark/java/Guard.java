@@ -64,7 +64,7 @@ public class Guard implements scala.Function2 {
         while (each.hasNext()) {
             Map.Entry entry = (Map.Entry) each.next();
             if (!entry.getValue().equals(fixed.get(entry.getKey())) && !settings.contains(entry.getKey())) {
-                throw refusal("a connection with the setting '" + entry.getKey() + "'", "one that sets " + settings);
+                throw refusal("a connection with the setting '" + entry.getKey() + "'", "no settings but the time zone");
             }
         }
     }
@@ -86,7 +86,7 @@ public class Guard implements scala.Function2 {
         } else if (part instanceof SetCommand) {
             scala.Option pair = ((SetCommand) part).kv();
             if (pair.isEmpty() || !settings.contains(((scala.Tuple2) pair.get())._1())) {
-                throw refusal("SET", "SET of " + settings);
+                throw refusal("SET", "SET TIME ZONE");
             }
         }
         // A list is a product of its head and its tail, too: as such, a long one would overflow the stack.

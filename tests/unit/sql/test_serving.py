@@ -16,7 +16,7 @@ from sparkscore.sql.serving import StatementLog, Watch, gone_clients
 TABLE = Path("/proc/net/tcp")
 Make = Callable[..., Any]
 # What Spark says about a statement: the kind of event, the id, and more.
-START = ("Start", "id", "session", "SELECT heart(1)", "id", "0", "ann")
+START = ("Start", "id", "session", "SELECT heart(1)", "1000", "id", "ann")
 
 
 class Server:
@@ -50,13 +50,13 @@ def log(make: Make, tmp_path: Path) -> StatementLog:
 @pytest.mark.parametrize(
     ("events", "state", "error"),
     [
-        ([("Parsed", "id", "plan"), ("Finish", "id", "1"), ("Closed", "id", "2")], "COMPLETE", None),
-        ([("Error", "id", "[SQL_REFUSED] the statement", "trace", "1")], "FAIL", "SQL_REFUSED"),
-        ([("Error", "id", "[PARSE_SYNTAX_ERROR] secret", "trace", "1")], "FAIL", "SQL_STATEMENT"),
-        ([("Parsed", "id", "plan"), ("Error", "id", "secret", "trace", "1")], "FAIL", "SPARK_JOB"),
-        ([("Timeout", "id", "1"), ("Canceled", "id", "1")], "FAIL", "SQL_TIMEOUT"),
-        ([("Canceled", "id", "1"), ("Closed", "id", "2")], "ABORT", None),
-        ([("Closed", "id", "2")], "ABORT", None),
+        ([("Parsed", "id", "plan"), ("Finish", "id", "3500"), ("Closed", "id", "2")], "COMPLETE", None),
+        ([("Error", "id", "[SQL_REFUSED] the statement", "trace", "3500")], "FAIL", "SQL_REFUSED"),
+        ([("Error", "id", "[PARSE_SYNTAX_ERROR] secret", "trace", "3500")], "FAIL", "SQL_STATEMENT"),
+        ([("Parsed", "id", "plan"), ("Error", "id", "secret", "trace", "3500")], "FAIL", "SPARK_JOB"),
+        ([("Timeout", "id", "3500"), ("Canceled", "id", "9999")], "FAIL", "SQL_TIMEOUT"),
+        ([("Canceled", "id", "3500"), ("Closed", "id", "9999")], "ABORT", None),
+        ([("Closed", "id", "3500")], "ABORT", None),
     ],
 )
 def test_a_statement_is_recorded_once_with_the_functions_that_it_names(
@@ -67,6 +67,7 @@ def test_a_statement_is_recorded_once_with_the_functions_that_it_names(
 
     (record,) = list_queries(tmp_path)
     assert (record.by, record.state, record.error) == ("sql-server", state, error)
+    assert (record.started_at, record.seconds) == ("1970-01-01T00:00:01.000Z", 2.5)
     assert record.functions == (FunctionUse("heart", rows=7, failed=1),)
     assert "secret" not in (tmp_path / "queries.jsonl").read_text()
 
@@ -103,7 +104,7 @@ def test_the_watch_records_cancels_and_stops(
     table = tmp_path / "tcp"
     table.write_text("head\n 0: 0100007F:0001 0100007F:D431 08 rest\n 1: 0100007F:0001 0100007F:D432 01 rest\n")
     monkeypatch.setattr(serving, "_TABLES", (table, tmp_path / "missing"))
-    server: Any = Server([START, ("Finish", "id", "1")])
+    server: Any = Server([START, ("Finish", "id", "3500")])
     watch = Watch(server, log)
 
     watch.start()
