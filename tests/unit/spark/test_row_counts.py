@@ -44,3 +44,18 @@ def test_spark_connect_has_no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_counts, "is_connect", lambda _: True)
 
     assert counter_of(session()) is None
+
+
+def test_the_counts_of_a_group_that_has_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = counter_of(session())
+    assert counter is not None
+    counter.count("f", 5, 1)
+    context = SimpleNamespace(getLocalProperty=lambda _: "statement-7")
+    monkeypatch.setattr("pyspark.TaskContext.get", lambda: context)
+    counter.count("f", 3, 0)
+
+    counter.forget("statement-7")
+    counter.forget("statement-8")
+
+    assert counter.counts("f", "statement-7") == (0, 0)
+    assert counter.counts("f") == (5, 1)
