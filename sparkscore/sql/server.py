@@ -48,8 +48,8 @@ TABLE_FUNCTIONS: Final = frozenset(
 )
 #: The functions of Spark that call Java or read files.
 REFUSED_FUNCTIONS: Final = (
-    *("from_avro", "from_protobuf", "java_method", "reflect", "schema_of_avro", "to_avro", "to_protobuf"),
-    "try_reflect",
+    *("from_avro", "from_protobuf", "from_xml", "java_method", "reflect", "schema_of_avro", "schema_of_xml", "to_avro"),
+    *("to_protobuf", "try_reflect"),
 )
 #: The settings that a client may change. Spark itself and the JDBC driver change all but the first.
 SETTINGS: Final = (
@@ -193,6 +193,20 @@ def server_settings(options: ServerOptions, folder: Path, given: Mapping[str, st
             "Leave it out; the address, the port and the time limit are --host, --port and --timeout.",
         )
     return {**default_settings(folder), **given, **fixed}
+
+
+def check_address(options: ServerOptions, address: str) -> None:
+    """Raise an error if the server listens on another address than the owner has chosen.
+
+    Args:
+        options: the options of the server.
+        address: where it listens.
+
+    Raises:
+        ConfigError: a Hive configuration has moved it.
+    """
+    if ipaddress.ip_address(address) != ipaddress.ip_address(options.host):
+        raise _refusal("the address of the server", address, options.host, "Look for it in hive-site.xml.")
 
 
 def check_sessions(options: ServerOptions, settings: Mapping[str, str]) -> None:

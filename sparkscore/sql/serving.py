@@ -23,7 +23,7 @@ from sparkscore.spark.row_counts import RowCounter
 from sparkscore.spark.shipping import has_other_hosts
 from sparkscore.sql.function import SqlFunction
 from sparkscore.sql.recording import use_of
-from sparkscore.sql.server import STATE, ServerOptions, check_login, check_sessions, rules_for
+from sparkscore.sql.server import STATE, ServerOptions, check_address, check_login, check_sessions, rules_for
 
 logger = logging.getLogger("sparkscore")
 
@@ -196,6 +196,11 @@ def serving(
             state=STATE,
             next_step="Choose another --port; --port 0 takes a free one. Spark's log has the reason.",
         ) from error
+    try:
+        check_address(options, server.address[0])
+    except ConfigError:
+        server.stop()
+        raise
     watch = Watch(server, StatementLog(runs, functions, counter))
     watch.start()
     try:

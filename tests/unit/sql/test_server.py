@@ -9,6 +9,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.sql.server import (
     ServerOptions,
+    check_address,
     check_login,
     check_options,
     check_sessions,
@@ -71,3 +72,10 @@ def test_sessions_without_the_settings_of_the_server_are_refused() -> None:
         check_sessions(OPTIONS, settings | {"spark.sql.variable.substitute": "true"})
     with pytest.raises(ConfigError, match="runSQLOnFiles"):
         check_sessions(OPTIONS, {key: value for key, value in settings.items() if "runSQLOnFiles" not in key})
+
+
+def test_a_server_that_listens_elsewhere_is_refused() -> None:
+    check_address(OPTIONS, "127.0.0.1")
+
+    with pytest.raises(ConfigError, match="got 192"):
+        check_address(OPTIONS, "192.0.2.7")
