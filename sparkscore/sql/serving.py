@@ -65,7 +65,7 @@ class StatementLog:
         """
         kind, statement_id, *values = event
         if kind == "Start":
-            self._running[statement_id] = _Statement(values[1], int(values[2]))
+            self._running[statement_id] = _Statement(values[1], int(values[3]))
         elif kind == "Parsed" and (statement := self._running.get(statement_id)):
             statement.is_parsed = True
         elif kind in _ENDS and (statement := self._running.pop(statement_id, None)):

@@ -16,7 +16,7 @@ from sparkscore.sql.serving import StatementLog, Watch, gone_clients
 TABLE = Path("/proc/net/tcp")
 Make = Callable[..., Any]
 # What Spark says about a statement: the kind of event, the id, and more.
-START = ("Start", "id", "session", "SELECT heart(1)", "1000", "id", "ann")
+START = ("Start", "id", "session", "SELECT heart(1)", "id", "1000", "ann")
 
 
 class Server:
