@@ -25,9 +25,8 @@ def connect() -> Any:
     return hive.connect(host="127.0.0.1", port=PORT, username="ann", auth="NONE")
 
 
-def answer(connection: Any, statement: str) -> Any:
+def answer(cursor: Any, statement: str) -> Any:
     """Return the rows, or the message of the error."""
-    cursor = connection.cursor()
     try:
         cursor.execute(statement)
         return [list(row) for row in cursor.fetchall()] if cursor.description else []
@@ -38,7 +37,9 @@ def answer(connection: Any, statement: str) -> Any:
 def ask(statements: list[str]) -> list[Any]:
     """Run statements in one session."""
     connection = connect()
-    answers = [answer(connection, statement) for statement in statements]
+    # Impyla opens a session for each cursor.
+    cursor = connection.cursor()
+    answers = [answer(cursor, statement) for statement in statements]
     connection.close()
     return answers
 
