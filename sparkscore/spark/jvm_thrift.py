@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -159,16 +160,21 @@ def _find(service: Any, name: str) -> Any:
 
 
 def _instance(spark: SparkSession, name: str, *arguments: Any) -> Any:
-    """Compile a Java class of this package, and return an instance of it."""
-    jvm: Any = spark._jvm  # noqa: SLF001
-    source = (files("sparkscore.spark") / "java" / f"{name}.java").read_text(encoding="utf-8")
-    if not spark.version.startswith("4.0."):
-        source = source.replace("//4.1 ", "")
-    compiler = jvm.org.codehaus.janino.SimpleCompiler()
-    compiler.setParentClassLoader(jvm.java.lang.Thread.currentThread().getContextClassLoader())
-    compiler.cook(source)
-    made = compiler.getClassLoader().loadClass(f"sparkscore.{name}")
-    given = spark.sparkContext._gateway.new_array(jvm.java.lang.Object, len(arguments))  # type: ignore[union-attr] # noqa: SLF001
+    """Return an instance of a Java class of this package."""
+    gateway: Any = spark.sparkContext._gateway  # noqa: SLF001
+    given = gateway.new_array(gateway.jvm.java.lang.Object, len(arguments))
     for place, argument in enumerate(arguments):
         given[place] = argument
-    return made.getConstructors()[0].newInstance(given)
+    return _class(gateway, name, is_first=spark.version.startswith("4.0.")).getConstructors()[0].newInstance(given)
+
+
+@cache
+def _class(gateway: Any, name: str, *, is_first: bool) -> Any:
+    """Compile a Java class of this package, once for each JVM: Py4J takes classes of the same name for the same."""
+    source = (files("sparkscore.spark") / "java" / f"{name}.java").read_text(encoding="utf-8")
+    if not is_first:
+        source = source.replace("//4.1 ", "")
+    compiler = gateway.jvm.org.codehaus.janino.SimpleCompiler()
+    compiler.setParentClassLoader(gateway.jvm.java.lang.Thread.currentThread().getContextClassLoader())
+    compiler.cook(source)
+    return compiler.getClassLoader().loadClass(f"sparkscore.{name}")
