@@ -55,7 +55,7 @@ SELECT * FROM IDENTIFIER('text.`/etc/hostname`')
 SELECT * FROM IDENTIFIER(concat('te', 'xt'))
 SELECT * FROM t WITH (path = '/etc/hostname')
 SELECT * FROM heart_table(TABLE(SELECT * FROM text.`/etc/hostname`))
-SELECT * FROM STREAM t
+SELECT * FROM STREAM(t)
 SELECT * FROM table_changes_by_path('/data/t', 1)
 SELECT * FROM other_table(TABLE(t))
 SELECT TRANSFORM (x) USING 'cat' AS (y STRING) FROM VALUES (1) AS v(x)
