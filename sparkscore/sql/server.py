@@ -158,6 +158,9 @@ def default_settings(folder: Path) -> dict[str, str]:
     """
     pools = folder / "pools.xml"
     pools.write_text(_POOLS, encoding="utf-8")
+    # Otherwise, of two clients that come first at the same time, one would fail to create a folder that exists.
+    for name in ("local", "logs", "resources", "scratch"):
+        (folder / name).mkdir()
     return {
         "spark.hadoop.hive.downloaded.resources.dir": str(folder / "resources"),
         "spark.hadoop.hive.exec.local.scratchdir": str(folder / "local"),

@@ -59,6 +59,7 @@ def test_the_owner_may_change_defaults_and_nothing_that_protects(tmp_path: Path)
     settings = server_settings(OPTIONS, tmp_path, {"spark.scheduler.mode": "FIFO", "spark.driver.memory": "2g"})
 
     assert (settings["spark.scheduler.mode"], settings["spark.driver.memory"]) == ("FIFO", "2g")
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"local", "logs", "resources", "scratch"}
     for key in fixed_settings(OPTIONS):
         with pytest.raises(ConfigError, match=key):
             server_settings(OPTIONS, tmp_path, {key: "true"})
