@@ -164,7 +164,7 @@ def _gateway_of_new_jvm(conf: SparkConf, output: IO[bytes]) -> JavaGateway:
 def _processes_in(error: BaseException) -> set[subprocess.Popen[bytes]]:
     """Return the processes that the functions in the traceback of an error have started; only they know them."""
     values = (value for frame, _ in traceback.walk_tb(error.__traceback__) for value in frame.f_locals.values())
-    return {value for value in values if isinstance(value, subprocess.Popen) and hasattr(value, "pid")}
+    return {value for value in values if isinstance(value, subprocess.Popen) and getattr(value, "pid", None)}
 
 
 def _length_of(log_file: Path) -> int:

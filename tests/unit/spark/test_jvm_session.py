@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from unittest import mock
 
 import pytest
 from py4j.protocol import Py4JError
+from pyspark import SparkConf
 
 from sparkscore.errors import MissingDependencyError
 from sparkscore.spark import jvm_session as subject
@@ -190,3 +192,15 @@ def test_a_signal_during_the_start_leaves_no_process_behind(
 
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)
+
+
+@pytest.mark.parametrize("has_program", [True, False])
+def test_a_process_that_cannot_be_started_is_the_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, has_program: bool
+) -> None:
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+    if has_program:
+        monkeypatch.setattr(subprocess, "_fork_exec", mock.Mock(side_effect=OSError(11, "Try again")))
+
+    with Path(os.devnull).open("wb") as output, pytest.raises(OSError, match=r"Try again|No such file"):
+        subject._gateway_of_new_jvm(SparkConf(loadDefaults=False), output)
