@@ -101,14 +101,15 @@ class PipedLog:
     def close(self) -> None:
         """Close the pipe in this process. Processes that inherited the pipe can still write to it."""
         self.pipe.close()
+        if self._process.returncode is None:
+            # Nobody waits for the process, which may outlive this one. Popen would warn of that when Python ends.
+            self._process.returncode = 0
 
     def drain(self) -> None:
         """Close the pipe, and wait up to five seconds for the process to finish writing the log."""
-        self.close()
-        try:
+        self.pipe.close()
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(_DRAIN_SECONDS)
-        except subprocess.TimeoutExpired:
-            return
 
 
 def copy_to_log(output: int, secrets: int, file: str, most_bytes: int) -> None:

@@ -38,6 +38,27 @@ def test_what_comes_through_the_pipe_is_appended_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["spark.log"]
 
 
+def test_python_does_not_warn_of_a_log_that_outlives_it(tmp_path: Path) -> None:
+    code = """
+import subprocess, sys
+from pathlib import Path
+from sparkscore.rotating_log import PipedLog
+log = PipedLog(Path(sys.argv[1]))
+writer = subprocess.Popen(["sh", "-c", "sleep 1; echo said later"], stdout=log.pipe)
+log.close()
+writer.returncode = 0  # the writer is not the question here
+"""
+    command = [sys.executable, "-W", "default::ResourceWarning", "-c", code, str(tmp_path / "spark.log")]
+
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert ended.stderr == ""
+    end = time.monotonic() + 30
+    while "said later" not in kept(tmp_path / "spark.log") and time.monotonic() < end:
+        time.sleep(0.05)
+    assert kept(tmp_path / "spark.log") == "said later\n"
+
+
 def test_a_flood_through_the_pipe_is_bounded_and_its_end_is_kept(tmp_path: Path, small: int) -> None:
     log = tmp_path / "spark.log"
     piped = PipedLog(log)
