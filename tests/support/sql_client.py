@@ -72,12 +72,18 @@ def cancel(statement: str, marks: str) -> str:
 
 def hold(statement: str, *, wait: bool) -> None:
     """Run a statement until somebody ends this process: waiting for it, or asking for its state."""
-    cursor = connect().cursor()
-    if wait:
+    connection = connect()
+    cursor = connection.cursor()
+    if DRIVER == "impyla":
+        cursor.execute_async(statement)
+        # Another session in the same connection.
+        answer(connection.cursor(), "SELECT 1")
+    elif wait:
         cursor.execute(statement)
-    cursor.execute(statement, async_=True)
+    else:
+        cursor.execute(statement, async_=True)
     while True:
-        cursor.poll()
+        cursor.status() if DRIVER == "impyla" else cursor.poll()
         time.sleep(0.2)
 
 

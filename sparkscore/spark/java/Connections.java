@@ -5,6 +5,7 @@ import java.lang.reflect.Method;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.hive.service.cli.operation.Operation;
 import org.apache.hive.service.cli.thrift.ThriftCLIService;
@@ -26,6 +27,8 @@ public class Connections implements TServerEventHandler {
     private final TServerEventHandler inner;
     private final SparkSQLOperationManager operations;
     private final Map ports = new ConcurrentHashMap();
+    // Some clients, such as impyla, open several sessions in one connection, whose context knows the last one only.
+    private final Map sessions = new ConcurrentHashMap();
 
     /** Takes the place of the server's own handler, which it calls. */
     public Connections(ThriftCLIService service, SparkSQLOperationManager operations) throws Exception {
@@ -56,16 +59,39 @@ public class Connections implements TServerEventHandler {
             // The statements of this connection end by the time limit only.
             ports.put(context, Integer.valueOf(-1));
         }
+        sessions.put(context, ConcurrentHashMap.newKeySet());
         return context;
     }
 
+    /** Forgets a connection that has ended. Its statements end with it, whatever their session. */
     public void deleteContext(ServerContext context, TProtocol in, TProtocol out) {
+        try {
+            cancelAll(sessionsOf(context));
+        } catch (Exception alreadyEnded) {
+            // A statement may end while it is cancelled.
+        }
         ports.remove(context);
+        sessions.remove(context);
         inner.deleteContext(context, in, out);
     }
 
+    /** Notes the session that the connection has before its next request. */
     public void processContext(ServerContext context, TTransport in, TTransport out) {
+        try {
+            sessionsOf(context);
+        } catch (Exception unknown) {
+            // As above: the time limit is left.
+        }
         inner.processContext(context, in, out);
+    }
+
+    private Set sessionsOf(Object context) throws Exception {
+        Set known = (Set) sessions.get(context);
+        Object last = call(context, "getSessionHandle");
+        if (known != null && last != null) {
+            known.add(last);
+        }
+        return known;
     }
 
     private static Object call(Object object, String name) throws Exception {
@@ -80,15 +106,22 @@ public class Connections implements TServerEventHandler {
         Iterator each = ports.entrySet().iterator();
         while (each.hasNext()) {
             Map.Entry entry = (Map.Entry) each.next();
-            Object session = ((Integer) entry.getValue()).intValue() == port ? call(entry.getKey(), "getSessionHandle") : null;
-            Iterator statements = new ArrayList(operations.handleToOperation().values()).iterator();
-            while (session != null && statements.hasNext()) {
-                Operation statement = (Operation) statements.next();
-                boolean isTheirs = statement.getParentSession().getSessionHandle().equals(session);
-                if (isTheirs && !statement.getStatus().getState().isTerminal()) {
-                    operations.cancelOperation(statement.getHandle());
-                    cancelled++;
-                }
+            if (((Integer) entry.getValue()).intValue() == port) {
+                cancelled += cancelAll(sessionsOf(entry.getKey()));
+            }
+        }
+        return cancelled;
+    }
+
+    private int cancelAll(Set theirs) throws Exception {
+        int cancelled = 0;
+        Iterator each = new ArrayList(operations.handleToOperation().values()).iterator();
+        while (theirs != null && each.hasNext()) {
+            Operation statement = (Operation) each.next();
+            boolean isTheirs = theirs.contains(statement.getParentSession().getSessionHandle());
+            if (isTheirs && !statement.getStatus().getState().isTerminal()) {
+                operations.cancelOperation(statement.getHandle());
+                cancelled++;
             }
         }
         return cancelled;
