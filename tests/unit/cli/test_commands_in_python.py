@@ -14,7 +14,7 @@ from sparkscore.cli.commands import app
 from sparkscore.run import RunOptions
 
 # In Python, the session runs statements, with functions of `register_function`.
-OF_SQL: Final = ("sql query", "sql describe", "sql unity-catalog")
+OF_SQL: Final = ("sql query", "sql describe", "sql unity-catalog", "sql-server")
 # What is about the command line itself, or about an installation.
 OTHER_COMMANDS: Final = {"new", "doctor", "schema", "demo", "env classes", *OF_SQL}
 # In Python, --remote is SparkSession.builder.remote, whose session the functions take.
