@@ -19,7 +19,8 @@ from sparkscore.minibatch import MiniBatchLimit
 from sparkscore.stage.parts_file import PARTS_SCHEMA
 
 # Between two work units, a task slot is idle for 50 ms, and for 250 to 550 ms where others use the cores too. Each work
-# unit also adds a file to the result. A fast model scores 100 MB in a quarter of a second.
+# unit also adds a file to the result. A fast model scores 100 MB in a quarter of a second. If the model is known to be
+# fast, a work unit of the largest size takes little more than a second.
 _LARGEST_UNIT: Final = 512 * 1024 * 1024
 _SMALLEST_UNIT: Final = 96 * 1024 * 1024
 _UNITS_PER_SLOT: Final = 4
@@ -74,7 +75,9 @@ class _Segment:
     weight: float
 
 
-def plan_row_units(files: Sequence[FileRows], limit: MiniBatchLimit, task_slots: int) -> pa.Table:
+def plan_row_units(
+    files: Sequence[FileRows], limit: MiniBatchLimit, task_slots: int, *, is_fast: bool = False
+) -> pa.Table:
     """Divide the rows of files into work units.
 
     Each work unit begins at the start of a mini-batch, so that the mini-batches depend only on the files and the limit:
@@ -88,16 +91,18 @@ def plan_row_units(files: Sequence[FileRows], limit: MiniBatchLimit, task_slots:
         files: the files, in the order of the input.
         limit: the maximum size of a mini-batch.
         task_slots: number of tasks that can run at the same time.
+        is_fast: whether scoring the rows is known to take no longer than reading them. There are fewer work units then.
 
     Returns:
         a table with the columns of `PARTS_SCHEMA`, ordered by work unit. Files without rows are left out.
     """
-    whole = _segments(files, limit, task_slots, cuts=1)
-    best = _deal_out(whole, task_slots)
+    least = _LARGEST_UNIT if is_fast else _SMALLEST_UNIT
+    whole = _segments(files, limit, task_slots, least, cuts=1)
+    best = _deal_out(whole, task_slots, least)
     ideal = sum(segment.weight for segment in whole) / task_slots
     cuts = 2
     while limit.items is not None and cuts <= _MOST_CUTS and _duration(best, task_slots) > _GOOD * ideal:
-        found = _deal_out(_segments(files, limit, task_slots, cuts=cuts), task_slots)
+        found = _deal_out(_segments(files, limit, task_slots, least, cuts=cuts), task_slots, least)
         if _duration(found, task_slots) * _SHORTER < _duration(best, task_slots):
             best = found
         cuts *= 2
@@ -111,18 +116,23 @@ def plan_row_units(files: Sequence[FileRows], limit: MiniBatchLimit, task_slots:
     return pa.table([pa.array(*each) for each in zip(columns, PARTS_SCHEMA.types, strict=True)], schema=PARTS_SCHEMA)
 
 
-def _segments(files: Sequence[FileRows], limit: MiniBatchLimit, task_slots: int, cuts: int) -> list[_Segment]:
+def _segments(
+    files: Sequence[FileRows], limit: MiniBatchLimit, task_slots: int, least: int, cuts: int
+) -> list[_Segment]:
     """Divide the files into segments of about the size that a work unit should have.
 
     Args:
         files: the files.
         limit: the maximum size of a mini-batch.
         task_slots: number of tasks that can run at the same time.
+        least: bytes that a work unit should have at least.
         cuts: number of parts into which a row group may be divided.
     """
     sizes = [sum(file.sizes) for file in files]
     total = sum(sizes)
-    target = min(_target(total, task_slots) / _SEGMENTS_PER_UNIT, total / (_SEGMENTS_PER_SLOT * task_slots)) / cuts
+    target = (
+        min(_target(total, task_slots, least) / _SEGMENTS_PER_UNIT, total / (_SEGMENTS_PER_SLOT * task_slots)) / cuts
+    )
     segments: list[_Segment] = []
     for number, (file, size) in enumerate(zip(files, sizes, strict=True)):
         if size <= target:  # the bounds of 100,000 small files would take seconds
@@ -142,9 +152,9 @@ def _segments(files: Sequence[FileRows], limit: MiniBatchLimit, task_slots: int,
     return segments
 
 
-def _target(total: int, task_slots: int) -> float:
+def _target(total: int, task_slots: int, least: int) -> float:
     """Return the intended size of a work unit in bytes, given the size of the input."""
-    wanted = max(task_slots, min(_UNITS_PER_SLOT * task_slots, -(-total // _SMALLEST_UNIT)), -(-total // _LARGEST_UNIT))
+    wanted = max(task_slots, min(_UNITS_PER_SLOT * task_slots, -(-total // least)), -(-total // _LARGEST_UNIT))
     return total / min(wanted, max(_MOST_UNITS, task_slots))
 
 
@@ -190,10 +200,10 @@ def _weights(file: FileRows, bounds: Sequence[int]) -> Iterator[float]:
         yield weight
 
 
-def _deal_out(segments: Sequence[_Segment], task_slots: int) -> list[list[_Segment]]:
+def _deal_out(segments: Sequence[_Segment], task_slots: int, least: int) -> list[list[_Segment]]:
     """Distribute segments over work units, and return the work units, the largest first."""
     total = sum(segment.weight for segment in segments)
-    wanted = max(task_slots, min(_UNITS_PER_SLOT * task_slots, -(-int(total) // _SMALLEST_UNIT)))
+    wanted = max(task_slots, min(_UNITS_PER_SLOT * task_slots, -(-int(total) // least)))
     count = min(len(segments), max(-(-wanted // task_slots) * task_slots, -(-int(total) // _LARGEST_UNIT)), _MOST_UNITS)
     units: list[list[_Segment]] = [[] for _ in range(count)]
     # The first work unit of each task slot gets the most, the last one the least: it evens out how long slots are busy.

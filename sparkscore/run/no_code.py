@@ -21,8 +21,9 @@ from sparkscore.minibatch import BLOCK_COLUMNS
 from sparkscore.models import ModelDescription, ResolvedModel, check_params, check_trust, describe_model
 from sparkscore.models.onnx_model import graph_file, graph_outputs
 from sparkscore.run.delivery import files_of
+from sparkscore.scorers import ScorerSpec
 from sparkscore.scorers.feature_names import find_columns
-from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
+from sparkscore.scorers.specs import PICKLES, FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
 from sparkscore.signature.matching import describe_feeds, match_inputs
 from sparkscore.signature.model_signature import Feed, ModelInput
 from sparkscore.spark.schema import to_arrow
@@ -35,6 +36,8 @@ _ONNX_ONLY: Final = ("providers", "session_options")
 _NOT_ONNX: Final = ("predict_fn", "params")
 # Parameters of XGBoost's Booster.predict that change the values, but neither their number nor their type.
 _VALUES_ONLY: Final = frozenset({"missing", "iteration_range"})
+# Bytes. Reading 10,000 rows takes 3 ms, a neural network of 16 KB 2 ms, and 100 trees of 450 KB 8 ms.
+_FAST_MODEL: Final = 64 * 1024
 
 
 def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescription:
@@ -217,6 +220,18 @@ def outputs_of(description: ModelDescription, section: Model) -> pa.Schema | Non
     """
     is_changed = description.model_format == "xgboost" and section.params.keys() - _VALUES_ONLY
     return None if section.predict_fn or is_changed else description.signature.outputs
+
+
+def is_fast(model: ResolvedModel | None, scorer: ScorerSpec) -> bool:
+    """Return whether a model is so small that it scores rows about as fast as they are read.
+
+    Only files without code of the user's are judged by their size.
+    """
+    if isinstance(scorer, OnnxSpec):
+        is_plain = not scorer.graph
+    else:
+        is_plain = isinstance(scorer, FrameworkSpec) and model is not None and model.path.suffix.lower() not in PICKLES
+    return is_plain and model is not None and model.path.is_file() and model.path.stat().st_size <= _FAST_MODEL
 
 
 def transformed_rows(rows: DataFrame, model: Path, chosen: tuple[str, ...]) -> tuple[DataFrame, RowsSpec]:

@@ -22,6 +22,7 @@ from sparkscore.run.delivery import Delivery, deliver_content, deliver_model, de
 from sparkscore.run.engine import engine_spec
 from sparkscore.run.no_code import (
     arrow_columns,
+    is_fast,
     match_model,
     no_code_spec,
     outputs_of,
@@ -130,7 +131,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     key = f"{prepared.run_id}/{uuid.uuid4().hex}"
     engine = engine_spec(prepared, key, scorer, delivery, declared_not_null(prepared))
     limit = mini_batch_limit(prepared.deployment, request.plan.snapshot)
-    planned = _planned_units(request, limit, stage)
+    planned = _planned_units(request, limit, stage, scorer)
     predictions = _known_predictions(prepared, rows, scorer)
     probe = None
     has_rows = request.rows is not None
@@ -197,7 +198,9 @@ def _done_units(stage: RunStage, planned: Mapping[int, int] | None) -> dict[int,
     return done
 
 
-def _planned_units(request: Request, limit: MiniBatchLimit, stage: RunStage) -> dict[int, int] | None:
+def _planned_units(
+    request: Request, limit: MiniBatchLimit, stage: RunStage, scorer: ScorerSpec
+) -> dict[int, int] | None:
     """Store the work units in the stage, and return the number of items of each work unit, keyed by unit number.
 
     Work units that an earlier execution of the run stored are kept. Return None if Spark's partitions are the work
@@ -207,7 +210,8 @@ def _planned_units(request: Request, limit: MiniBatchLimit, stage: RunStage) -> 
         return stage.keep_plan(request.plan.mini_batches)
     if request.planned is None:
         return None
-    parts = plan_row_units(request.planned.files, limit, task_slots(request.spark))
+    slots, fast = task_slots(request.spark), is_fast(request.prepared.model, scorer)
+    parts = plan_row_units(request.planned.files, limit, slots, is_fast=fast)
     return stage.keep_parts(parts, request.planned.rows_of_files)
 
 

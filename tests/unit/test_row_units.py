@@ -173,3 +173,14 @@ def test_units_take_much_longer_than_what_spark_needs_for_a_task(megabytes: int,
 
     assert len(set(units.column("unit").to_pylist())) == expected
     assert makespan(files, units, 2) <= 1.05 * (megabytes / 2 + 1)
+
+
+@pytest.mark.parametrize(("megabytes", "expected"), [(40, 2), (180, 2), (350, 2), (1000, 2), (1500, 4), (3500, 8)])
+def test_a_fast_model_has_larger_units(megabytes: int, expected: int) -> None:
+    groups = megabytes // 5
+    files = [FileRows("/in/a", (50_000,) * groups, (5 * MB,) * groups)]
+
+    units = plan_row_units(files, MiniBatchLimit(items=10_000), 2, is_fast=True)
+
+    assert len(set(units.column("unit").to_pylist())) == expected
+    assert makespan(files, units, 2) <= 1.05 * (megabytes / 2 + 1)

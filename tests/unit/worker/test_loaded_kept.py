@@ -89,3 +89,19 @@ def test_engines_in_the_workers_own_process_replace_each_other(seen: Seen) -> No
     assert seen.closed == ["a"]
     engines.get(spec("b"))
     assert seen.made == ["a", "b", "c"]
+
+
+def test_modules_are_kept_out_of_garbage_collection_once_and_before_a_scorer_is_loaded(
+    seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded, "_engines", KeptEngines())
+    monkeypatch.setattr("gc.freeze", lambda: frozen.append(list(seen.made)))
+    frozen: list[list[str]] = []
+    loaded._keep_modules.cache_clear()
+
+    for key in "aab":
+        loaded.engine_of_this_process(spec(key))
+    loaded.engine_of_function(spec("c"))
+
+    assert frozen == [[]]
+    assert seen.made == ["a", "b", "c"]
