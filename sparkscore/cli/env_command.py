@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sparkscore.cli.interrupts import interruptible
 from sparkscore.cli.reply import OK, print_json, shown_path, stdout_for_results, to_stdout
 from sparkscore.config import parse_assignment
 from sparkscore.spark.prerequisites import check_pyspark
@@ -59,7 +60,7 @@ def archive_classes(*, as_json: bool) -> int:
     check_pyspark()
     from sparkscore.spark.archive_maker import make_archive
 
-    with stdout_for_results():
+    with stdout_for_results(), interruptible() as interrupts, interrupts.instead_of_sparks():
         archive, is_new = make_archive()
     size = archive.stat().st_size
     if as_json:

@@ -88,15 +88,18 @@ def write_archive(file: Path, *, with_delta: bool) -> bool:
     os.environ[SUBMIT_OPTIONS] = f'{os.environ.get(SUBMIT_OPTIONS, "")} -XX:ArchiveClassesAtExit="{file}"'.strip()
     with temporary_folder("sparkscore-archive-") as folder:
         spark = local_session(master="local[1]", log_file=folder / "spark.log", delta=with_delta)
-        _use(spark, folder, with_delta=with_delta)
         java: Any = running_gateway().proc  # type: ignore[union-attr]  # there is one: it was just started
-        spark.stop()
-        java.stdin.close()
         try:
+            _use(spark, folder, with_delta=with_delta)
+            spark.stop()
+            java.stdin.close()
             return bool(java.wait(_SECONDS_TO_END) == 0 and file.exists())
         except subprocess.TimeoutExpired:
-            java.kill()
             return False
+        finally:
+            # If this was interrupted, Java would write the archive after the caller has removed it.
+            java.kill()
+            java.wait()
 
 
 def _use(spark: SparkSession, folder: Path, *, with_delta: bool) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -110,3 +113,34 @@ def test_without_a_safe_place_none_is_made(monkeypatch: pytest.MonkeyPatch) -> N
         make_archive()
 
     assert calls == []
+
+
+@pytest.fixture
+def java(monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends as Java does, when its input is closed."""
+    monkeypatch.setenv(VARIABLE, "")
+    monkeypatch.setenv("SPARK_SUBMIT_OPTS", "")
+    monkeypatch.setattr(subject, "local_session", mock.Mock())
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        monkeypatch.setattr(subject, "running_gateway", lambda: mock.Mock(proc=process))
+        yield process
+
+
+def test_an_archive_is_complete_when_java_has_ended(
+    java: subprocess.Popen[bytes], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "_use", lambda *_, **__: place.touch())
+
+    assert subject.write_archive(place, with_delta=False)
+    assert java.returncode == 0
+
+
+def test_a_java_whose_use_was_interrupted_writes_nothing_later(
+    java: subprocess.Popen[bytes], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "_use", mock.Mock(side_effect=KeyboardInterrupt))
+
+    with pytest.raises(KeyboardInterrupt):
+        subject.write_archive(place, with_delta=False)
+
+    assert java.wait(10) == -signal.SIGKILL
