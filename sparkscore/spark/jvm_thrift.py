@@ -39,19 +39,26 @@ class GuardRules:
 class ThriftServer:
     """Spark's Thrift server in the JVM of this process. All calls are answered by the JVM."""
 
-    def __init__(self, spark: SparkSession) -> None:
+    def __init__(self, spark: SparkSession, settings: Collection[str]) -> None:
         """Start the server with the settings of the session, such as ``spark.hadoop.hive.server2.thrift.port``.
+
+        Args:
+            spark: the session.
+            settings: the settings that a connection may ask for.
 
         Raises:
             Py4JError: it cannot start, for example because the port is taken.
         """
-        self._jvm: Any = spark._jvm  # noqa: SLF001 - no other interface
-        self._server = _instance(spark, "Starter").start(spark._jsparkSession)  # noqa: SLF001
+        session, starter = spark._jsparkSession, _instance(spark, "Starter")  # noqa: SLF001
+        self._server = starter.prepare(session)
         command_line, self._thrift = _find(self._server, "SQLCLIService"), _find(self._server, "ThriftBinary")
         operations = _find(_find(command_line, "SessionManager"), "OperationManager")
+        # What protects the server is there before it listens.
+        _instance(spark, "Sessions", self._server, session, command_line, _java_list(spark, settings))
         self._connections = _instance(spark, "Connections", self._thrift, operations)
         self._statements = _instance(spark, "Statements")
         spark.sparkContext._jsc.sc().addSparkListener(self._statements)  # noqa: SLF001
+        starter.start(self._server, session)
 
     @property
     def address(self) -> tuple[str, int]:

@@ -184,9 +184,10 @@ def serving(
     _refuse_cluster(spark)
     names = [name for function in functions for name in function.names]
     jvm_thrift.share_functions(spark, names)
-    check_sessions(options, jvm_thrift.guard_new_sessions(spark, rules_for(names)))
+    rules = rules_for(names)
+    check_sessions(options, jvm_thrift.guard_new_sessions(spark, rules))
     try:
-        server = jvm_thrift.ThriftServer(spark)
+        server = jvm_thrift.ThriftServer(spark, rules.settings)
     except SPARK_ERRORS as error:
         raise ConfigError(
             code=ErrorCode.SQL_SERVER,

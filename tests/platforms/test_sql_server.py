@@ -139,6 +139,22 @@ def test_ten_clients_at_once_get_their_own_values_and_settings(server: Served, d
     assert answers == [[[0.01 * age, "UTC"]] for age in range(10)]
 
 
+def test_a_connection_sets_nothing_in_the_server(server: Served) -> None:
+    allowed = [{"use:database": "default"}, {"set:hiveconf:spark.sql.session.timeZone": "Asia/Tokyo"}]
+    refused = [
+        {"set:system:java.io.tmpdir": "/"},
+        {"set:metaconf:hive.metastore.try.direct.sql": "false"},
+        {"set:hivevar:x": "${env:HOME}"},
+        {"set:hiveconf:spark.sql.runSQLOnFiles": "true"},
+        {"hive.exec.scratchdir": "/"},
+    ]
+
+    answers = server.ask("pyhive", "opened", settings=allowed + refused)
+
+    assert answers[: len(allowed)] == ["", ""]
+    assert all("[SQL_REFUSED] the connection: got the setting " in answer for answer in answers[len(allowed) :])
+
+
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_cancelled_query_stops(server: Served, driver: str) -> None:
     server.marks.unlink(missing_ok=True)

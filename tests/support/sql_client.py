@@ -15,14 +15,14 @@ from typing import Any
 PORT, DRIVER = int(sys.argv[1]), sys.argv[2]
 
 
-def connect() -> Any:
+def connect(settings: dict[str, str] | None = None) -> Any:
     if DRIVER == "impyla":
         from impala.dbapi import connect as open_connection
 
         return open_connection(host="127.0.0.1", port=PORT, auth_mechanism="PLAIN", user="ann", password="any")  # noqa: S106
     from pyhive import hive
 
-    return hive.connect(host="127.0.0.1", port=PORT, username="ann", auth="NONE")
+    return hive.connect(host="127.0.0.1", port=PORT, username="ann", auth="NONE", configuration=settings)
 
 
 def answer(cursor: Any, statement: str) -> Any:
@@ -41,6 +41,18 @@ def ask(statements: list[str]) -> list[Any]:
     cursor = connection.cursor()
     answers = [answer(cursor, statement) for statement in statements]
     connection.close()
+    return answers
+
+
+def opened(settings: list[dict[str, str]]) -> list[str]:
+    """Open a connection with each of the settings, and return what the server says, or nothing."""
+    answers = []
+    for each in settings:
+        try:
+            connect(each).close()
+            answers.append("")
+        except Exception as error:  # noqa: BLE001 - of the driver
+            answers.append(str(error))
     return answers
 
 
@@ -88,5 +100,5 @@ def hold(statement: str, *, wait: bool) -> None:
 
 
 if __name__ == "__main__":
-    task = {"ask": ask, "crowd": crowd, "cancel": cancel, "hold": hold}[sys.argv[3]]
+    task = {"ask": ask, "opened": opened, "crowd": crowd, "cancel": cancel, "hold": hold}[sys.argv[3]]
     print(json.dumps(task(**json.load(sys.stdin)), default=repr))  # type: ignore[operator] # noqa: T201

@@ -12,7 +12,6 @@ import org.apache.hive.service.cli.thrift.ThriftCLIService;
 import org.apache.spark.sql.hive.thriftserver.server.SparkSQLOperationManager;
 import org.apache.thrift.protocol.TProtocol;
 import org.apache.thrift.server.ServerContext;
-import org.apache.thrift.server.TServer;
 import org.apache.thrift.server.TServerEventHandler;
 import org.apache.thrift.transport.TSocket;
 import org.apache.thrift.transport.TTransport;
@@ -30,17 +29,13 @@ public class Connections implements TServerEventHandler {
     // Some clients, such as impyla, open several sessions in one connection, whose context knows the last one only.
     private final Map sessions = new ConcurrentHashMap();
 
-    /** Takes the place of the server's own handler, which it calls. */
+    /** Takes the place of the handler of a server that has not started, and calls that. */
     public Connections(ThriftCLIService service, SparkSQLOperationManager operations) throws Exception {
-        this.inner = (TServerEventHandler) field(ThriftCLIService.class, "serverEventHandler").get(service);
+        Field handler = ThriftCLIService.class.getDeclaredField("serverEventHandler");
+        handler.setAccessible(true);
+        this.inner = (TServerEventHandler) handler.get(service);
         this.operations = operations;
-        ((TServer) field(service.getClass(), "server").get(service)).setServerEventHandler(this);
-    }
-
-    private static Field field(Class owner, String name) throws Exception {
-        Field field = owner.getDeclaredField(name);
-        field.setAccessible(true);
-        return field;
+        handler.set(service, this);
     }
 
     public void preServe() {
