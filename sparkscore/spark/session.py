@@ -105,6 +105,8 @@ def _settings(master: str, given: Mapping[str, str], app_name: str, *, delta: bo
         "spark.master": master,
         "spark.python.worker.faulthandler.enabled": "true",
         "spark.redaction.regex": SHOWN_WITHOUT,
+        # HotSpot does not compile larger methods. Spark then divides its generated code into many small ones.
+        "spark.sql.codegen.hugeMethodLimit": "8000",
         # The value in a folder name such as day=007 stays a string.
         "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
         "spark.sql.session.timeZone": "UTC",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ("spark.driver.bindAddress", "127.0.0.1"),
         ("spark.driver.host", "127.0.0.1"),
         ("spark.python.worker.faulthandler.enabled", "true"),
+        ("spark.sql.codegen.hugeMethodLimit", "8000"),
         ("spark.sql.session.timeZone", "UTC"),
         ("spark.sql.sources.partitionColumnTypeInference.enabled", "false"),
         ("spark.ui.enabled", "false"),
