@@ -75,7 +75,7 @@ def test_clients_query_functions_and_cannot_do_more(
 
 def ends(group: int) -> bool:
     """Wait until no process of a group is left: Java ends a moment after Python."""
-    for _ in range(100):
+    for _ in range(300):
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
