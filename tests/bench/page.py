@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from tests.bench.goals import GOALS, Results, ratio_of, side_of
+from tests.bench.goals import GOALS, Goal, Results, ratio_of, side_of
 from tests.bench.plot import Bar, Group, draw
-from tests.bench.registry import SIDES
+from tests.bench.registry import ROOT, SIDES
 
 _OURS: Final = "ours"
 # A load of more than this before the benchmark began means that something else was running.
@@ -99,9 +99,15 @@ def _goals(results: Results) -> str:
         value = goal.measure({**results, "workloads": whole})
         sign = "≤" if goal.is_upper else "≥"
         shown = "not measured" if value is None else f"{_number(value)} {goal.unit}"
-        verdict = "" if value is None else "reached" if goal.is_reached(value) else "**not reached**"
+        verdict = "" if value is None else "reached" if goal.is_reached(value) else f"**not reached**{_why(goal)}"
         lines.append(f"| {goal.text} | {sign} {goal.bound:g} {goal.unit} | {shown} | {verdict} |")
     return "\n".join(lines) + "\n"
+
+
+def _why(goal: Goal) -> str:
+    """Return a link to the decision that has the profile, to stand behind a goal that is not reached."""
+    pages = sorted((ROOT / "docs" / "decisions").glob(f"{goal.profile:04}-*.md"))
+    return "".join(f": [where the time goes](decisions/{page.name})" for page in pages)
 
 
 def _losses(results: Results) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.bench.cases import MIDDLE, QUICK, WORKLOADS
 from tests.bench.goals import GOALS, Goal, difference, fact, findings, growth, ratio, ratio_of, seconds_of
-from tests.bench.registry import SIDES
+from tests.bench.registry import ROOT, SIDES
 
 
 def side(*seconds: float, is_right: bool = True, error: str = "", **facts: float) -> dict[str, Any]:
@@ -99,3 +99,9 @@ def test_a_quick_benchmark_runs_sides_of_its_workloads_and_every_engine() -> Non
     assert [name for name, sides in QUICK.items() if not set(sides) <= set(workloads[name].sides)] == []
     modules = {SIDES[side].module for sides in QUICK.values() for side in sides}
     assert modules == {kind.module for kind in SIDES.values()}
+
+
+def test_each_profile_is_a_decision() -> None:
+    pages = [list((ROOT / "docs" / "decisions").glob(f"{goal.profile:04}-*.md")) for goal in GOALS if goal.profile]
+
+    assert {len(found) for found in pages} == {1}

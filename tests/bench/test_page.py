@@ -89,6 +89,14 @@ def test_a_smaller_workload_says_nothing_about_goals(results: dict[str, Any]) ->
     assert "Only 100 items" in page_of(results)
 
 
+def test_a_goal_that_is_not_reached_has_its_profile(results: dict[str, Any]) -> None:
+    results["workloads"]["rows-mlp"]["sides"]["ray"] = side(9.0, 9.0)
+
+    line = next(line for line in page_of(results).splitlines() if "MLP: Ray Data" in line)
+
+    assert "| 3.00 x | **not reached**: [where the time goes](decisions/0087-" in line
+
+
 def test_a_goal_without_a_figure_is_not_measured(results: dict[str, Any]) -> None:
     assert "| 100,000 files: planning | ≤ 30 s | not measured |  |" in page_of(results)
 
