@@ -223,22 +223,16 @@ $(ARCHIVE): .venv/.requirements
 	@.venv-torch/bin/pip install --quiet --require-hashes -r requirements-torch.txt
 	@touch $@
 
-.venv-docs/.requirements: requirements-docs.txt
+# Environments with the packages of one requirements file and nothing else; NEEDED_BY is the command that needs them.
+.venv-docs/.requirements: NEEDED_BY := make docs
+.venv-sql/.requirements: NEEDED_BY := make test-platforms
+.venv-docs/.requirements .venv-sql/.requirements: .venv-%/.requirements: requirements-%.txt
 	@mkdir -p $(LOGS)
-	@{ .venv-docs/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv-docs; } >$(LOGS)/docs-env.log 2>&1 && \
-	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --retries 3 --no-deps --require-hashes \
-	  -r requirements-docs.txt >>$(LOGS)/docs-env.log 2>&1 || { tail -n 3 $(LOGS)/docs-env.log; \
-	  echo "The packages of requirements-docs.txt could not be installed (log: $(LOGS)/docs-env.log)."; \
-	  echo "Next: check the network (pip must reach its package index) and run 'make docs' again."; exit 1; } >&2
-	@touch $@
-
-.venv-sql/.requirements: requirements-sql.txt
-	@mkdir -p $(LOGS)
-	@{ .venv-sql/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv-sql; } >$(LOGS)/sql-env.log 2>&1 && \
-	.venv-sql/bin/python -m pip install --quiet --disable-pip-version-check --retries 3 --no-deps --require-hashes \
-	  -r requirements-sql.txt >>$(LOGS)/sql-env.log 2>&1 || { tail -n 3 $(LOGS)/sql-env.log; \
-	  echo "The packages of requirements-sql.txt could not be installed (log: $(LOGS)/sql-env.log)."; \
-	  echo "Next: check the network (pip must reach its package index) and run 'make test-platforms' again."; exit 1; } >&2
+	@{ .venv-$*/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv-$*; } >$(LOGS)/$*-env.log 2>&1 && \
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --retries 3 --no-deps --require-hashes \
+	  -r $< >>$(LOGS)/$*-env.log 2>&1 || { tail -n 3 $(LOGS)/$*-env.log; \
+	  echo "The packages of $< could not be installed (log: $(LOGS)/$*-env.log)."; \
+	  echo "Next: check the network (pip must reach its package index) and run '$(NEEDED_BY)' again."; exit 1; } >&2
 	@touch $@
 
 .venv/.requirements: requirements.txt
