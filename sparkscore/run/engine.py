@@ -12,7 +12,7 @@ from sparkscore.run.delivery import Delivery, deliver_environment
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.scorers import ScorerSpec, ScriptSpec
 from sparkscore.scorers.model_files import ModelFiles
-from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
+from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, RowsSpec, is_without_code
 from sparkscore.worker import ChildSpec, EngineSpec
 
 # Loading gets more time than scoring, because a model may be large and read over a network.
@@ -64,7 +64,7 @@ def _libraries_of(prepared: PreparedRun, scorer: ScorerSpec) -> tuple[str, ...]:
 def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, delivery: Delivery) -> ChildSpec | None:
     deployment = prepared.deployment
     python = deployment.python
-    isolation = deployment.isolation or ("none" if isinstance(scorer, OnnxSpec) else "process")
+    isolation = deployment.isolation or _usual_isolation(prepared, scorer)
     if isolation == "none" and python.path is None and python.archive is None:
         return None
     timeout = deployment.settings.retry_settings.timeout
@@ -74,6 +74,15 @@ def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, delivery: Delivery) -
         timeout=timeout,
         load_timeout=max(_LOAD_SECONDS, _LOAD_FACTOR * timeout),
     )
+
+
+def _usual_isolation(prepared: PreparedRun, scorer: ScorerSpec) -> str:
+    """Return the isolation of a scorer whose deployment does not name one.
+
+    Nothing can end a call in the worker itself, so a deployment that sets a time limit gets a child process.
+    """
+    has_time_limit = "timeout" in prepared.deployment.settings.retry_settings.model_fields_set
+    return "none" if is_without_code(scorer) and not has_time_limit else "process"
 
 
 def _deliver_archive(archive: Path, delivery: Delivery) -> ModelFiles:

@@ -23,7 +23,7 @@ from sparkscore.models.onnx_model import graph_file, graph_outputs
 from sparkscore.run.delivery import files_of
 from sparkscore.scorers import ScorerSpec
 from sparkscore.scorers.feature_names import find_columns
-from sparkscore.scorers.specs import PICKLES, FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
+from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec, is_without_code
 from sparkscore.signature.matching import describe_feeds, match_inputs
 from sparkscore.signature.model_signature import Feed, ModelInput
 from sparkscore.spark.schema import to_arrow
@@ -227,11 +227,10 @@ def is_fast(model: ResolvedModel | None, scorer: ScorerSpec) -> bool:
 
     Only files without code of the user's are judged by their size.
     """
-    if isinstance(scorer, OnnxSpec):
-        is_plain = not scorer.graph
-    else:
-        is_plain = isinstance(scorer, FrameworkSpec) and model is not None and model.path.suffix.lower() not in PICKLES
-    return is_plain and model is not None and model.path.is_file() and model.path.stat().st_size <= _FAST_MODEL
+    is_folder = isinstance(scorer, OnnxSpec) and bool(scorer.graph)
+    if model is None or is_folder or not is_without_code(scorer):
+        return False
+    return model.path.is_file() and model.path.stat().st_size <= _FAST_MODEL
 
 
 def transformed_rows(rows: DataFrame, model: Path, chosen: tuple[str, ...]) -> tuple[DataFrame, RowsSpec]:

@@ -8,6 +8,7 @@ The driver creates a specification, pickles it and sends it to the workers.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Final, Literal
 
 from sparkscore.scorers.dtypes import Dtypes
@@ -103,3 +104,13 @@ class RowsSpec:
     """
 
     columns: tuple[str, ...]
+
+
+def is_without_code(scorer: object) -> bool:
+    """Return whether a scorer's files hold no Python code: an ONNX graph, or a file that XGBoost or LightGBM wrote.
+
+    Scripts, pickles and MLflow models may do anything in the process that loads them.
+    """
+    if isinstance(scorer, FrameworkSpec):
+        return PurePath(scorer.files.file_name or scorer.files.source).suffix.lower() not in PICKLES
+    return isinstance(scorer, OnnxSpec)

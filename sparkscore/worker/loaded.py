@@ -17,7 +17,7 @@ from functools import cache
 from typing import Final
 
 from sparkscore.outcome import Failure
-from sparkscore.scorers.specs import OnnxSpec
+from sparkscore.scorers.specs import is_without_code
 from sparkscore.stage.report import WorkerState
 from sparkscore.worker.child.supervisor import LOAD_ENDED, ChildEngine
 from sparkscore.worker.engine import Engine, EngineSpec, LocalEngine
@@ -83,7 +83,7 @@ class KeptEngines:
 
     If the cache is full, `get` closes the least recently used engine before adding another. Before adding a
     `LocalEngine`, it closes any other `LocalEngine`, because their scripts may import different modules of the same
-    name. ONNX graphs have neither modules nor variables, so any number of them can be loaded.
+    name. Models whose files hold no code have no modules, so any number of them can be loaded.
     """
 
     def __init__(self, room: int = ROOM) -> None:
@@ -130,7 +130,7 @@ class KeptEngines:
 
 def _is_alone(spec: EngineSpec) -> bool:
     """Return whether an engine must be the only one of its kind that is loaded in this process."""
-    return spec.child is None and (not isinstance(spec.scorer, OnnxSpec) or bool(spec.variables))
+    return spec.child is None and (not is_without_code(spec.scorer) or bool(spec.variables))
 
 
 def _new_engine(spec: EngineSpec) -> LoadedEngine:

@@ -23,6 +23,8 @@ Ask = Callable[..., PreparedRun]
 SCRIPT = ScriptSpec(b"", "score.py")
 FILES = ModelFiles("m", "1", "/m.onnx", "0")
 ONNX = OnnxSpec(FILES, "m.onnx", (), ())
+TREES = FrameworkSpec(ModelFiles("m", "1", "/m.ubj", "0"), "xgboost", None)
+PICKLE = FrameworkSpec(ModelFiles("m", "1", "/m.pkl", "0"), "xgboost", None)
 
 
 def with_settings(prepared: PreparedRun, **changed: Any) -> PreparedRun:
@@ -44,13 +46,29 @@ def test_a_script_runs_in_a_child_process_unless_the_deployment_says_none(
     assert (found.child is not None) == has_child
 
 
+@pytest.mark.parametrize("scorer", [ONNX, TREES])
 @pytest.mark.parametrize(("isolation", "has_child"), [(None, False), ("process", True), ("none", False)])
-def test_an_onnx_graph_runs_in_the_worker_unless_the_deployment_says_process(
-    ask: Ask, tmp_path: Path, isolation: str | None, *, has_child: bool
+def test_a_model_without_code_runs_in_the_worker_unless_the_deployment_says_process(
+    ask: Ask, tmp_path: Path, scorer: ScorerSpec, isolation: str | None, *, has_child: bool
 ) -> None:
-    found = engine_spec(with_settings(ask(), isolation=isolation), "k", ONNX, ByStage(StageFolder(tmp_path)))
+    found = engine_spec(with_settings(ask(), isolation=isolation), "k", scorer, ByStage(StageFolder(tmp_path)))
 
     assert (found.child is not None) == has_child
+
+
+@pytest.mark.parametrize(("isolation", "has_child"), [(None, True), ("none", False)])
+def test_a_time_limit_needs_a_child_process(
+    ask: Ask, tmp_path: Path, isolation: str | None, *, has_child: bool
+) -> None:
+    prepared = with_settings(ask(settings__retry_settings__timeout=60), isolation=isolation)
+
+    assert (engine_spec(prepared, "k", ONNX, ByStage(StageFolder(tmp_path))).child is not None) == has_child
+
+
+def test_a_pickle_runs_in_a_child_process(ask: Ask, tmp_path: Path) -> None:
+    found = engine_spec(with_settings(ask(), isolation=None), "k", PICKLE, ByStage(StageFolder(tmp_path)))
+
+    assert found.child is not None
 
 
 def test_another_interpreter_needs_a_child_process(ask: Ask, tmp_path: Path) -> None:

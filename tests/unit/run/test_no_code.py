@@ -63,7 +63,7 @@ FILES = ModelFiles("m", "1", "/m", "0" * 64)
         ("m.onnx", 10, OnnxSpec(FILES, "m.onnx", (), ()), False),  # its weights may be in other files
         ("m.ubj", 10, FrameworkSpec(FILES, "xgboost", ()), True),
         ("m.txt", 10, FrameworkSpec(FILES, "lightgbm", ()), True),
-        ("m.PKL", 10, FrameworkSpec(FILES, "xgboost", ()), False),
+        ("m.PKL", 10, FrameworkSpec(replace(FILES, source="/m.PKL"), "xgboost", ()), False),
         ("m.onnx", 10, MlflowSpec(FILES, ()), False),
         ("m.onnx", 10, ScriptSpec(b"", "score.py"), False),
     ],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from sparkscore.scorers.specs import RowsSpec
+from sparkscore.scorers.model_files import ModelFiles
+from sparkscore.scorers.specs import FrameworkSpec, RowsSpec
 from sparkscore.worker import loaded
 from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded
 from sparkscore.worker.loaded import KeptEngines
@@ -89,6 +90,19 @@ def test_engines_in_the_workers_own_process_replace_each_other(seen: Seen) -> No
     assert seen.closed == ["a"]
     engines.get(spec("b"))
     assert seen.made == ["a", "b", "c"]
+
+
+def test_models_without_code_stay_beside_each_other(seen: Seen) -> None:
+    files = ModelFiles("m", "1", "/m.ubj", "0")
+    engines = KeptEngines(room=4)
+
+    for number in range(6):
+        engines.get(EngineSpec(f"trees{number % 2}", FrameworkSpec(files, "xgboost", ())))
+    assert seen == Seen(made=["trees0", "trees1"])
+
+    for key in ("c", "d"):
+        engines.get(EngineSpec(key, FrameworkSpec(replace(files, source="/m.pkl"), "xgboost", ())))
+    assert seen.closed == ["c"]
 
 
 def test_modules_are_kept_out_of_garbage_collection_once_and_before_a_scorer_is_loaded(
