@@ -126,7 +126,10 @@ def cut_into_mini_batches(
         if block != pending.block:
             yield from pending.flush()
             pending.begin(block)
-        yield from pending.add(piece)
+        coming = pending.add(piece)
+        # Nothing keeps the rows of this piece while the next one is read, except a mini-batch that is not full yet.
+        del piece
+        yield from coming
     yield from pending.flush()
 
 

@@ -90,8 +90,9 @@ class ParquetReader:
     def read(self, part: FilePart, step: int | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a part of a file, in file order.
 
-        Only one page of each column and one record batch are in memory at a time, not a whole row group. From a store,
-        the columns of a row group are fetched together, in few requests, and are in memory as they are stored.
+        Only one page of each column and one record batch are in memory at a time, not a whole row group, unless the
+        caller keeps a record batch. From a store, the columns of a row group are fetched together, in few requests, and
+        are in memory as they are stored.
 
         Args:
             part: the rows to read.
@@ -132,6 +133,7 @@ class _Rows:
                 if rows.num_rows:
                     left -= rows.num_rows
                     yield self._convert(rows)
+                del batch, rows  # before the next ones are read
                 if not left:
                     return
 
@@ -176,6 +178,7 @@ class _Rows:
         for batch in file.iter_batches(size, [group], columns=list(self._converts), use_threads=False):
             left -= batch.num_rows
             yield batch
+            del batch  # before the next one is read
         if left:
             raise unreadable_file(self._part.path, f"{metadata.num_rows - left} of {metadata.num_rows} rows")
 

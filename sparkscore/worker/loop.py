@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import islice
 
 import pyarrow as pa
 
@@ -98,9 +98,9 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
     if spec.units is not None:
         unit = spec.units[unit]
     task = _Task(spec, unit)
-    mini_batches = iter(_mini_batches(batches, spec, unit))
-    for first in mini_batches:
-        reports = task.take_up(first, mini_batches) or task.score(first, mini_batches)
+    mini_batches = _Coming(_mini_batches(batches, spec, unit))
+    while mini_batches.has_next():
+        reports = task.take_up(mini_batches) or task.score(mini_batches)
         yield write_reports(reports)
         if task.is_hopeless:
             break
@@ -115,6 +115,34 @@ def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int
         parts = spec.stage.planned_parts([unit] * sum(batch.num_rows for batch in batches))
         return spec.reader.read(parts, spec.limit, unit, spec.host)
     return split_into_mini_batches(batches, spec.limit, unit)
+
+
+class _Coming:
+    """Iterator over mini-batches that tells where the next one is in the input. It keeps no mini-batch that it gave.
+
+    A mini-batch's rows may be part of a record batch of many MiB, which all its parts keep in memory.
+    """
+
+    def __init__(self, mini_batches: Iterator[MiniBatch]) -> None:
+        self._rest = mini_batches
+        self._ahead: list[MiniBatch] = []
+
+    def __iter__(self) -> Iterator[MiniBatch]:
+        return self
+
+    def __next__(self) -> MiniBatch:
+        return self._ahead.pop() if self._ahead else next(self._rest)
+
+    def has_next(self) -> bool:
+        """Read the next mini-batch unless it has been read, and return whether there is one."""
+        if not self._ahead:
+            self._ahead.extend(islice(self._rest, 1))
+        return bool(self._ahead)
+
+    @property
+    def place(self) -> str | None:
+        """The position of the next mini-batch in the input, or None if it is not known or there is no mini-batch."""
+        return self._ahead[0].input_position if self.has_next() else None
 
 
 class _Task:
@@ -137,14 +165,14 @@ class _Task:
         """Write the final counts to the task's progress file, unless no items were counted."""
         self._progress.close()
 
-    def take_up(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
+    def take_up(self, mini_batches: _Coming) -> list[MiniBatchReport]:
         """Return the stored reports of the next chunk, or an empty list if the next chunk must be scored.
 
         Stored reports that were modified are not used. A warning is reported instead.
 
         Args:
-            first: the next mini-batch. A stored chunk is used only if it begins with the same items.
-            rest: iterator over the following mini-batches. Those in the stored chunk are skipped.
+            mini_batches: the coming mini-batches. A stored chunk is used only if it begins with the same items as they
+                do. Then, those in the chunk are skipped.
 
         Raises:
             ScoringError: the stored chunk begins with the same mini-batch, but a later mini-batch differs or is
@@ -156,10 +184,11 @@ class _Task:
         except SinkError as error:
             self._warnings = (f"{error.sentence}; its mini-batches were scored again",)
             return []
-        if not reports or first.input_position is None or reports[0].place != first.input_position:
+        place = mini_batches.place
+        if not reports or place is None or reports[0].place != place:
             return []
-        for report in reports[1:]:
-            found = next(rest, None)
+        for report in reports:
+            found = next(mini_batches, None)
             if found is None or found.input_position != report.place:
                 stage.forget_chunk(self._unit, self._done)
                 raise _other_order(self._unit)
@@ -167,30 +196,31 @@ class _Task:
             self._count(report)
         return reports
 
-    def score(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
+    def score(self, mini_batches: _Coming) -> list[MiniBatchReport]:
         """Score the mini-batches of one chunk, write their rows to the stage, and return their reports.
 
         To avoid scoring the chunk again, the reports are also stored in the stage, unless the task must stop or the
         items' positions in the input are unknown.
 
         Args:
-            first: the first mini-batch of the chunk.
-            rest: iterator over the following mini-batches. Only those that belong to this chunk are consumed.
+            mini_batches: the coming mini-batches. Only those that belong to this chunk are consumed.
         """
-        spec, start = self._spec, self._done
+        spec, start, place = self._spec, self._done, mini_batches.place
         began, items = time.monotonic(), 0
         reports: list[MiniBatchReport] = []
         with spec.stage.open_chunk(self._unit) as chunk:
-            for mini_batch in chain([first], rest):
+            for mini_batch in mini_batches:
                 reports.append(self._score_one(mini_batch, chunk))
                 items += mini_batch.item_count
+                # Its rows can be freed before the next ones are read.
+                del mini_batch
                 is_full = time.monotonic() - began >= spec.chunk.seconds or items >= (spec.chunk.items or items + 1)
                 if is_full or self.is_hopeless:
                     break
             warnings, self._warnings = (*reports[-1].warnings, *self._warnings), ()
             staged, quarantined = chunk.finish()
             reports[-1] = replace(reports[-1], staged=staged, quarantined=quarantined, warnings=warnings)
-        if not self.is_hopeless and first.input_position is not None:
+        if not self.is_hopeless and place is not None:
             spec.stage.keep_chunk(self._unit, start, reports)
         return reports
 

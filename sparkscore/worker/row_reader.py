@@ -60,3 +60,4 @@ class RowReader:
                 refuse_hidden_file(part.path, host)
             for rows in reader.read(part, limit.items):
                 yield block, rows
+                del rows  # before the next ones are read

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -95,6 +96,42 @@ def test_a_task_scores_the_rows_of_its_unit_and_takes_up_what_is_done(
     again = list(score_task([UNIT], spec, 0))
     assert sum(batch.num_rows for batch in again) == 3
     assert [ids_of(each) for each in scorer.called] == [[*range(10)], [*range(10, 20)], [*range(20, 25)]]
+
+
+class ForgetfulScorer(RecordingScorer):
+    """Keeps no mini-batches, so that their rows can be freed."""
+
+    def score(self, mini_batch: MiniBatch) -> object:
+        returned = super().score(mini_batch)
+        self.called.clear()
+        return returned
+
+
+@pytest.mark.parametrize("items", [2_500, 10_000, 15_000])
+def test_a_task_lets_go_of_rows_before_it_reads_the_next_ones(
+    loads: Loads, spec: WorkerSpec, tmp_path: Path, items: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, group_bytes = str(tmp_path / "wide.parquet"), 40 * 8 * 10_000
+    pq.write_table(pa.table({f"c{n}": range(60_000) for n in range(40)}), path, row_group_size=10_000)
+    limit, stage = MiniBatchLimit(items=items), StageFolder(tmp_path)
+    planned = stage.keep_parts(plan_row_units([FileRows(path, (10_000,) * 6, (1,) * 6)], limit, 1), {path: 60_000})
+    columns = tuple(ColumnRead(f"c{n}", pa.int64()) for n in range(40))
+    spec = dataclasses.replace(spec, limit=limit, reader=RowReader(ParquetReader(columns)), units=tuple(planned))
+    loads.coming = [ForgetfulScorer()]
+    alive: list[int] = []
+    iter_batches = pq.ParquetFile.iter_batches
+
+    def noted(*args: Any, **options: Any) -> Any:
+        alive.append(pa.total_allocated_bytes())
+        return iter_batches(*args, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", noted)
+    list(score_task([UNIT], spec, 0))
+
+    # Rows of a mini-batch that is not full yet have to wait.
+    waiting = 1 if 10_000 % items else 0
+    assert len(alive) == 6
+    assert max(alive) - alive[0] < (waiting + 0.5) * group_bytes
 
 
 @pytest.mark.parametrize("items", [1_000, 5_000, 10_000, 25_000])
