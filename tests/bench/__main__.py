@@ -11,6 +11,8 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +22,9 @@ from tests.bench.cases import MIDDLE, QUICK, WORKLOADS, Workload
 from tests.bench.goals import findings
 from tests.bench.machine import describe
 from tests.bench.page import write_pages
-from tests.bench.process import QUIET
+from tests.bench.process import QUIET, Engines, running
 from tests.bench.registry import ROOT, SIDES
-from tests.bench.rounds import SideResult, run_workload
+from tests.bench.rounds import SideResult, Start, run_workload
 
 FOLDER: Final = ROOT / ".make" / "bench"
 
@@ -40,23 +42,42 @@ def main(arguments: list[str]) -> int:
     results: dict[str, Any] = {**began, **describe(), "workloads": {}}
     target = options.results or FOLDER / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    for workload in _chosen(options):
-        if time.monotonic() > end:
-            _tell(f"{workload.name}: left out, because the time is up")
-            continue
-        folder = FOLDER / "sides" / workload.name
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            sides = run_workload(workload, FOLDER / "cache", folder, _tell)
-        except Exception as error:  # noqa: BLE001 - the other workloads take hours
-            traceback.print_exc()
-            sides = {name: SideResult(error=f"the benchmark failed: {error!r}") for name in workload.sides}
-        results["workloads"][workload.name] = _entry(workload, sides)
-        target.write_text(json.dumps(results, indent=1, default=str) + "\n")
+    with _processes(stay=options.quick) as start:
+        for workload in _chosen(options):
+            if time.monotonic() > end:
+                _tell(f"{workload.name}: left out, because the time is up")
+                continue
+            results["workloads"][workload.name] = _entry(workload, _measure(workload, start))
+            target.write_text(json.dumps(results, indent=1, default=str) + "\n")
     _tell(f"results: {target}; the page: python -m tests.bench --page {target}")
     wrong = list(findings(results))
     _tell("\n".join(wrong) or "all results are right")
     return 1 if wrong else 0
+
+
+@contextmanager
+def _processes(*, stay: bool) -> Iterator[Start]:
+    """Give what starts the processes of sides: for each workload, or once for each engine."""
+    if not stay:
+        yield running
+        return
+    folder = FOLDER / "sides" / "engines"
+    shutil.rmtree(folder, ignore_errors=True)
+    engines = Engines(folder)
+    try:
+        yield engines.running
+    finally:
+        engines.stop()
+
+
+def _measure(workload: Workload, start: Start) -> dict[str, SideResult]:
+    folder = FOLDER / "sides" / workload.name
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        return run_workload(workload, FOLDER / "cache", folder, _tell, start)
+    except Exception as error:  # noqa: BLE001 - the other workloads take hours
+        traceback.print_exc()
+        return {name: SideResult(error=f"the benchmark failed: {error!r}") for name in workload.sides}
 
 
 def _entry(workload: Workload, sides: dict[str, Any]) -> dict[str, Any]:
@@ -91,8 +112,8 @@ def _chosen(options: argparse.Namespace) -> list[Workload]:
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--quick", action="store_true", help="some workloads with 1,000 rows: shows that all sides run")
-    form.add_argument("--middle", action="store_true", help="what fits into half an hour, the most important first")
+    form.add_argument("--quick", action="store_true", help="1,000 rows, once: shows that all sides run and agree")
+    form.add_argument("--middle", action="store_true", help="all workloads with fewer rounds and sides, 38 minutes")
     parser.add_argument("--minutes", type=float, help="begin no further workload after this time")
     parser.add_argument("--only", nargs="+", choices=[workload.name for workload in WORKLOADS], metavar="WORKLOAD")
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), metavar="SIDE", help="the limit and these")

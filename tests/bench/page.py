@@ -23,6 +23,17 @@ Shorter is better; the scale is logarithmic.
 
 ![Seconds of each side, divided by those of the limit](benchmarks.svg)
 """
+_COSTS: Final = """\
+## What lineage and carried columns cost
+
+sparkscore adds five columns that say where each row comes from, and carries all columns unless told otherwise. The
+others write `id` and the prediction only, and so does the limit in all other ratios.
+"""
+_ADDED: Final = (
+    ("the limit, which also writes lineage columns, over the limit", "limit-lineage", "limit"),
+    ("sparkscore over the limit that also writes lineage columns", "ours", "limit-lineage"),
+    ("sparkscore, which carries all columns, over sparkscore", "ours-all-columns", "ours"),
+)
 _NOTHING: Final = """\
 Nothing has been measured on a quiet machine yet, so this page has no figures.
 """
@@ -38,8 +49,8 @@ limit*, with nothing that makes a run safe), functions of Spark and MLflow, Ray 
 <!-- not run: it takes two to three hours -->
 ```bash
 make bench                         # everything; results in .make/bench/results/
-make bench BENCH_ARGS=--middle     # the most important, half an hour
-make bench-quick                   # 1,000 rows: shows that all sides run and agree, up to 3 minutes
+make bench BENCH_ARGS=--middle     # all workloads with fewer rounds and sides, 38 minutes
+make bench-quick                   # 1,000 rows, once: shows that all sides run and agree, up to 3 minutes
 .venv/bin/python -m tests.bench --only rows-mlp --sides ours daft   # one workload, some sides
 .venv/bin/python -m tests.bench --page RESULTS.json                 # write this page again
 ```
@@ -66,7 +77,8 @@ def page_of(results: Results) -> str:
     picture = _PICTURE if any(True for _ in groups_of(results)) else ""
     workloads = [_workload(results, name) for name in results["workloads"]]
     versions = _versions(results) if workloads else ""
-    parts = [_HEAD, _measured_on(results), _goals(results), picture, _losses(results), *workloads, versions]
+    found = [_measured_on(results), _goals(results), _costs(results), picture, _losses(results)]
+    parts = [_HEAD, *found, *workloads, versions]
     return "\n".join(part for part in parts if part)
 
 
@@ -105,9 +117,21 @@ def _goals(results: Results) -> str:
 
 
 def _why(goal: Goal) -> str:
-    """Return a link to the decision that has the profile, to stand behind a goal that is not reached."""
+    """Return a link to the decision that has the profile, and a reason, to stand behind a goal that is not reached."""
     pages = sorted((ROOT / "docs" / "decisions").glob(f"{goal.profile:04}-*.md"))
-    return "".join(f": [where the time goes](decisions/{page.name})" for page in pages)
+    links = "".join(f": [profile](decisions/{page.name})" for page in pages)
+    return f"{links}; {goal.why}" if links and goal.why else links
+
+
+def _costs(results: Results) -> str:
+    """Return what the columns cost that sparkscore adds, for each workload that has been measured with them."""
+    lines = []
+    for name, workload in results["workloads"].items():
+        figures = {text: ratio_of(results, name, over, under) for text, over, under in _ADDED}
+        lines += [
+            f"- {workload['title']}: {text} {value:.2f} x" for text, value in figures.items() if value is not None
+        ]
+    return "\n".join([_COSTS, *lines]) + "\n" if lines else ""
 
 
 def _losses(results: Results) -> str:

@@ -7,7 +7,7 @@ import os
 import selectors
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -64,6 +64,7 @@ class SideProcess:
 
     def __init__(self, name: str, case: Case, folder: Path) -> None:
         self.name, self.folder = name, folder
+        self._turned_to = (name, case)
         make_folder(folder)
         with (folder / "log.txt").open("ab") as log:
             self._process = subprocess.Popen(
@@ -105,6 +106,20 @@ class SideProcess:
         if "error" in answer:
             raise SideError(answer["error"])
         return answer
+
+    def turn_to(self, case: Case, name: str) -> None:
+        """Let the engine take another case, as another of its sides.
+
+        Raises:
+            SideError: the side raised an error, died, or took too long.
+        """
+        if self._turned_to == (name, case):
+            return
+        self._send(json.dumps({"turn_to": name, "case": case.to_json()}))
+        answer = self._answer(RUN_S)
+        if "error" in answer:
+            raise SideError(answer["error"])
+        self._turned_to = (name, case)
 
     def ask_to_end(self) -> None:
         """Let the side end by itself, without waiting."""
@@ -148,21 +163,86 @@ class SideProcess:
 def running(names: list[str], case: Case, folder: Path) -> Iterator[tuple[dict[str, SideProcess], dict[str, str]]]:
     """Start the processes of some sides; give those that are ready by name, and the errors of the others."""
     processes: dict[str, SideProcess] = {}
-    errors: dict[str, str] = {}
     try:
-        for name in names:
-            if SIDES[name].python.exists():
-                processes[name] = SideProcess(name, case, folder / name)
-            else:
-                errors[name] = f"no environment {SIDES[name].environment}"
-        for name, process in list(processes.items()):
-            try:
-                process.wait_until_ready()
-            except SideError as error:
-                errors[name] = str(error)
-        yield {name: process for name, process in processes.items() if name not in errors}, errors
+        yield _begin(names, case, folder, processes)
     finally:
-        for process in processes.values():
-            process.ask_to_end()
-        for process in processes.values():
-            process.stop()
+        _end(processes)
+
+
+def _begin(
+    names: Iterable[str], case: Case, folder: Path, processes: dict[str, SideProcess]
+) -> tuple[dict[str, SideProcess], dict[str, str]]:
+    """Start a process for each side, put it into a dictionary, and return those that are ready and all errors."""
+    errors: dict[str, str] = {}
+    for name in names:
+        if SIDES[name].python.exists():
+            processes[name] = SideProcess(name, case, folder / name)
+        else:
+            errors[name] = f"no environment {SIDES[name].environment}"
+    for name in names:
+        try:
+            if name not in errors:
+                processes[name].wait_until_ready()
+        except SideError as error:
+            errors[name] = str(error)
+    return {name: processes[name] for name in names if name not in errors}, errors
+
+
+def _end(processes: Mapping[str, SideProcess]) -> None:
+    for process in processes.values():
+        process.ask_to_end()
+    for process in processes.values():
+        process.stop()
+
+
+class OneOfSeveral:
+    """A side in the process of its engine, which it shares with other sides and with the workloads before."""
+
+    def __init__(self, process: SideProcess, name: str, case: Case) -> None:
+        self._process, self._case = process, case
+        self.name, self.folder, self.pid = name, process.folder, process.pid
+
+    def run(self, source: str, output: Path) -> dict[str, Any]:
+        """Do the same as a `SideProcess`, after the engine has turned to this side and its case."""
+        self._process.turn_to(self._case, self.name)
+        return self._process.run(source, output)
+
+
+class Engines:
+    """Processes that stay for several workloads: one for each engine, so that a quick benchmark starts few of them.
+
+    The first case that an engine gets decides whether its Spark has Delta.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._processes: dict[str, SideProcess] = {}
+
+    def stop(self) -> None:
+        """End all processes."""
+        _end(self._processes)
+
+    @contextmanager
+    def running(
+        self, names: list[str], case: Case, folder: Path
+    ) -> Iterator[tuple[dict[str, OneOfSeveral], dict[str, str]]]:
+        """Give the sides that are ready by name, and the errors of the others, as the function `running` does."""
+        first_of = {name: self._first_of(name) for name in names}
+        missing = [first for first in dict.fromkeys(first_of.values()) if not self._is_alive(first)]
+        _, errors = _begin(missing, case, self._folder, self._processes)
+        for name in names:
+            make_folder(folder / name)
+        yield (
+            {name: OneOfSeveral(self._processes[first], name, case) for name, first in first_of.items()
+             if first not in errors},
+            {name: errors[first] for name, first in first_of.items() if first in errors},
+        )  # fmt: skip
+
+    def _is_alive(self, name: str) -> bool:
+        return name in self._processes and self._processes[name].is_alive
+
+    @staticmethod
+    def _first_of(name: str) -> str:
+        """Return the side in whose name the process of an engine runs."""
+        engine = SIDES[name].module, SIDES[name].environment
+        return next(each for each, kind in SIDES.items() if (kind.module, kind.environment) == engine)

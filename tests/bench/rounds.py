@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from tests.bench.inputs import make_input
 from tests.bench.memory import Peaks, peaks_of
 from tests.bench.models import make_model
 from tests.bench.predictor import loads_noted
-from tests.bench.process import RUN_S, SideError, SideProcess, environment_of, make_folder, running
+from tests.bench.process import RUN_S, OneOfSeveral, SideError, SideProcess, environment_of, make_folder, running
 from tests.bench.registry import SIDES
 from tests.bench.verify import compare, count_rows, read_result
 
@@ -31,6 +31,8 @@ _SCRIPTS: Final = Path(__file__).parent / "scripts"
 _AWAKE_S: Final = 30
 IS_LIMIT: Final = "what the others are compared with"
 Tell = Callable[[str], None]
+Processes = Mapping[str, SideProcess | OneOfSeveral]
+Start = Callable[[list[str], Case, Path], AbstractContextManager[tuple[Processes, dict[str, str]]]]
 
 
 @dataclass
@@ -52,18 +54,31 @@ class SideResult:
     error: str = ""
 
 
-def run_workload(workload: Workload, cache: Path, folder: Path, tell: Tell) -> dict[str, SideResult]:
-    """Make the input and the model, run all sides, and return their results by name."""
+def run_workload(
+    workload: Workload, cache: Path, folder: Path, tell: Tell, start: Start = running
+) -> dict[str, SideResult]:
+    """Make the input and the model, run all sides, and return their results by name.
+
+    Args:
+        workload: what to measure.
+        cache: folder for inputs and models.
+        folder: folder for what the sides write.
+        tell: gets the lines for the user.
+        start: gives the processes of sides, which either are started for this workload, or stay.
+    """
     tell(f"{workload.name}: {workload.title}; {workload.size:,} items")
     if workload.kind == "memory":
         return _measure_memory(workload, cache, folder, tell)
     case = case_of(workload, cache)
-    turns = _cold_turns if workload.kind == "cold" else _warm_turns
     results = {name: SideResult() for name in workload.sides}
-    with turns(case, workload, folder, results) as runs:
+    is_cold = workload.kind == "cold"
+    with (
+        _cold_turns(case, workload, folder) if is_cold else _warm_turns(case, workload, folder, results, start) as runs
+    ):
         take_turns(runs, case, workload.rounds, folder, results)
     for name, result in results.items():
-        shown = result.error or f"{[round(each, 2) for each in result.seconds]} s, {result.check} {result.facts or ''}"
+        seconds = f"{[round(each, 2) for each in result.seconds]} s, " if result.seconds else ""
+        shown = result.error or f"{seconds}{result.check} {result.facts or ''}"
         tell(f"  {SIDES[name].label}: {shown}")
     return results
 
@@ -94,10 +109,10 @@ Run = Callable[[Path], dict[str, Any]]
 
 @contextmanager
 def _warm_turns(
-    case: Case, workload: Workload, folder: Path, results: Mapping[str, SideResult]
+    case: Case, workload: Workload, folder: Path, results: Mapping[str, SideResult], start: Start
 ) -> Iterator[dict[str, Run]]:
     """Give a function for each side that is ready, which does one run in the side's process."""
-    with running(list(workload.sides), case, folder) as (processes, errors):
+    with start(list(workload.sides), case, folder) as (processes, errors):
         for name, error in errors.items():
             results[name].error = error
         yield {name: Warm(process, case, is_watched=workload.is_watched).run for name, process in processes.items()}
@@ -106,7 +121,7 @@ def _warm_turns(
 class Warm:
     """Does the runs of a process that stays, and wakes it up before if it had nothing to do for long."""
 
-    def __init__(self, process: SideProcess, case: Case, *, is_watched: bool) -> None:
+    def __init__(self, process: SideProcess | OneOfSeveral, case: Case, *, is_watched: bool) -> None:
         self._process, self._case, self._is_watched = process, case, is_watched
         # The first run wakes up the side itself, and does not count.
         self._last, self._naps = math.inf, 0
@@ -132,12 +147,7 @@ class Warm:
 
 
 @contextmanager
-def _cold_turns(
-    case: Case,
-    workload: Workload,
-    folder: Path,
-    results: Mapping[str, SideResult],  # noqa: ARG001 - as for warm turns
-) -> Iterator[dict[str, Run]]:
+def _cold_turns(case: Case, workload: Workload, folder: Path) -> Iterator[dict[str, Run]]:
     """Give a function for each side, which starts a process, and waits for its end."""
 
     def run_of(name: str) -> Run:

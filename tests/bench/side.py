@@ -24,6 +24,9 @@ _LONGEST: Final = 200
 class Side(Protocol):
     """An engine that scores inputs with the model of its case."""
 
+    def turn_to(self, case: Case, name: str) -> None:
+        """Take another case, as another side of the same engine, without starting the engine again."""
+
     def run(self, source: str, output: str) -> dict[str, Any]:
         """Score an input into an output that does not exist, and return facts about the run."""
 
@@ -38,7 +41,11 @@ def serve(side: Side, commands: IO[str], answers: IO[str]) -> None:
         command = json.loads(line)
         start = time.perf_counter()
         try:
-            facts = side.run(command["source"], command["output"])
+            if "turn_to" in command:
+                side.turn_to(Case.from_json(command["case"]), command["turn_to"])
+                facts = {}
+            else:
+                facts = side.run(command["source"], command["output"])
         except Exception as error:  # noqa: BLE001 - whatever a peer raises is its result
             traceback.print_exc()
             _answer(answers, {"error": said_by(error)})

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.config import load_deployment
-from tests.bench.cases import FEATURES, Case
+from tests.bench.cases import FEATURES, Case, Layout
 from tests.bench.inputs import make_input
-from tests.bench.process import SideError, SideProcess
+from tests.bench.process import Engines, SideError, SideProcess
 from tests.bench.side import said_by, serve
 from tests.bench.sides.ours import write_deployment
 from tests.bench.trees import onnx_of_booster
@@ -92,24 +92,62 @@ def test_a_case_survives_the_way_to_another_process(tmp_path: Path) -> None:
     assert Case.from_json(case.to_json()) == case
 
 
+def test_sides_of_an_engine_share_a_process_that_stays_for_other_workloads(tmp_path: Path) -> None:
+    engines, sides = Engines(tmp_path / "engines"), ["limit", "limit-lineage"]
+    layouts: dict[Layout, tuple[str, ...]] = {"narrow": ("id",), "mixed": ("id", "c04")}
+    written, pids = {}, set()
+    try:
+        for layout, carry in layouts.items():
+            source = str(make_input(tmp_path / "cache", layout, 100))
+            case = Case(layout, "rows", source, source, "pyfunc", "none", carry=carry)
+            with engines.running(sides, case, tmp_path / layout) as (processes, errors):
+                for name, process in processes.items():
+                    process.run(source, tmp_path / layout / name / "out" / "0")
+                    found = pq.read_table(tmp_path / layout / name / "out" / "0")
+                    written[layout, name] = (
+                        found.num_rows,
+                        [column for column in found.column_names if column[0] in "cs"],
+                    )
+                    pids.add(process.pid)
+            assert errors == {}
+    finally:
+        engines.stop()
+
+    assert written == {
+        ("narrow", "limit"): (100, []),
+        ("narrow", "limit-lineage"): (100, ["scored_at", "source_file"]),
+        ("mixed", "limit"): (100, ["c04"]),
+        ("mixed", "limit-lineage"): (100, ["c04", "scored_at", "source_file"]),
+    }
+    assert len(pids) == 1
+
+
 def test_an_error_of_a_side_is_an_answer_and_it_goes_on() -> None:
     class Fails:
+        case = ""
+
+        def turn_to(self, case: Case, name: str) -> None:
+            self.case = f"{case.name} of {name}"
+
         def run(self, source: str, output: str) -> dict[str, Any]:
             if source == "bad":
                 raise ValueError("no such thing\nand more")
-            return {"output": output}
+            return {"output": output, "case": self.case}
 
         def stop(self) -> None:
             """Nothing to end."""
 
-    commands = "".join(json.dumps({"source": source, "output": "o"}) + "\n" for source in ("bad", "good"))
+    case = Case("new", "rows", "in", "in", "onnx", "model")
+    runs = [{"source": source, "output": "o"} for source in ("bad", "good")]
+    commands = [runs[0], {"turn_to": "ours", "case": case.to_json()}, runs[1]]
     answers = io.StringIO()
-    serve(Fails(), io.StringIO(commands), answers)
-    ready, failed, done = map(json.loads, answers.getvalue().splitlines())
+    serve(Fails(), io.StringIO("".join(json.dumps(each) + "\n" for each in commands)), answers)
+    ready, failed, turned, done = map(json.loads, answers.getvalue().splitlines())
 
     assert ready == {"ready": True}
     assert failed == {"error": "ValueError: no such thing"}
-    assert done["facts"] == {"output": "o"}
+    assert turned["facts"] == {}
+    assert done["facts"] == {"output": "o", "case": "new of ours"}
 
 
 def test_the_cause_below_a_trace_of_spark_is_what_is_said() -> None:

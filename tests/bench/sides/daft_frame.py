@@ -30,7 +30,10 @@ def scorer_of(case: Case) -> Any:
 class Daft:
     """Daft's own runner, in this process."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, name: str) -> None:
+        self.turn_to(case, name)
+
+    def turn_to(self, case: Case, name: str) -> None:  # noqa: ARG002 - it is one side
         self._case = case
         self._scorer = scorer_of(case)()
 
@@ -50,5 +53,5 @@ class Daft:
         """Nothing runs besides this process."""
 
 
-def start(case: Case, name: str) -> Daft:  # noqa: ARG001 - each side gets its name
-    return Daft(case)
+def start(case: Case, name: str) -> Daft:
+    return Daft(case, name)

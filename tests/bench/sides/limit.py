@@ -27,13 +27,20 @@ class Limit:
     The parts of the input are dealt before a run, the largest first, so that no process waits for another.
     """
 
-    def __init__(self, case: Case, *, with_lineage: bool) -> None:
+    def __init__(self, case: Case, name: str) -> None:
+        self._begin(case, name)
+
+    def _begin(self, case: Case, name: str) -> None:
         self._case = case
         self._deal = _deal_rows if case.items == "rows" else _deal_files
         # Each process has a core; libraries would start a thread for each core.
         os.environ["OMP_NUM_THREADS"] = "1"
         context = multiprocessing.get_context("spawn")
-        self._pool = context.Pool(_PROCESSES, initializer=_prepare, initargs=(case, with_lineage))
+        self._pool = context.Pool(_PROCESSES, initializer=_prepare, initargs=(case, name == "limit-lineage"))
+
+    def turn_to(self, case: Case, name: str) -> None:
+        self.stop()
+        self._begin(case, name)
 
     def run(self, source: str, output: str) -> dict[str, Any]:
         Path(output).mkdir()
@@ -48,7 +55,7 @@ class Limit:
 
 
 def start(case: Case, name: str) -> Limit:
-    return Limit(case, with_lineage=name == "limit-lineage")
+    return Limit(case, name)
 
 
 _loaded: dict[str, Any] = {}

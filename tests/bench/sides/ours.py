@@ -74,6 +74,9 @@ class Ours:
         self._spark = sparkscore.local_session(conf=case.conf, log_file=self._folder / f"{case.name}-{name}-spark.log")
         self._numbers = itertools.count()
 
+    def turn_to(self, case: Case, name: str) -> None:
+        self._deployment = write_deployment(case, name, self._folder)
+
     def run(self, source: str, output: str) -> dict[str, Any]:
         run = sparkscore.score(
             self._spark, self._deployment, input=source, output=output, run_id=f"bench{next(self._numbers)}"

@@ -55,6 +55,9 @@ class Ray:
         )
         ray.data.DataContext.get_current().enable_progress_bars = False
 
+    def turn_to(self, case: Case, name: str) -> None:  # noqa: ARG002 - it is one side
+        self._case = case
+
     def run(self, source: str, output: str) -> dict[str, Any]:
         case = self._case
         if case.items == "rows":

@@ -58,6 +58,11 @@ class Spark:
     def __init__(self, case: Case, score: Score, spark: SparkSession) -> None:
         self._case, self._score, self._spark = case, score, spark
 
+    def turn_to(self, case: Case, name: str) -> None:
+        self._case, self._score = case, SCORES.get(name, self._score)
+        for key, value in case.conf.items():
+            self._spark.conf.set(key, value)
+
     def run(self, source: str, output: str) -> dict[str, Any]:
         rows = self._spark.read.parquet(source) if self._case.items == "rows" else self._paths(source)
         self._score(rows, self._case).write.format(self._case.output_format).save(output)
