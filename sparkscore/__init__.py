@@ -72,10 +72,19 @@ def __getattr__(name: str) -> object:
 
     Raises:
         AttributeError: the package has no such public name.
+        MissingDependencyError: the module of that name needs a package that is not installed, such as PySpark.
     """
     if name == "__version__":
         # Read on demand: a worker's child process may have this package without its metadata.
         from importlib.metadata import version  # noqa: PLC0415 - takes as long to import as the rest of --help
 
         return version("sparkscore")
-    return _import_public_name(name)
+    try:
+        return _import_public_name(name)
+    except ModuleNotFoundError as error:
+        from sparkscore.errors import named  # noqa: PLC0415 - no other name needs it
+
+        known = named(error)
+        if known is error:
+            raise
+        raise known from error

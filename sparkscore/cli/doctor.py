@@ -154,8 +154,8 @@ def _check_spark() -> Check:
 
 def _check_connect(url: str) -> Check:
     server = check_url(url)
-    check_spark_version()
     check_packages()
+    check_spark_version()
     return Check("Spark Connect", ok=True, found=f"PySpark {pyspark_version()} for the server at {server}")
 
 

@@ -141,11 +141,13 @@ def check_spark_options(options: SparkOptions) -> None:
     Raises:
         ConfigError: the options contradict each other, the URL of the Spark Connect server is not valid, or a Spark
             property has no key or value.
+        MissingDependencyError: a server is to be used, and a package for that is not installed.
     """
     if options.server is not None:
-        from sparkscore.spark.connect_session import check_url
+        from sparkscore.spark.connect_session import check_packages, check_url
 
         check_url(options.server)
+        check_packages()
     parse_spark_conf(options.spark_conf)
 
 

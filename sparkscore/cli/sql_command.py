@@ -29,7 +29,7 @@ class Query:
     """The arguments of `sparkscore sql`.
 
     Attributes:
-        statement: the statement, the path of its file, or ``-`` for standard input.
+        statement: the statement, the path of a file with it, or ``-`` for standard input.
         scorers: deployments or models, each of which is a function.
         assignments: the ``key=value`` pairs of ``--set``, for all deployments.
         shown_as: ``table``, ``csv`` or ``json``.

@@ -124,9 +124,9 @@ def serve(
     check_spark_options(spark)
     check_options(options)
     with stdout_for_results():
-        from sparkscore.sql.statement import read_statement, statements_in
+        from sparkscore.sql.statement import read_statements
 
-        first = [] if tables is None else statements_in(read_statement(str(tables)))
+        first = [] if tables is None else read_statements(tables)
         prepared = prepare_functions(*functions)
     runs.mkdir(parents=True, exist_ok=True)
     with temporary_folder("sparkscore-server-") as folder:

@@ -211,7 +211,8 @@ SECTIONS: Final = (
             ),
             ErrorCode.PYSPARK_MISSING: Explanation(
                 "The package `pyspark` is not installed.",
-                "Run `pip install 'sparkscore[local]'`; on a cluster, use its Python.",
+                "Run `pip install 'sparkscore[local]'`, or `'sparkscore[connect]'` for a Spark Connect server; on a "
+                "cluster, use its Python.",
             ),
             ErrorCode.PYTHON_ARCHIVE: Explanation(
                 "`python.archive` is missing, cannot be unpacked, or is not an environment that the worker can use.",

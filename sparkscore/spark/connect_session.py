@@ -25,6 +25,7 @@ REMOTE: Final = "SPARK_REMOTE"
 #: Environment variable with the token of the server. PySpark reads it, too.
 TOKEN: Final = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 - the name of a variable
 _PACKAGES: Final = ("grpc", "grpc_status", "google.rpc")
+_INSTALL: Final = "pip install 'sparkscore[connect]'"
 _EXAMPLE: Final = "a URL such as sc://localhost:15002"
 
 
@@ -43,8 +44,8 @@ def connect_session(url: str) -> SparkSession:
             unsupported version.
     """
     check_url(url)
-    check_spark_version()
     check_packages()
+    check_spark_version()
     # Imported only after the check that PySpark is installed.
     from pyspark.sql import SparkSession  # noqa: PLC0415
 
@@ -52,18 +53,24 @@ def connect_session(url: str) -> SparkSession:
 
 
 def check_packages() -> None:
-    """Check that the packages that PySpark needs for Spark Connect are installed.
+    """Check that PySpark, or its client, and the packages that it needs for Spark Connect are installed.
 
     Raises:
         MissingDependencyError: a package is missing.
     """
+    if not _is_installed("pyspark"):
+        raise MissingDependencyError(
+            code=ErrorCode.PYSPARK_MISSING,
+            what="neither the package pyspark nor pyspark-client is installed",
+            next_step=f"Run: {_INSTALL}.",
+        )
     missing = [package for package in _PACKAGES if not _is_installed(package)]
     if missing:
         raise MissingDependencyError(
             code=ErrorCode.CONNECT_PACKAGES,
             what="PySpark lacks packages for Spark Connect",
             got=f"no {names(missing)}",
-            next_step="Run: pip install 'sparkscore[connect]'.",
+            next_step=f"Run: {_INSTALL}.",
         )
 
 

@@ -50,17 +50,9 @@ def recorded_statement(
         failure = interrupt_behind(error) or error
         raise
     finally:
-        record = QueryRecord(
-            query_id=make_query_id(started),
-            by=by,
-            state=_state(failure),
-            started_at=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            seconds=round(time.monotonic() - clock, 3),
-            rows=note.rows,
-            error=None if failure is None else code_of(failure),
-            functions=[use_of(function, counter, group) for function in functions],
-        )
-        append_query(runs, record)
+        code = None if failure is None else code_of(failure)
+        end = StatementEnd(_state(failure), time.monotonic() - clock, code, note.rows)
+        record_statement(runs, by, started, end, Uses(functions, counter, group))
 
 
 def _state(failure: BaseException | None) -> str:
@@ -69,8 +61,62 @@ def _state(failure: BaseException | None) -> str:
     return "FAIL" if isinstance(failure, Exception) else "ABORT"
 
 
-def use_of(function: SqlFunction, counter: RowCounter | None, group: str | None) -> FunctionUse:
-    """Return what is recorded about a function for the statement that ran in a group of Spark jobs."""
+@dataclass(frozen=True)
+class StatementEnd:
+    """How a statement has ended.
+
+    Attributes:
+        state: COMPLETE, FAIL or ABORT.
+        seconds: how long it took.
+        error: code of the error, or None.
+        rows: number of rows of the result, or None if there is no result or it is not known.
+    """
+
+    state: str
+    seconds: float
+    error: str | None
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Uses:
+    """The functions that a statement could use.
+
+    Attributes:
+        functions: the functions.
+        counter: what counts their rows, or None if nothing does.
+        group: the group of Spark jobs in which the statement ran. If None, all jobs count.
+    """
+
+    functions: Sequence[SqlFunction]
+    counter: RowCounter | None
+    group: str | None = None
+
+
+def record_statement(runs: Path, by: str, started: datetime, end: StatementEnd, uses: Uses) -> None:
+    """Add a line to the records of queries for a statement that has ended.
+
+    Args:
+        runs: the runs folder.
+        by: the program that ran the statement.
+        started: when the statement began, in UTC.
+        end: how it has ended.
+        uses: its functions.
+    """
+    record = QueryRecord(
+        query_id=make_query_id(started),
+        by=by,
+        state=end.state,
+        started_at=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        seconds=round(end.seconds, 3),
+        rows=end.rows,
+        error=end.error,
+        functions=[_use_of(function, uses.counter, uses.group) for function in uses.functions],
+    )
+    append_query(runs, record)
+
+
+def _use_of(function: SqlFunction, counter: RowCounter | None, group: str | None) -> FunctionUse:
     counts: dict[str, Any] = {}
     if counter is not None:
         counts["rows"], counts["failed"] = counter.counts(function.name, group)

@@ -16,13 +16,12 @@ from pyspark.sql import SparkSession
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
-from sparkscore.record.queries import QueryRecord, append_query, make_query_id
 from sparkscore.spark import jvm_thrift
 from sparkscore.spark.errors import SPARK_ERRORS
 from sparkscore.spark.row_counts import RowCounter
 from sparkscore.spark.shipping import has_other_hosts
 from sparkscore.sql.function import SqlFunction
-from sparkscore.sql.recording import use_of
+from sparkscore.sql.recording import StatementEnd, Uses, record_statement
 from sparkscore.sql.server import STATE, ServerOptions, check_address, check_login, check_sessions, rules_for
 
 logger = logging.getLogger("sparkscore")
@@ -75,19 +74,12 @@ class StatementLog:
         started = datetime.fromtimestamp(statement.started_ms / 1000, UTC)
         named = set(re.findall(r"\w+", statement.text.lower()))
         used = [each for each in self.functions if named & {name.lower() for name in each.names}]
-        record = QueryRecord(
-            query_id=make_query_id(started),
-            by="sql-server",
-            state=_ENDS[kind],
-            started_at=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            # The last value is always the time of the event.
-            seconds=max(0, int(values[-1]) - statement.started_ms) / 1000,
-            error=_code(kind, values[0], is_parsed=statement.is_parsed),
-            functions=[use_of(function, self.counter, group) for function in used],
-        )
+        # The last value is always the time of the event.
+        seconds = max(0, int(values[-1]) - statement.started_ms) / 1000
+        end = StatementEnd(_ENDS[kind], seconds, _code(kind, values[0], is_parsed=statement.is_parsed))
+        record_statement(self.runs, "sql-server", started, end, Uses(used, self.counter, group))
         if self.counter is not None:
             self.counter.forget(group)
-        append_query(self.runs, record)
 
 
 def _code(kind: str, reason: str, *, is_parsed: bool) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 import sys
 from pathlib import Path
@@ -36,27 +37,44 @@ def read_statement(given: str) -> str:
     """Return the statement that an argument of a command means.
 
     Args:
-        given: a statement, the path of a file that ends in ``.sql``, or ``-`` for standard input.
+        given: a statement, the path of a file, or ``-`` for standard input. A file that ends in ``.sql`` must exist.
 
     Raises:
         ConfigError: the file cannot be read, is not UTF-8, or there is no statement.
     """
     if given.lower().endswith(_DEPLOYMENTS):
         raise _refusal(f"'{given}'", "a deployment", "a statement", "Write the statement before the deployments.")
+    return _read(given) if given == _STDIN or _is_file(given) else _checked(given)
+
+
+def read_statements(file: Path) -> list[str]:
+    """Return the statements of a file, or of standard input if the path is ``-``.
+
+    Raises:
+        ConfigError: the file cannot be read, is not UTF-8, or there is no statement.
+    """
+    return statements_in(_read(str(file)))
+
+
+def _read(given: str) -> str:
     try:
-        text = sys.stdin.read() if given == _STDIN else _in_file(given)
+        text = sys.stdin.read() if given == _STDIN else Path(given).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "text that is not UTF-8"
         raise _refusal(f"the statement in '{given}'", reason, "a text file", "Correct the path or the file.") from error
+    return _checked(text)
+
+
+def _checked(text: str) -> str:
     if not _without_comments(text).strip("; \t\r\n"):
         raise _refusal("the statement", "none", "one", 'Write a statement, such as "SELECT 1".')
     return text
 
 
-def _in_file(given: str) -> str:
-    path = Path(given)
-    is_file = given.lower().endswith(_SUFFIX) and (len(given.split()) == 1 or path.is_file())
-    return path.read_text(encoding="utf-8-sig") if is_file else given
+def _is_file(given: str) -> bool:
+    # Unlike pathlib, it answers for texts that are too long for a path.
+    exists = os.path.isfile(given)  # noqa: PTH113
+    return exists or (given.lower().endswith(_SUFFIX) and len(given.split()) == 1)
 
 
 def _without_comments(text: str) -> str:

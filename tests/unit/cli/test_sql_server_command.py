@@ -95,6 +95,7 @@ def test_a_server_that_ends_by_itself_has_failed(heart: str, served: dict[str, A
         (["--trust-clients", "--host", "localhost"], "an IP address"),
         (["--trust-clients", "--spark-conf", "spark.sql.runSQLOnFiles=true"], "a setting that the server needs"),
         (["--trust-clients", "--tables", "missing.sql"], "SQL_STATEMENT"),
+        (["--trust-clients", "--tables", "missing.txt"], "SQL_STATEMENT"),
     ],
 )
 def test_wrong_requests_start_no_spark(

@@ -84,3 +84,10 @@ def test_missing_packages_are_named_with_the_line_that_installs_them(monkeypatch
         check_packages()
 
     assert why.value.got == "no 'grpc_that_is_missing', 'missing.too'"
+
+
+def test_without_pyspark_the_client_for_a_server_is_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connect_session, "find_spec", lambda name: None if name == "pyspark" else object())
+
+    with pytest.raises(MissingDependencyError, match=r"^\[PYSPARK_MISSING\].*'sparkscore\[connect\]'"):
+        check_packages()

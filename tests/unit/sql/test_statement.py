@@ -8,7 +8,7 @@ import pytest
 from pyspark.errors import AnalysisException, ParseException, PySparkException
 
 from sparkscore.errors import ConfigError, ScoringError
-from sparkscore.sql.statement import count_statements, explain_query_error, read_statement
+from sparkscore.sql.statement import count_statements, explain_query_error, read_statement, read_statements
 
 
 def test_a_statement_is_an_argument_a_file_or_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -19,6 +19,34 @@ def test_a_statement_is_an_argument_a_file_or_standard_input(monkeypatch: pytest
     assert read_statement("SELECT 2 AS sql FROM db.sql") == "SELECT 2 AS sql FROM db.sql"
     assert read_statement(str(tmp_path / "my risks.sql")) == "SELECT 'ü'"
     assert read_statement("-") == "SELECT 3\n"
+
+
+def test_a_file_that_exists_is_read_whatever_its_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my tables.txt").write_text("SELECT 4", encoding="utf-8")
+    Path("folder").mkdir()
+
+    assert read_statement("my tables.txt") == "SELECT 4"
+    assert read_statement("folder") == "folder"
+    # The names of files are shorter, and the system refuses to look for this one.
+    assert read_statement("SELECT 1 --" + "x" * 5_000 + " .sql").startswith("SELECT 1 --")
+
+
+@pytest.mark.parametrize("given", ["none.txt", "SELECT 1", "folder"])
+def test_a_file_with_statements_must_exist(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("tables").write_text("SELECT 1; SELECT 2;", encoding="utf-8")
+
+    assert read_statements(Path("tables")) == ["SELECT 1", "SELECT 2"]
+    with pytest.raises(ConfigError, match=rf"^\[SQL_STATEMENT\] the statement in '{given}': got (No such|Is a dir)"):
+        read_statements(Path(given))
+
+
+def test_statements_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("SELECT 3;\n"))
+
+    assert read_statements(Path("-")) == ["SELECT 3"]
 
 
 @pytest.mark.parametrize(
