@@ -16,10 +16,11 @@ from sparkscore.errors import ConfigError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.stage.plan_file import PLAN_SCHEMA
 
-# Each task slot gets ten work units, so that all of them are busy to the end. More would be too slow, because Spark and
-# the worker need 0.1 to 0.2 s of CPU time for each. If a task fails, only its last chunk is scored again. A large input
-# has more work units, for clusters with more task slots than are known when the run is planned.
-_UNITS_PER_SLOT: Final = 10
+# Each task slot gets four work units, the last of which is the smallest, so that all slots are busy to the end. More
+# would be too slow, because Spark and the worker need 0.1 to 0.2 s of CPU time for each. If a task fails, only its last
+# chunk is scored again. A large input has more work units, for clusters with more task slots than are known when the
+# run is planned.
+_UNITS_PER_SLOT: Final = 4
 _MINI_BATCHES_PER_UNIT: Final = 256
 _MOST_UNITS: Final = 2000
 # The probe begins with mini-batches that are no more than this many times as large as the average.
@@ -169,7 +170,7 @@ def digest_of_files(files: Iterable[InputFile]) -> str:
 
 
 def _deal_out(sizes: Sequence[int], task_slots: int) -> list[list[int]]:
-    """Distribute mini-batches over work units of similar size.
+    """Distribute mini-batches over work units, fewer to the last ones, which even out how long task slots are busy.
 
     Args:
         sizes: size of each mini-batch in bytes.
@@ -181,11 +182,16 @@ def _deal_out(sizes: Sequence[int], task_slots: int) -> list[list[int]]:
     """
     wanted = max(_UNITS_PER_SLOT * task_slots, -(-len(sizes) // _MINI_BATCHES_PER_UNIT))
     unit_count = min(len(sizes), wanted, _MOST_UNITS)
-    units: list[list[int]] = [[] for _ in range(unit_count)]
-    # One byte is added to each mini-batch, so that mini-batches of empty files are distributed evenly.
-    lightest = [(0, unit) for unit in range(unit_count)]
-    for number in sorted(range(len(sizes)), key=lambda number: (-sizes[number], number)):
-        weight, unit = lightest[0]
+    # With four work units, a slot has four, three, two and one tenths of its share.
+    rounds = -(-unit_count // task_slots)
+    shares = [rounds - unit // task_slots for unit in range(unit_count)]
+    units: list[list[int]] = [[] for _ in shares]
+    weights = [0] * unit_count
+    emptiest = [(0.0, unit) for unit in range(unit_count)]
+    for number in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):  # in order where sizes are equal
+        unit = emptiest[0][1]
         units[unit].append(number)
-        heapq.heapreplace(lightest, (weight + sizes[number] + 1, unit))
-    return [sorted(units[unit]) for _, unit in sorted(lightest, key=lambda each: (-each[0], each[1]))]
+        # One byte is added to each mini-batch, so that mini-batches of empty files are distributed as well.
+        weights[unit] += sizes[number] + 1
+        heapq.heapreplace(emptiest, (weights[unit] / shares[unit], unit))
+    return [sorted(units[unit]) for unit in sorted(range(unit_count), key=weights.__getitem__, reverse=True)]

@@ -14,7 +14,7 @@ from sparkscore.minibatch import MiniBatch
 from sparkscore.plan import InputFile, Plan, Snapshot, digest_of_files, first_mini_batches, plan_run
 from sparkscore.stage.plan_file import PLAN_SCHEMA
 
-# Up to 64 mini-batches have a work unit each; beyond that they share.
+# Up to 32 mini-batches have a work unit each; beyond that they share.
 SIZES = st.lists(st.integers(0, 1000), max_size=20) | st.lists(st.integers(0, 1000), min_size=65, max_size=150)
 
 
@@ -71,12 +71,34 @@ def test_bytes_do_not_decide_what_is_in_a_mini_batch(sizes: list[int], size: int
 
 
 @given(SIZES)
-def test_no_unit_is_heavier_than_a_fair_share_and_one_mini_batch(sizes: list[int]) -> None:
+def test_no_unit_is_heavier_than_its_share_and_one_mini_batch(sizes: list[int]) -> None:
     plan, units = planned(sizes)
 
     weights = [sum(sizes[int(name)] + 1 for name, _ in unit) for unit in units.values()]
-    fair_share = sum(weights) / max(1, plan.unit_count or 0)
-    assert max(weights, default=0) <= fair_share + max(sizes, default=0) + 1
+    rounds = -(-(plan.unit_count or 0) // 8)
+    shares = [rounds - unit // 8 for unit in range(plan.unit_count or 0)]
+    largest = max(shares, default=0) * sum(weights) / max(1, sum(shares))
+    assert max(weights, default=0) <= largest + max(sizes, default=0) + 1
+
+
+@pytest.mark.parametrize("task_slots", [1, 2, 3, 8, 32])
+@pytest.mark.parametrize("mini_batches", [5, 37, 333, 2000])
+def test_equal_mini_batches_keep_all_slots_busy_to_the_last_one(task_slots: int, mini_batches: int) -> None:
+    plan = plan_run(snapshot_of([100] * mini_batches), 1, task_slots)
+
+    assert busiest(plan, task_slots) <= 100 * -(-mini_batches // task_slots) * 1.02
+
+
+@pytest.mark.parametrize("times", [2, 4])
+def test_a_slot_that_is_slower_does_not_keep_the_other_one_waiting(times: int) -> None:
+    plan, free = plan_run(snapshot_of([100] * 2000), 1, task_slots=2), [(0, times), (0, 1)]
+
+    assert plan.mini_batches is not None
+    for unit in plan.mini_batches.group_by("unit").aggregate([("path", "count")]).to_pylist():
+        at, slowness = heapq.heappop(free)
+        heapq.heappush(free, (at + unit["path_count"] * slowness, slowness))
+
+    assert max(free)[0] <= 1.1 * 2000 / (1 + 1 / times)
 
 
 def test_the_largest_mini_batches_are_dealt_out_first() -> None:
@@ -131,10 +153,10 @@ def test_the_largest_units_come_first(sizes: list[int], size: int) -> None:
 def test_empty_files_are_spread_as_well() -> None:
     _, units = planned([0] * 640)
 
-    assert {len(unit) for unit in units.values()} == {8}
+    assert [len(unit) for unit in units.values()] == [32] * 8 + [24] * 8 + [16] * 8 + [8] * 8
 
 
-@pytest.mark.parametrize(("mini_batches", "units"), [(0, 0), (1, 1), (80, 80), (20_480, 80), (20_481, 81)])
+@pytest.mark.parametrize(("mini_batches", "units"), [(0, 0), (1, 1), (32, 32), (8192, 32), (8193, 33)])
 def test_the_number_of_units_grows_with_the_number_of_mini_batches(mini_batches: int, units: int) -> None:
     assert planned([1] * mini_batches)[0].unit_count == units
 
