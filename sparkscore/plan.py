@@ -27,7 +27,7 @@ _MOST_UNITS: Final = 2000
 _MUCH_LARGER: Final = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class InputFile:
     """An input file, with its metadata at the time when it was listed.
 

@@ -29,6 +29,7 @@ _ALL_BYTES: Final = 64 * 1024 * 1024
 _LEAST_BYTES: Final = 8 * 1024
 _BLOCK_BYTES: Final = 4 * 1024
 _MOST_BLOCKS: Final = 64
+_READ_BYTES: Final = 1024 * 1024
 
 
 def with_samples(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
@@ -165,7 +166,8 @@ def _blocks(size: int, share: int) -> Iterable[tuple[int, int]]:
     [(0, 4096), (95904, 4096)]
     """
     if size <= share:
-        return ((start, _ALL_BYTES // 64) for start in range(0, size, _ALL_BYTES // 64))
+        # Python allocates as many bytes as it is asked for, which takes longer for a MiB than reading a small file.
+        return [(start, min(_READ_BYTES, size - start)) for start in range(0, size, _READ_BYTES)]
     count = min(_MOST_BLOCKS, share // _BLOCK_BYTES)
     length = share // count
     return ((number * (size - length) // (count - 1), length) for number in range(count))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -128,6 +130,21 @@ def test_of_a_large_file_the_sample_reaches_from_start_to_end(
 
     with pytest.raises(SourceError, match="INPUT_CHANGED"):
         check_files_unchanged(files)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 2 * 1024 * 1024 + 5])
+def test_the_sample_of_a_small_file_is_all_of_it_and_no_more_is_asked_for(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = random.Random(size).randbytes(size)  # noqa: S311
+    (tmp_path / "small.bin").write_bytes(content)
+    asked, pread = [], os.pread
+    monkeypatch.setattr(os, "pread", lambda file, count, at: asked.append(count) or pread(file, count, at))  # type: ignore[func-returns-value]
+
+    (file,) = pinned(tmp_path)
+
+    assert file.sample == hashlib.sha256(content).hexdigest()
+    assert sum(asked) == size  # Python allocates what it is asked for
 
 
 def test_a_file_that_cannot_be_read_is_its_readers_business(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
