@@ -17,8 +17,8 @@ from sparkscore.returned.refusal import DECLARE, Refusal
 from sparkscore.returned.value_types import advice_for, class_name, describe, is_missing, is_nan, value_type
 from sparkscore.returned.vectors import convert_vector
 
-# A Python class for each Arrow type. PyArrow converts values of this class exactly or raises an error.
-_EXACT_CLASS: Final = {
+#: A Python class for each Arrow type. PyArrow converts values of this class exactly or raises an error.
+EXACT_CLASS: Final = {
     pa.bool_(): bool,
     pa.int8(): int,
     pa.int16(): int,
@@ -61,7 +61,7 @@ def _convert_scalars(items: list[Any], type_: pa.DataType) -> pa.Array:
     classes = set(map(type, items))
     if len(classes) == 1 and classes < _NUMPY_NUMBERS:
         return convert_vector(Vector(np.array(items)), type_)
-    if classes <= {_EXACT_CLASS.get(type_), type(None)}:
+    if classes <= {EXACT_CLASS.get(type_), type(None)}:
         try:
             return pa.array(items, type_, from_pandas=False)
         except (pa.ArrowException, OverflowError, UnicodeError):

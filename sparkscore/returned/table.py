@@ -16,6 +16,7 @@ from sparkscore.returned.coercion import coerce
 from sparkscore.returned.forms import Form, Objects, Vector, open_values
 from sparkscore.returned.inference import infer_type
 from sparkscore.returned.nulls import refuse_nulls
+from sparkscore.returned.plain import tabulate_plain
 from sparkscore.returned.refusal import STATE
 from sparkscore.returned.shapes import (
     PREDICTION,
@@ -114,6 +115,9 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
               dictionaries, are NULL.
             - ``OUTPUT_NULL``: a value is NULL where the schema does not allow it.
     """
+    plain = None if schema is None else tabulate_plain(returned, schema)
+    if plain is not None:
+        return Returned(plain, plain.num_rows, is_frame=False)
     if isinstance(returned, NamedColumns):
         columns = _columns_of_named(returned, schema)
         return Returned(_build(columns, schema), columns.count, is_frame=False)

@@ -73,9 +73,11 @@ class Surroundings:
     def _enter(self, current: Surroundings) -> None:
         sys.argv, sys.path[:] = self.arguments, self.path
         # Setting every variable again would take longer than scoring a small mini-batch.
-        for name in current.environment.keys() - self.environment.keys():
+        removed, changed = _changes.between(current.environment, self.environment)
+        for name in removed:
             del os.environ[name]
-        os.environ.update(self.environment.items() - current.environment.items())
+        for name, value in changed:
+            os.environ[name] = value
 
 
 class _Environments:
@@ -97,6 +99,25 @@ class _Environments:
         return self._known[-1][1]
 
 
+class _Changes:
+    """Caches the last two differences of environments: a call changes the worker's to the script's, and back."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[dict[str, str], dict[str, str], list[str], list[tuple[str, str]]]] = []
+
+    def between(self, old: dict[str, str], new: dict[str, str]) -> tuple[list[str], list[tuple[str, str]]]:
+        """Return the variables that must be removed to get from one environment to another, and those to be set.
+
+        Environments are known again as objects, which is certain because nothing changes the dictionaries.
+        """
+        for known_old, known_new, removed, changed in self._known:
+            if known_old is old and known_new is new:
+                return removed, changed
+        removed, changed = list(old.keys() - new.keys()), list(new.items() - old.items())
+        self._known = [*self._known[-1:], (old, new, removed, changed)]
+        return removed, changed
+
+
 class _Modules:
     """Caches a copy of ``sys.modules``, which is needed only if a script clears it."""
 
@@ -111,6 +132,7 @@ class _Modules:
 
 
 _environments: Final = _Environments()
+_changes: Final = _Changes()
 _modules: Final = _Modules()
 
 

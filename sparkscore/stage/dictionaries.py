@@ -35,7 +35,15 @@ def repeat_text(text: str | None, count: int) -> pa.DictionaryArray:
 
 def encode_texts(texts: Sequence[str | None]) -> pa.DictionaryArray:
     """Return a column of the given texts as a dictionary of the type that `repeat_text` returns."""
-    return pa.array(texts, pa.dictionary(_INDEX, pa.string()))
+    if None in texts or len(set(texts)) < len(texts):
+        return pa.array(texts, pa.dictionary(_INDEX, pa.string()))
+    # For a few texts, PyArrow takes longer to look for repeated ones than for all else.
+    return pa.DictionaryArray.from_arrays(_numbers(len(texts)), pa.array(texts, pa.string()))
+
+
+@lru_cache(maxsize=8)
+def _numbers(count: int) -> pa.Array:
+    return pa.array(np.arange(count, dtype=np.int32))
 
 
 def decode(rows: pa.Table) -> pa.Table:

@@ -31,6 +31,7 @@ NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _ESCAPED = {chr(code) for code in (*range(0x01, 0x20), 0x7F)} | set("\"#%'*/:=?\\{[]^")
 _BUFFER_ROWS = 128 * 1024
 _BUFFER_BYTES = 64 * 1024 * 1024
+_SMALL_BYTES = 64 * 1024
 # PyArrow compares the size of a page with its limit of 1 MiB only after each batch of this many rows. Without texts and
 # lists, a large batch saves time and is still far from the limit.
 _ROWS_OF_A_BATCH = 1024
@@ -150,7 +151,9 @@ class RowBuffer:
         """Add rows to those in the buffer."""
         self._tables.append(rows)
         self._rows += rows.num_rows
-        self._bytes += rows.nbytes
+        # The size of the buffers is found at once, but parts of a larger table share its buffers.
+        size = rows.get_total_buffer_size()
+        self._bytes += size if size <= _SMALL_BYTES else rows.nbytes
 
     def take(self) -> pa.Table | None:
         """Empty the buffer and return its rows, or None if there are none."""

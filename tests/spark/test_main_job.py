@@ -152,7 +152,7 @@ def test_the_model_is_loaded_once_in_each_worker_process(
 
     plan = pq.ParquetFile(tmp_path / "runs" / run.record["run_id"] / "plan.parquet")
     processes = {row["prediction"] for row in run.predictions().select("prediction").distinct().collect()}
-    assert plan.num_row_groups == 20, "the run should have 20 work units"
+    assert plan.num_row_groups == 8, "the run should have 8 work units"
     assert len(list((tmp_path / "loads").iterdir())) == run.record["model_loads"] == run.record["worker_processes"]
     assert processes <= {int(path.name.partition("-")[0]) for path in (tmp_path / "loads").iterdir()}
     assert run.record["worker_processes"] <= 4

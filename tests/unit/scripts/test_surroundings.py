@@ -36,6 +36,22 @@ def test_the_environment_is_as_it_was(first: dict[str, str], wanted: dict[str, s
     assert dict(os.environ) == before.environment
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(environments=st.lists(VARIABLES, min_size=1, max_size=3), turns=st.lists(st.integers(0, 2), max_size=12))
+def test_the_environment_is_right_however_calls_follow_each_other(
+    environments: list[dict[str, str]], turns: list[int], before: Surroundings
+) -> None:
+    wanted = [replace(before, environment={**before.environment, **each}) for each in environments]
+
+    for turn in turns:
+        entered = wanted[turn % len(wanted)]
+        entered.enter(now())
+        assert dict(os.environ) == entered.environment
+
+    before.enter_again(now())
+    assert dict(os.environ) == before.environment
+
+
 def test_variables_that_are_right_are_not_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
     before = now()
 
