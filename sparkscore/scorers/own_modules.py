@@ -11,8 +11,10 @@ def forget_modules(folder: Path) -> None:
 
     Code that later imports a module of the same name then does not get the one from this folder.
     """
+    # To compare paths takes 10 microseconds for each of thousands of modules, of which nearly all are elsewhere.
+    longest = max(folder.parts, key=len)
     for name, module in list(sys.modules.items()):
-        if any(Path(path).is_relative_to(folder) for path in _paths_of(module)):
+        if any(longest in path and Path(path).is_relative_to(folder) for path in _paths_of(module)):
             del sys.modules[name]
 
 

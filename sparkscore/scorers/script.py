@@ -37,7 +37,7 @@ from sparkscore.scripts.faults import advice_for
 from sparkscore.scripts.mlflow_store import end_active_run, variables_of_store
 from sparkscore.scripts.model_lookup import DeployedModel, ModelLookup
 from sparkscore.scripts.refusals import is_taken, missing_run, other_parameters, taken_name
-from sparkscore.scripts.surroundings import Surroundings
+from sparkscore.scripts.surroundings import Surroundings, forget_known_modules
 from sparkscore.stage.layout import SCRIPTS
 
 # The command line sets this environment variable to keep workers from importing modules from the working directory. It
@@ -199,7 +199,9 @@ class ScriptScorer:
         self._run = self._module = self.handed_over = None
         if self._azure is not None:
             self._azure.close()
+        self._scripts_own = None
         forget_modules(self._folder)
+        forget_known_modules()
         remove_made(self._home)
         if self._models is not None:
             remove_made(self._models)

@@ -130,10 +130,19 @@ class _Modules:
             self._known = sys.modules.copy()
         return self._known
 
+    def forget(self) -> None:
+        """Forget the copy, which would keep a script's modules after they have been unloaded."""
+        self._known = {}
+
 
 _environments: Final = _Environments()
 _changes: Final = _Changes()
 _modules: Final = _Modules()
+
+
+def forget_known_modules() -> None:
+    """Keep no modules any more but those in ``sys.modules``."""
+    _modules.forget()
 
 
 def _lost_folder(folder: str) -> ScoringScriptError:

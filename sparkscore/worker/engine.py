@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -213,15 +213,20 @@ class LocalEngine:
         Raises:
             RuntimeError: the scorer is not loaded.
         """
-        returned = self._call(mini_batch)
+        return self.outcome_of(self.call(mini_batch), mini_batch, spec, scored_at)
+
+    def outcome_of(self, returned: object, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
+        """Return the outcome of the last call.
+
+        Args:
+            returned: the result of `call`.
+            mini_batch: the mini-batch.
+            spec: how to build the result rows.
+            scored_at: value of the lineage column ``scored_at``, in UTC.
+        """
         if isinstance(returned, Failure):
             return failed_outcome(mini_batch.item_count, returned)
-        try:
-            outcome = make_outcome(returned, mini_batch, spec, scored_at, self._handed_over)
-            columns, unseen = self._columns, self._unseen if outcome.scored else ()
-            return replace(outcome, columns=columns, unseen=unseen) if columns or unseen else outcome
-        except BaseException as error:  # noqa: BLE001 - methods of the returned objects may be the user's code
-            return failed_outcome(mini_batch.item_count, _failure_of(error, ErrorCode.OUTPUT_UNREADABLE))
+        return outcome_of_returned(returned, mini_batch, spec, scored_at, self._notes)
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
         """Score one mini-batch, and return the names and types of the returned columns, or a failure.
@@ -229,7 +234,7 @@ class LocalEngine:
         Raises:
             RuntimeError: the scorer is not loaded.
         """
-        returned = self._call(mini_batch)
+        returned = self.call(mini_batch)
         if isinstance(returned, Failure):
             return Probed(failure=returned)
         try:
@@ -240,7 +245,7 @@ class LocalEngine:
             result = read_returned(returned, declared)
         except BaseException as error:  # noqa: BLE001 - as in `score`
             return Probed(failure=_failure_of(error, ErrorCode.OUTPUT_UNREADABLE))
-        return Probed(result.table.schema, result.is_frame, elements=result.elements, columns=self._columns)
+        return Probed(result.table.schema, result.is_frame, elements=result.elements, columns=self._notes.columns)
 
     @property
     def import_path(self) -> list[str]:
@@ -270,27 +275,18 @@ class LocalEngine:
         self._before = {}
 
     @property
-    def _handed_over(self) -> HandedOver | None:
-        """The DataFrame that the scorer passed to the user's code in the last call.
-
-        It is None if the scorer passed no DataFrame, or does not keep it.
-        """
-        return getattr(self._scorer, "handed_over", None)
+    def returned_all(self) -> bool:
+        """Whether the outcome of the last call follows from the returned value alone."""
+        return self._notes == _NO_NOTES
 
     @property
-    def _unseen(self) -> tuple[tuple[str, int], ...]:
-        """Pairs of a categorical column and the number of values in it that the model does not know.
+    def _notes(self) -> _Notes:
+        """What the scorer has noted about the last call beside the returned value."""
+        # The scorer may pass no DataFrame, or not keep it. It may not count the values that the model does not know.
+        handed_over: HandedOver | None = getattr(self._scorer, "handed_over", None)
+        return _Notes(handed_over, tuple(sorted(getattr(self._scorer, "unseen", {}).items())))
 
-        The tuple is empty if the scorer does not count such values.
-        """
-        return tuple(sorted(getattr(self._scorer, "unseen", {}).items()))
-
-    @property
-    def _columns(self) -> int:
-        """The number of DataFrame columns that were passed to the user's code in the last call, or 0 if unknown."""
-        return 0 if self._handed_over is None else self._handed_over.rows.num_columns
-
-    def _call(self, mini_batch: MiniBatch) -> object:
+    def call(self, mini_batch: MiniBatch) -> object:
         """Return the value that the user's code returns for a mini-batch, or a `Failure`.
 
         A `Failure` is returned if the code fails, or if a column that is declared NOT NULL contains a NULL.
@@ -306,6 +302,46 @@ class LocalEngine:
                 return self._scorer.score(mini_batch)
         except _OF_THE_USERS_CODE as error:
             return advise_on_package(_failure_of(error, ErrorCode.SCRIPT_RUN), self._environment)
+
+
+class _Notes(NamedTuple):
+    """What a scorer has noted about a call beside the returned value.
+
+    Attributes:
+        handed_over: the DataFrame that was passed to the user's code, or None.
+        unseen: pairs of a categorical column and the number of values in it that the model does not know.
+    """
+
+    handed_over: HandedOver | None = None
+    unseen: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def columns(self) -> int:
+        """The number of DataFrame columns that were passed to the user's code, or 0 if it is not known."""
+        return 0 if self.handed_over is None else self.handed_over.rows.num_columns
+
+
+_NO_NOTES: Final = _Notes()
+
+
+def outcome_of_returned(
+    returned: object, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime, notes: _Notes = _NO_NOTES
+) -> Outcome:
+    """Return the outcome of a call, given the returned value.
+
+    Args:
+        returned: the value that the user's code returned.
+        mini_batch: the mini-batch.
+        spec: how to build the result rows.
+        scored_at: value of the lineage column ``scored_at``, in UTC.
+        notes: what the scorer has noted about the call.
+    """
+    try:
+        outcome = make_outcome(returned, mini_batch, spec, scored_at, notes.handed_over)
+        columns, unseen = notes.columns, notes.unseen if outcome.scored else ()
+        return replace(outcome, columns=columns, unseen=unseen) if columns or unseen else outcome
+    except BaseException as error:  # noqa: BLE001 - methods of the returned objects may be the user's code
+        return failed_outcome(mini_batch.item_count, _failure_of(error, ErrorCode.OUTPUT_UNREADABLE))
 
 
 def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -158,6 +159,53 @@ def test_a_slice_brings_its_own_rows_and_no_others(make: Make) -> None:
 
     assert outcome.table is not None
     assert outcome.table.column("x").to_pylist() == [70_000, 70_001, 70_002]
+
+
+RETURNED = {
+    "[1, None]": 2,
+    "[{'pid': 1, 'other': 'x'}, {'pid': 2}]": 0,
+    "[{'pid': 1}, {'pid': 2}]": 2,
+    "[(1,), [2]]": 0,
+    "[(1,), (2,)]": 2,
+    "[1]": 1,
+    "[1, 2, 3]": 2,
+    "[]": 0,
+    "['a', 'b']": 0,
+    "[1.5, 2]": 0,
+    "[2**63, 1]": 0,
+    "(n for n in [1, 2])": 2,
+    "np.array([1, 2])": 2,
+    "[np.int64(1), True]": 0,
+    "pd.DataFrame({'pid': [1, 2]})": 2,
+    "pa.table({'pid': [1, 2]})": 2,
+    "{'pid': [1, 2]}": 0,
+    "None": 0,
+}
+
+
+def test_of_files_the_outcome_is_the_same_as_in_this_process(
+    implementation: Callable[[EngineSpec, ChildSpec], Engine], tmp_path: Path
+) -> None:
+    (tmp_path / "score.py").write_text(
+        "import numpy as np\nimport pandas as pd\nimport pyarrow as pa\ndef run(files): return eval(files[0])"
+    )
+    scorer = ScriptSpec(pack_script(tmp_path, "score.py").code, "score.py", work_folder=str(tmp_path))
+    local, engine = LocalEngine(EngineSpec("b", scorer)), implementation(EngineSpec("b", scorer), ChildSpec())
+    result = replace(RESULT, carried=())
+    for each in (engine, local):
+        assert each.load().failure is None
+
+    for number, (order, scored) in enumerate([("[1, 2]", 2), *RETURNED.items()]):
+        mini_batch = MiniBatch(f"0-{number}", (order, "/é"), input_position=str(number))
+        found, expected = (each.score(mini_batch, result, AT) for each in (engine, local))
+
+        assert replace(found, table=None) == replace(expected, table=None)
+        assert (order, found.scored) == (order, scored)
+        assert (found.table is None) == (expected.table is None)
+        if found.table is not None and expected.table is not None:
+            assert found.table.equals(expected.table, check_metadata=True)
+    for each in (engine, local):
+        each.close()
 
 
 @pytest.mark.parametrize("order", ["raise ValueError('é')", "sys.exit(3)", "raise KeyboardInterrupt('é')"])

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
+from itertools import islice
 from typing import Final
 
 from sparkscore.worker.child.messages import Library
@@ -33,18 +34,26 @@ class _Preloaded:
     Attributes:
         tops: names of the packages and modules, without those inside packages.
         path: the import path that was used.
+        known: number of modules, if children have reported all of them that are libraries. Otherwise 0.
     """
 
     tops: frozenset[str] = frozenset()
     path: tuple[str, ...] = ()
+    known: int = 0
 
 
 _preloaded: Final = _Preloaded()
 
 
 def imported_libraries() -> tuple[Library, ...]:
-    """Return the modules of well-known libraries that this process has imported, in the order of their import."""
-    return tuple(Library(name, origin) for name, origin in _origins() if _is_known(name))
+    """Return the modules of well-known libraries that this process has imported, in the order of their import.
+
+    Those that the template has imported may be left out if the worker knows them.
+    """
+    # To look at the template's modules would write to their memory, which the system would have to copy.
+    latest = islice(reversed(sys.modules), max(0, len(sys.modules) - _preloaded.known))
+    names = list(latest)[::-1]
+    return tuple(Library(name, origin) for name, origin in _origins(names) if _is_known(name))
 
 
 def _is_known(name: str) -> bool:
@@ -52,8 +61,9 @@ def _is_known(name: str) -> bool:
     return name in _MODULES or (package in _PACKAGES and "." not in module and not module.startswith("_"))
 
 
-def _origins() -> Iterator[tuple[str, str]]:
-    for name, module in list(sys.modules.items()):
+def _origins(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for name in names:
+        module = sys.modules.get(name)
         # getattr() is avoided, because it would load modules that are loaded lazily on first access.
         spec = getattr(module, "__dict__", {}).get("__spec__")
         if spec is not None and spec.name == name and spec.has_location:
@@ -81,7 +91,9 @@ def import_libraries(libraries: Sequence[Library], paths: Sequence[str]) -> bool
     _preloaded.tops |= _tops() - before
     _preloaded.path = tuple(sys.path)
     gc.freeze()
-    is_same = {library for library in libraries if library.origin} <= {Library(*each) for each in _origins()}
+    reported = {library for library in libraries if library.origin}
+    is_same = reported <= {Library(*each) for each in _origins(list(sys.modules))}
+    _preloaded.known = len(sys.modules) if len(reported) == len(libraries) else 0
     return is_same and threading.active_count() == 1 and not _preloaded.tops & _UNFIT
 
 

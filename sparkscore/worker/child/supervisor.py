@@ -36,7 +36,7 @@ from sparkscore.worker.child.messages import (
 from sparkscore.worker.child.shared_memory import SharedMemory
 from sparkscore.worker.child.template import ChildEndedError, ChildStart, import_path
 from sparkscore.worker.child.templates import Templates
-from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine, Probed
+from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine, Probed, outcome_of_returned
 from sparkscore.worker.result import ResultSpec, with_known
 
 TIMEOUT: Final = ErrorCode.MINI_BATCH_TIMEOUT
@@ -100,12 +100,13 @@ class Child:
         """Whether the child is still running."""
         return self._template.wait_for_child(self.pid, 0) is None
 
-    def ask(self, request: tuple[Any, ...], timeout: float | None) -> Any:
+    def ask(self, request: tuple[Any, ...], timeout: float | None, *, has_only_plain_values: bool = False) -> Any:
         """Send a request to the child and return its answer.
 
         Args:
             request: name of the engine method to call in the child, followed by its arguments.
             timeout: time limit for the answer in seconds, or None for no limit.
+            has_only_plain_values: whether the request has no objects but those that `Connection.send` lists.
 
         Raises:
             ChildEndedError: the child ended by itself or was killed. It is killed if it does not answer in time, closes
@@ -114,7 +115,7 @@ class Child:
         deadline = None if timeout is None else time.monotonic() + timeout
         self._calls += 1
         try:
-            self._connection.send(request, self._calls, timeout)
+            self._connection.send(request, self._calls, timeout, has_only_plain_values=has_only_plain_values)
             left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
             status, answer = self._connection.receive(self._calls, self.pid, left)
         except TimeoutError:
@@ -240,10 +241,16 @@ class ChildEngine:
             return self._local.score(mini_batch, spec, scored_at)
         # The spec is the same for all mini-batches of a task, so it is sent once. None stands for the spec sent last.
         sent, self._sent = self._sent, spec
-        outcome: Outcome | Failure = self._ask(("score", mini_batch, None if spec is sent else spec, scored_at))
-        if isinstance(outcome, Failure):
-            return failed_outcome(mini_batch.item_count, outcome)
-        return with_known(outcome, mini_batch, spec, scored_at)
+        answer: Outcome | Failure | tuple[object]
+        if spec is sent and mini_batch.rows is None:
+            answer = self._ask(("files", *_values_of(mini_batch)), has_only_plain_values=True)
+        else:
+            answer = self._ask(("score", mini_batch, None if spec is sent else spec, scored_at))
+        if isinstance(answer, Failure):
+            return failed_outcome(mini_batch.item_count, answer)
+        if isinstance(answer, tuple):
+            return outcome_of_returned(answer[0], mini_batch, spec, scored_at)
+        return with_known(answer, mini_batch, spec, scored_at)
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
         """Score one mini-batch, and return the names and types of its result columns, or a failure.
@@ -296,7 +303,7 @@ class ChildEngine:
         )
         return replace(loaded, warnings=(*loaded.warnings, told))
 
-    def _ask(self, request: tuple[Any, ...]) -> Any:
+    def _ask(self, request: tuple[Any, ...], *, has_only_plain_values: bool = False) -> Any:
         """Send a request to the child, and return its answer, or a failure if the child ended or had to be killed.
 
         Raises:
@@ -305,7 +312,12 @@ class ChildEngine:
         if self._child is None:
             raise RuntimeError("the engine is not loaded")
         try:
-            return self._child.ask(request, self._child_spec.timeout)
+            return self._child.ask(request, self._child_spec.timeout, has_only_plain_values=has_only_plain_values)
         except ChildEndedError as ended:
             self._child = None
             return failure_of(ended, TIMEOUT, ENDED, "the mini-batch", self._child_spec.timeout)
+
+
+def _values_of(files: MiniBatch) -> tuple[object, ...]:
+    """Return the arguments with which a `MiniBatch` of files is made again, in the order of its fields."""
+    return files.mini_batch_id, files.files, None, files.input_position, files.is_indivisible

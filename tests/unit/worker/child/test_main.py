@@ -303,6 +303,50 @@ def test_what_the_user_sets_for_memory_is_kept(variable: str, monkeypatch: pytes
     assert bool(calls) == (variable in {"", "MALLOC_ARENA_MAX"})
 
 
+ENDS = """
+import atexit, gc, os, sys, threading, time
+from pathlib import Path
+
+place = Path({place!r})
+line = open(place / "of the script", "w", buffering=1 << 20)
+line.write("written")
+
+class Kept:
+    def __init__(self, name):
+        self.name = name
+    def __del__(self):
+        (place / self.name).touch()
+
+def later():
+    time.sleep(0.3)
+    (place / "of a thread").touch()
+
+mine = Kept("object of the script")
+atexit.register((place / "at exit").touch)
+threading.Thread(target=later).start()
+if {has_file}:
+    sys.file = open(place / "of something else", "w", buffering=1 << 20)
+    sys.file.write("written")
+
+def run(files):
+    return [1] * len(files)
+"""
+
+
+@pytest.mark.parametrize("has_file", [False, True])
+def test_a_child_ends_after_what_a_script_may_rely_on(
+    template: Started, trace: IO[bytes], engine: Callable[..., EngineSpec], tmp_path: Path, *, has_file: bool
+) -> None:
+    pid, child, _ = template.start_child(trace)
+    ask(child, pid, 1, "load", engine(ENDS.format(place=str(tmp_path), has_file=has_file)), [])
+    child.close()
+
+    assert template.end_of_child() == 0
+    assert (tmp_path / "of the script").read_text() == "written"
+    assert {"of a thread", "at exit", "object of the script"} <= {path.name for path in tmp_path.iterdir()}
+    assert not has_file or (tmp_path / "of something else").read_text() == "written"
+
+
 def test_children_run_side_by_side_and_end_in_any_order(template: Started, trace: IO[bytes]) -> None:
     first, connection_of_first, _ = template.start_child(trace)
     second, _, _ = template.start_child(trace)

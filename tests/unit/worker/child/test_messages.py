@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -123,12 +124,63 @@ def test_a_table_that_does_not_fit_goes_through_the_socket(sharing: tuple[Connec
     assert found.equals(table)
 
 
-def test_who_waits_is_told_whether_something_can_be_read(pair: tuple[Connection, Connection]) -> None:
-    assert not pair[1].wait(0)
+@pytest.mark.parametrize("message", [("files", "0", ("/in/é",), None, -1, 0.5, True), ["x" * 200_000, {"y": [1]}]])
+def test_a_message_of_plain_values_comes_as_it_was_sent(
+    message: object, sharing: tuple[Connection, Connection]
+) -> None:
+    thread = threading.Thread(target=sharing[0].send, args=(message, 1), kwargs={"has_only_plain_values": True})
 
-    pair[0].send("x", 1)
+    thread.start()
+    found = sharing[1].receive(1, os.getpid(), 30)
+    thread.join()
 
-    assert pair[1].wait(5)
+    assert found == message
+
+
+@pytest.mark.parametrize("size", [1, 1000, (1 << 16) - 100, 1 << 16, 200_000])
+def test_messages_that_have_come_together_are_read_one_by_one(
+    ends: tuple[socket.socket, socket.socket], size: int
+) -> None:
+    sender, receiver = Connection(ends[0], TOKEN), Connection(ends[1], TOKEN)
+    messages_sent = ["first", b"x" * size, "third", pa.table({"x": range(size // 8)}), "last"]
+
+    def send() -> None:
+        for number, message in enumerate(messages_sent):
+            sender.send(message, number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    found = [receiver.receive(number, os.getpid(), 30) for number in range(len(messages_sent))]
+    thread.join()
+
+    assert found == messages_sent
+
+
+def test_a_small_message_is_read_at_once(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Connection(ends[0], TOKEN).send(("answer", pa.table({"x": range(100)})), 1)
+    receiver, pieces = Connection(ends[1], TOKEN), []
+    move = receiver._move_within
+
+    def count(*arguments: Any) -> int:
+        pieces.append(move(*arguments))
+        return pieces[-1]
+
+    monkeypatch.setattr(receiver, "_move_within", count)
+
+    assert receiver.receive(1, os.getpid(), 5)[1].num_rows == 100
+    assert len(pieces) == 1
+
+
+def test_who_does_not_read_ahead_leaves_what_follows_the_message_in_the_socket(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    Connection(ends[0], TOKEN).send("x", 1)
+    ends[0].sendall(b".")
+
+    assert Connection(ends[1], TOKEN, reads_ahead=False).receive(1, os.getpid(), 5) == "x"
+    assert ends[1].recv(100) == b"."
 
 
 @pytest.mark.parametrize(("number", "sender"), [(2, 0), (1, 1)])
@@ -239,6 +291,7 @@ def test_no_memory_is_taken_for_what_has_not_come(
     ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(messages, "_MOST_AWAITED", 3)
+    monkeypatch.setattr(messages, "_SMALL", 64)
     content = pickle.dumps(list(range(100)))
     ends[0].sendall(header(len(content)) + content)
 
