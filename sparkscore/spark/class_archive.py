@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from sparkscore.removal import put_in_place, remove_file
-from sparkscore.spark.jvm_launch import JAVA_OPTIONS, SUBMIT_OPTIONS
+from sparkscore.spark.jvm_launch import JAVA_OPTIONS, OPTIONS_OF_THE_USER
 from sparkscore.spark.prerequisites import java_program
 from sparkscore.spark.user_cache import is_ours_alone, user_cache
 
@@ -33,8 +33,7 @@ _ENDING: Final = ".jsa"
 # For other versions of Java or Spark of the same user.
 _MOST_ARCHIVES: Final = 3
 _SECONDS_TO_KEEP: Final = 30 * 24 * 60 * 60
-# Variables with options for Java, and variables that change its class path.
-_OPTIONS_OF_THE_USER: Final = (SUBMIT_OPTIONS, "JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
+# Variables that change Java's class path.
 _CLASS_PATHS: Final = (
     "HADOOP_CONF_DIR", "SPARK_CONF_DIR", "SPARK_DIST_CLASSPATH", "SPARK_PREPEND_CLASSES", "YARN_CONF_DIR",
 )  # fmt: skip
@@ -115,7 +114,7 @@ def why_unused(settings: Mapping[str, str]) -> str | None:
     """
     if os.environ.get(VARIABLE, "").strip().lower() in _OFF:
         return f"the variable {VARIABLE} turns it off"
-    options = {name: os.environ.get(name, "") for name in _OPTIONS_OF_THE_USER}
+    options = {name: os.environ.get(name, "") for name in OPTIONS_OF_THE_USER}
     options |= {key: settings.get(key, "") for key in JAVA_OPTIONS}
     for name, given in options.items():
         if found := _OWN_ARCHIVE.search(given):

@@ -25,6 +25,8 @@ _SUBMIT_ARGUMENTS: Final = "PYSPARK_SUBMIT_ARGS"
 _PROPERTIES: Final = "--properties-file"
 #: Variable with options for the JVM that ``spark-submit`` starts.
 SUBMIT_OPTIONS: Final = "SPARK_SUBMIT_OPTS"
+#: Variables in which a user may give options for Java.
+OPTIONS_OF_THE_USER: Final = (SUBMIT_OPTIONS, "JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
 #: Settings that become options on Java's command line, which every user of this machine can read.
 JAVA_OPTIONS: Final = ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions")
 #: Pattern for the names and values of settings that Spark masks in its event log and web pages. Spark's default pattern

@@ -27,6 +27,7 @@ from sparkscore.errors import NO_SPACE, ConfigError, MissingDependencyError
 from sparkscore.redaction import on_new_secrets, remember_secrets
 from sparkscore.rotating_log import PipedLog
 from sparkscore.spark.class_archive import discard_archive, find_archive, options_for
+from sparkscore.spark.jvm_compiler import compiler_options
 from sparkscore.spark.jvm_launch import launching
 from sparkscore.spark.known_jars import defaults_of, note_jars, with_known_jars
 from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_java, delta_coordinate, has_new_java
@@ -125,10 +126,12 @@ def _launch(settings: Mapping[str, str], log_file: Path, archive: Path | None) -
     # method also keeps the log object alive: its process runs as long as the JVM, and nobody waits for it.
     remember_secrets(settings)
     on_new_secrets(log.mask)
-    options = options_for(archive) if archive else ""
+    is_local = settings["spark.master"].startswith("local")
+    options = [options_for(archive)] if archive else []
+    if is_local:
+        options.append(compiler_options(settings))
     try:
-        is_local = settings["spark.master"].startswith("local")
-        with launching(settings, is_local=is_local, java_options=options) as shown:
+        with launching(settings, is_local=is_local, java_options=" ".join(filter(None, options))) as shown:
             conf = SparkConf(loadDefaults=False).setAll(list(shown.items()))
             return _gateway_of_new_jvm(conf, log.pipe)
     except OSError as error:

@@ -17,6 +17,7 @@ from pyspark import SparkConf
 
 from sparkscore.errors import MissingDependencyError
 from sparkscore.spark import jvm_session as subject
+from sparkscore.spark.jvm_launch import OPTIONS_OF_THE_USER
 from sparkscore.spark.jvm_session import launch_jvm
 from sparkscore.spark.prerequisites import check_java
 
@@ -204,3 +205,23 @@ def test_a_process_that_cannot_be_started_is_the_error(
 
     with Path(os.devnull).open("wb") as output, pytest.raises(OSError, match=r"Try again|No such file"):
         subject._gateway_of_new_jvm(SparkConf(loadDefaults=False), output)
+
+
+@pytest.mark.parametrize(("master", "is_local"), [("local[1]", True), ("spark://host:7077", False)])
+def test_only_a_local_jvm_gets_options_for_its_compiler(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, master: str, *, is_local: bool
+) -> None:
+    for name in OPTIONS_OF_THE_USER:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SPARK_SUBMIT_OPTS", "-Dmine=1")
+    submit, options = tmp_path / "bin" / "spark-submit", tmp_path / "options"
+    submit.parent.mkdir()
+    submit.write_text(f'#!/bin/sh\necho "$SPARK_SUBMIT_OPTS" >{options}\nexit 1\n')
+    submit.chmod(0o755)
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+
+    with pytest.raises(RuntimeError):
+        subject._launch({"spark.master": master}, tmp_path / "spark.log", None)
+
+    assert options.read_text().split()[0] == "-Dmine=1"
+    assert ("-XX:Tier4" in options.read_text()) == is_local
