@@ -45,20 +45,25 @@ def java_program() -> str | None:
     return str(Path(home, "bin", "java")) if home else shutil.which("java")
 
 
-def has_new_java() -> bool:
-    """Return whether a file of Java itself says that it is new enough for Spark. Java is not started for this.
+def noted_java() -> int | None:
+    """Return the major version of Java according to a file of Java itself. Java is not started for this.
 
-    Without such a file, as beside a script that starts Java, the answer is False: only Java itself can tell then.
+    Return None if there is no such file, as beside a script that starts Java: only Java itself can tell then.
     """
     java = java_program()
     if java is None or not os.access(java, os.X_OK):
-        return False
+        return None
     try:
         text = Path(java).resolve().parents[1].joinpath("release").read_text(encoding="utf-8")
     except (OSError, ValueError, IndexError):
-        return False
+        return None
     found = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', text, re.MULTILINE)
-    return found is not None and int(found[1]) >= _OLDEST_JAVA
+    return int(found[1]) if found else None
+
+
+def has_new_java() -> bool:
+    """Return whether a file of Java itself says that it is new enough for Spark; see `noted_java`."""
+    return (noted_java() or 0) >= _OLDEST_JAVA
 
 
 def check_java() -> None:

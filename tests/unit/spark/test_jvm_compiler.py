@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 
+from sparkscore.spark import jvm_compiler as subject
 from sparkscore.spark.jvm_compiler import compiler_options
 from sparkscore.spark.jvm_launch import OPTIONS_OF_THE_USER
+from sparkscore.spark.prerequisites import java_program
 
 LOCAL = {"spark.master": "local[2]"}
 
@@ -14,6 +17,7 @@ LOCAL = {"spark.master": "local[2]"}
 def without_options(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in OPTIONS_OF_THE_USER:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(subject, "noted_java", lambda: 17)
 
 
 def test_the_second_compiler_waits_ten_times_as_long_as_by_default() -> None:
@@ -57,3 +61,19 @@ def test_other_options_are_no_choice_of_a_compiler(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SPARK_SUBMIT_OPTS", option)
 
     assert compiler_options(LOCAL)
+
+
+@pytest.mark.parametrize(("version", "has_them"), [(None, False), (11, False), (17, True), (25, True), (26, False)])
+def test_a_java_that_may_not_know_the_options_does_not_get_them(
+    monkeypatch: pytest.MonkeyPatch, version: int | None, *, has_them: bool
+) -> None:
+    monkeypatch.setattr(subject, "noted_java", lambda: version)
+
+    assert bool(compiler_options(LOCAL)) == has_them
+
+
+def test_this_java_knows_the_options() -> None:
+    java = java_program()
+    assert java is not None
+
+    subprocess.run([java, *compiler_options(LOCAL).split(), "-version"], check=True, capture_output=True)

@@ -16,6 +16,7 @@ from py4j.protocol import Py4JError
 from pyspark import SparkConf
 
 from sparkscore.errors import MissingDependencyError
+from sparkscore.spark import jvm_compiler
 from sparkscore.spark import jvm_session as subject
 from sparkscore.spark.jvm_launch import OPTIONS_OF_THE_USER
 from sparkscore.spark.jvm_session import launch_jvm
@@ -214,6 +215,7 @@ def test_only_a_local_jvm_gets_options_for_its_compiler(
     for name in OPTIONS_OF_THE_USER:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SPARK_SUBMIT_OPTS", "-Dmine=1")
+    monkeypatch.setattr(jvm_compiler, "noted_java", lambda: 17)
     submit, options = tmp_path / "bin" / "spark-submit", tmp_path / "options"
     submit.parent.mkdir()
     submit.write_text(f'#!/bin/sh\necho "$SPARK_SUBMIT_OPTS" >{options}\nexit 1\n')
