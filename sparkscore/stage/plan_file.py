@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import pyarrow as pa
@@ -85,6 +86,7 @@ def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[
     plan: pq.ParquetFile | None = None
     for unit in units:
         plan = plan or pq.ParquetFile(plan_file, page_checksum_verification=True)
-        rows = plan.read_row_group(unit).to_pylist()
-        for mini_batch, files in groupby(rows, key=lambda row: row["mini_batch"]):
-            yield MiniBatch(mini_batch, tuple(file["path"] for file in files), input_position=mini_batch)
+        rows = plan.read_row_group(unit, columns=["mini_batch", "path"], use_threads=False)
+        pairs = zip(*(column.to_pylist() for column in rows.columns), strict=True)
+        for mini_batch, files in groupby(pairs, key=itemgetter(0)):
+            yield MiniBatch(mini_batch, tuple(path for _, path in files), input_position=mini_batch)
