@@ -122,9 +122,10 @@ def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame
         dtypes: dtype options.
     """
     if dtypes.are_arrow:
-        frame: pd.DataFrame = settled.to_pandas(types_mapper=pd.ArrowDtype)
+        frame: pd.DataFrame = settled.to_pandas(types_mapper=pd.ArrowDtype, use_threads=False)
         return frame, None
-    made: pd.DataFrame = settled.to_pandas(integer_object_nulls=True)
+    # A task has one core. To hand the columns to another thread and to wait for it takes longer than to convert them.
+    made: pd.DataFrame = settled.to_pandas(integer_object_nulls=True, use_threads=False)
     for name, column in zip(settled.column_names, settled.columns, strict=True):
         if pa.types.is_nested(column.type):
             if has_null_inside(column):

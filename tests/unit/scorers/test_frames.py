@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
 from decimal import Decimal
 from typing import Any
 
@@ -290,3 +292,22 @@ def test_only_objects_are_kept_beside_the_frame(monkeypatch: pytest.MonkeyPatch,
     before = hand_over(pa.table({"x": [1.5], "y": ["a"]})).before
     assert before is not None
     assert before["y"].tolist() == ["a"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads in /proc")
+@pytest.mark.parametrize("are_arrow", [False, True], ids=["numpy", "arrow"])
+def test_a_task_converts_its_rows_itself_because_waiting_for_another_thread_takes_longer(*, are_arrow: bool) -> None:
+    code = f"""
+import os
+import pyarrow as pa
+from sparkscore.scorers.dtypes import Dtypes
+from sparkscore.scorers.frames import hand_over
+
+rows = pa.table({{f"f{{number}}": [0.5, number] for number in range(30)}})
+before = len(os.listdir("/proc/self/task"))
+hand_over(rows, Dtypes(are_arrow={are_arrow}))
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+
+    assert done.stdout.strip() == "0"
