@@ -101,7 +101,7 @@ def fact(workload: str, side: str, over: str, under: str = "") -> Callable[[Resu
 
 
 _LINEAGE: Final = "the lineage columns alone cost the limit 1.4 x"
-_ROW_GROUP: Final = "with 0.2 M rows, no worker fills a row group of its output; from 0.5 M on, memory is the same"
+_ROW_GROUP: Final = "with 0.2 M rows, no row group is written while others are read; the rest is kept by the allocator"
 _TURNS: Final = "each run loads its model again, in a new process, and two processes share the processor's caches"
 _TREES: Final = "the loop of a task is as fast as the limit's in CPU time; Spark's tasks and the lineage columns remain"
 GOALS: Final = (
