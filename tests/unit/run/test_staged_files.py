@@ -166,7 +166,7 @@ def test_too_many_files_of_the_quarantine_are_joined_in_the_job_that_joins_the_r
         run = execute(session, ask(settings__error_threshold=3), progress=SilentDisplay())
 
     assert [len(groups) for groups in jobs] == [2]
-    assert "5 files of the result were joined into 1" in caplog.text
+    assert "3 files of the result were joined into 1" in caplog.text
     assert "2 files of the quarantine were joined into 1" in caplog.text
     assert len(list((tmp_path / "out_quarantine" / "run_id=night").rglob("*.parquet"))) == 1
     check_ledger(run.record, tmp_path / "runs", [str(path) for path in files.glob("*.txt")], key=None)
