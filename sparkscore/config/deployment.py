@@ -76,8 +76,7 @@ class Deployment(Section):
         description="process: the script runs in a supervised child process. none: it runs in Spark's worker process, "
         "without protection: what the script changes there can affect later runs, a script that ends the process or "
         "closes its file descriptors ends the run with WORKER_DIED, and a hang has no timeout. When absent: none for "
-        "ONNX, XGBoost and LightGBM files, which hold no code, unless retry_settings.timeout is set; otherwise "
-        "process.",
+        "ONNX and XGBoost files, which hold no code, unless retry_settings.timeout is set; otherwise process.",
     )
     chunk_size: int | None = Field(
         default=None,

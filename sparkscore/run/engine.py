@@ -79,10 +79,12 @@ def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, delivery: Delivery) -
 def _usual_isolation(prepared: PreparedRun, scorer: ScorerSpec) -> str:
     """Return the isolation of a scorer whose deployment does not name one.
 
-    Nothing can end a call in the worker itself, so a deployment that sets a time limit gets a child process.
+    Nothing can end a call in the worker itself, so a deployment that sets a time limit gets a child process. So does a
+    LightGBM file: the driver only reads its header, and LightGBM crashes when it loads a file that is cut off.
     """
     has_time_limit = "timeout" in prepared.deployment.settings.retry_settings.model_fields_set
-    return "none" if is_without_code(scorer) and not has_time_limit else "process"
+    may_crash = isinstance(scorer, FrameworkSpec) and scorer.framework == "lightgbm"
+    return "none" if is_without_code(scorer) and not has_time_limit and not may_crash else "process"
 
 
 def _deliver_archive(archive: Path, delivery: Delivery) -> ModelFiles:

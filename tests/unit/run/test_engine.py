@@ -65,8 +65,10 @@ def test_a_time_limit_needs_a_child_process(
     assert (engine_spec(prepared, "k", ONNX, ByStage(StageFolder(tmp_path))).child is not None) == has_child
 
 
-def test_a_pickle_runs_in_a_child_process(ask: Ask, tmp_path: Path) -> None:
-    found = engine_spec(with_settings(ask(), isolation=None), "k", PICKLE, ByStage(StageFolder(tmp_path)))
+# LightGBM ends the process if its file is cut off.
+@pytest.mark.parametrize("scorer", [PICKLE, FrameworkSpec(ModelFiles("m", "1", "/m.txt", "0"), "lightgbm", None)])
+def test_what_may_end_its_process_runs_in_a_child_process(ask: Ask, tmp_path: Path, scorer: ScorerSpec) -> None:
+    found = engine_spec(with_settings(ask(), isolation=None), "k", scorer, ByStage(StageFolder(tmp_path)))
 
     assert found.child is not None
 
