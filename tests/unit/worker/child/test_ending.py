@@ -4,7 +4,7 @@ import gc
 import gzip
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,14 @@ class Odd(io.RawIOBase):
 
 
 @pytest.fixture(autouse=True)
-def _only_the_files_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+def _only_the_files_of_the_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leave out what pytest keeps open, as the files of a template are left out."""
-    others = {id(each) for each in gc.get_objects()}
     every = gc.get_objects
-    monkeypatch.setattr("gc.get_objects", lambda: [each for each in every() if id(each) not in others])
+    others = every()
+    known = {id(each) for each in others}
+    monkeypatch.setattr("gc.get_objects", lambda: [each for each in every() if id(each) not in known])
+    yield
+    others.clear()  # kept until here: a new object must not get the id of one that was freed
 
 
 NULL = Path(os.devnull)
