@@ -267,7 +267,7 @@ def arrow_columns(rows: StructType) -> pa.Schema:
 
 def task_cores(spark: SparkSession) -> int:
     """Return the number of CPU cores that a Spark task may use (``spark.task.cpus``), or 1 if it is not known."""
-    return int(setting_of(spark, "spark.task.cpus") or 1)
+    return int(setting_of(spark, "spark.task.cpus", "1") or 1)
 
 
 def _check_session(section: Model) -> None:

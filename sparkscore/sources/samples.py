@@ -23,9 +23,9 @@ from sparkscore.parquet.problems import unreadable_object
 from sparkscore.plan import InputFile
 from sparkscore.survey.each_file import read_each
 
-# The total size of all samples, which takes about a second to read from a store. Each file gets an equal share,
-# but at least _LEAST_BYTES. A file that is smaller than its share is read as a whole.
-_ALL_BYTES: Final = 64 * 1024 * 1024
+# The total size of all samples, which takes about 20 ms on a local disk. Each file gets an equal share, but at least
+# _LEAST_BYTES. A file that is smaller than its share is read as a whole.
+_ALL_BYTES: Final = 16 * 1024 * 1024
 _LEAST_BYTES: Final = 8 * 1024
 _BLOCK_BYTES: Final = 4 * 1024
 _MOST_BLOCKS: Final = 64

@@ -198,7 +198,7 @@ def task_slots(spark: SparkSession) -> int:
     master = _LOCAL_MASTER.match(setting_of(spark, "spark.master") or "")
     if master:
         return (os.cpu_count() or 1) if master[1] == "*" else int(master[1] or 1)
-    executors, cores = (setting_of(spark, f"spark.executor.{name}") or "" for name in ("instances", "cores"))
+    executors, cores = (setting_of(spark, f"spark.executor.{name}", "") or "" for name in ("instances", "cores"))
     return int(executors) * int(cores) if executors.isdigit() and cores.isdigit() else _SLOTS_OF_A_CLUSTER
 
 

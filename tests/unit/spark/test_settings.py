@@ -9,7 +9,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from sparkscore.errors import ConfigError
-from sparkscore.spark.settings import PINNED, PINNED_FOR_WRITING, pinned_settings
+from sparkscore.spark.settings import PINNED, PINNED_FOR_WRITING, pinned_settings, setting_of
 
 CASE = "spark.sql.caseSensitive"
 PARSER = "spark.sql.legacy.timeParserPolicy"
@@ -33,9 +33,9 @@ class Conf:
             raise AnalysisException("not here")
         return dict(self.given)
 
-    def get(self, key: str) -> str | None:
-        if key in self.given:
-            return self.given[key]
+    def get(self, key: str, given: str | None = None) -> str | None:
+        if key in self.given or given is not None:
+            return self.given.get(key, given)
         default = DEFAULTS.get(key, {**PINNED, **PINNED_FOR_WRITING}.get(key))
         if default is None:
             raise AnalysisException(f"no {key}")
@@ -161,3 +161,11 @@ def test_actions_in_two_threads_share_a_change_until_the_last_one_ends() -> None
         assert conf.given == {CASE: "false"}
 
     assert conf.given == {CASE: "true"}
+
+
+def test_a_setting_of_spark_itself_has_a_default_instead_of_an_exception() -> None:
+    session = session_with(Conf({"spark.executor.cores": "4"}))
+
+    assert setting_of(session, "spark.task.cpus") is None
+    assert setting_of(session, "spark.task.cpus", "1") == "1"
+    assert setting_of(session, "spark.executor.cores", "") == "4"
