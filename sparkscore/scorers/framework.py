@@ -70,6 +70,7 @@ class FrameworkScorer:
         self._model: Any = None
         self._is_estimator = False
         self._make_matrix: _MakeMatrix | None = None
+        self._names_of_floats: list[tuple[str, str]] = []
         self._methods: dict[str, Callable[..., Any]] = {}
         self._counted: dict[str, int] = {}
 
@@ -148,6 +149,9 @@ class FrameworkScorer:
         spec = self._spec
         if rows is None:
             raise _mismatch(spec, "files", "rows: the model takes columns")
+        if (matrix := self._matrix_of_floats(rows)) is not None:
+            self.handed_over = None
+            return matrix
         if spec.feeds is not None:
             taken, dtypes = feed_columns(rows, spec.feeds), spec.dtypes.renamed(names_of(spec.feeds))
         else:
@@ -156,6 +160,19 @@ class FrameworkScorer:
         matrix = None if self._make_matrix is None else self._make_matrix(taken)
         self.handed_over = hand_over(taken, dtypes) if matrix is None else None
         return matrix if self.handed_over is None else self.handed_over.frame
+
+    def _matrix_of_floats(self, rows: pa.Table) -> npt.NDArray[Any] | None:
+        """Return the matrix for a Booster's mini-batch of single-precision columns, or None for any other.
+
+        A Booster computes with single precision. The driver declares its features as doubles, so that integers and
+        doubles are rounded once, by XGBoost. Columns that are not would become doubles, and then the same floats again.
+        """
+        if self._make_matrix is None or not self._names_of_floats:
+            return None
+        chosen = rows.select([column for column, _ in self._names_of_floats])
+        if not all(found.equals(pa.float32()) for found in chosen.schema.types):
+            return None
+        return self._make_matrix(chosen.rename_columns([name for _, name in self._names_of_floats]))
 
     def _find_matrix_maker(self, model: Any) -> _MakeMatrix | None:
         """Return the function that converts rows to a matrix for the model, or None if it always gets a DataFrame.
@@ -167,7 +184,12 @@ class FrameworkScorer:
         if takes_matrix(model):
             return to_matrix
         only = next(iter(self._methods.values())) if len(self._methods) == 1 else None
-        return partial(only.matrix_of, params=dict(self._spec.params)) if isinstance(only, BoosterMethod) else None
+        if not isinstance(only, BoosterMethod):
+            return None
+        feeds = self._spec.feeds or ()
+        if all(feed.type == pa.float64() for feed in feeds):
+            self._names_of_floats = names_of(feeds)
+        return partial(only.matrix_of, params=dict(self._spec.params))
 
 
 def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:

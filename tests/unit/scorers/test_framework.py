@@ -438,3 +438,27 @@ def test_an_xgboost_file_gets_rows_of_floats_as_a_matrix(tmp_path: Path, monkeyp
     found = score(spec, HOLES)
 
     assert bits(found) == bits(booster.predict(xgboost.DMatrix(HOLES, missing=0.5, nthread=1)))
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_single_precision_is_not_converted_for_an_xgboost_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_named: bool
+) -> None:
+    data = HOLES.astype("float32")
+    train = xgboost.DMatrix(data if is_named else data.to_numpy(), LABELS)
+    booster = xgboost.train({"nthread": 1}, train, 5)
+    booster.save_model(tmp_path / "m.ubj")
+    monkeypatch.setattr("sparkscore.scorers.framework.feed_columns", None)
+
+    found = score(spec_of(tmp_path / "m.ubj", "xgboost"), data[["c", "a", "b"]] if is_named else data)
+
+    assert bits(found) == bits(booster.predict(xgboost.DMatrix(data if is_named else data.to_numpy())))
+
+
+def test_infinity_in_single_precision_is_refused_as_before(tmp_path: Path) -> None:
+    save_small("xgboost", tmp_path / "m.ubj")
+    rows = NUMBERS.astype("float32")
+    rows.iloc[1, 2] = np.inf
+
+    with pytest.raises(ScorerFailedError, match="inf"):
+        score(spec_of(tmp_path / "m.ubj", "xgboost"), rows)
