@@ -21,6 +21,7 @@ from sparkscore.scorers.specs import is_without_code
 from sparkscore.stage.report import WorkerState
 from sparkscore.worker.child.supervisor import LOAD_ENDED, ChildEngine
 from sparkscore.worker.engine import Engine, EngineSpec, LocalEngine
+from sparkscore.worker.freed_memory import keep_freed_memory
 
 # Seconds to wait before each try to load a scorer. Loading is retried only if the child was killed while loading: the
 # cause may be gone by then, for example if other processes had used up the host's memory.
@@ -145,14 +146,21 @@ def _new_engine(spec: EngineSpec) -> LoadedEngine:
 _engines = KeptEngines()
 
 
-def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
+def engine_of_this_process(spec: EngineSpec, room: int = 0) -> LoadedEngine:
     """Return this worker process's engine for the spec, creating it and loading its scorer if necessary.
 
     The engine is kept for later tasks. No exception is raised if loading fails; the returned engine contains the
     failure.
+
+    Args:
+        spec: the specification of the engine.
+        room: number of engines to keep, or 0 for the usual number.
     """
-    _keep_modules()
-    return _engines.get(spec)
+    _prepare_process()
+    loaded = _engines.get(spec, room)
+    if spec.child is None and is_without_code(spec.scorer):
+        _keep_modules_of(type(spec.scorer).__name__)
+    return loaded
 
 
 def engine_of_function(spec: EngineSpec) -> LoadedEngine:
@@ -160,15 +168,25 @@ def engine_of_function(spec: EngineSpec) -> LoadedEngine:
 
     More engines are kept, so that a query with several functions does not load their models for each batch of rows.
     """
-    _keep_modules()
-    return _engines.get(spec, ROOM_FOR_FUNCTIONS)
+    return engine_of_this_process(spec, ROOM_FOR_FUNCTIONS)
 
 
 @cache
-def _keep_modules() -> None:
-    """Keep all objects that this process has so far out of garbage collection: the modules that it has imported.
+def _prepare_process() -> None:
+    """Make this process fit for many mini-batches; called once, before the first scorer is loaded.
 
-    Spark collects garbage in a worker after each task, which takes 20 to 30 ms for these modules. Called once, before
-    the first scorer is loaded, so that models and what scripts make are still collected.
+    All objects that it has so far, which are the modules that it has imported, are kept out of garbage collection.
+    Spark collects garbage in a worker after each task, which takes 20 to 30 ms for these modules. Models and what
+    scripts make are still collected.
+    """
+    gc.freeze()
+    keep_freed_memory()
+
+
+@cache
+def _keep_modules_of(scorer: str) -> None:  # noqa: ARG001 - once for each kind
+    """Keep a library's modules out of garbage collection, too, after a model without code was loaded with it.
+
+    XGBoost imports pandas, SciPy and scikit-learn, which takes the collector as long as all that was there before.
     """
     gc.freeze()

@@ -42,13 +42,11 @@ from sparkscore.worker.child.messages import (
 from sparkscore.worker.child.plain_values import is_plain
 from sparkscore.worker.child.shared_memory import SharedMemory
 from sparkscore.worker.engine import Loaded, LocalEngine
+from sparkscore.worker.freed_memory import keep_freed_memory
 from sparkscore.worker.result import ResultSpec, without_known
 
 _ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PR_SET_PDEATHSIG: Final = 1
-# M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
-_KEPT_BY_MALLOC: Final = ((-3, 32 << 20), (-1, 64 << 20))
-_MALLOC_VARIABLES: Final = {"GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
 #: Exit code of a child that can no longer use its connection to the worker, because the user's code damaged it.
 CONNECTION_BROKEN: Final = 121
 
@@ -66,7 +64,7 @@ def main(end: int, worker: int, token: str) -> None:
     """
     _die_with(worker)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _keep_freed_memory()
+    keep_freed_memory()
     control = socket.socket(fileno=end)
     connection, children = Connection(control, bytes.fromhex(token), reads_ahead=False), Children()
     # A child's garbage collector then ignores the template's objects. Otherwise, it would write to their memory, which
@@ -130,20 +128,6 @@ def _be_child(descriptors: tuple[int, int], memory: SharedMemory | None, above: 
     os.register_at_fork(after_in_child=connection.close)
     _serve(connection, worker)
     end_process()
-
-
-def _keep_freed_memory() -> None:
-    """Let this process and its children keep up to 64 MiB of freed memory, instead of giving it back at once.
-
-    A mini-batch needs a few MiB for its DataFrame and for the model's arrays. If they are given back after each call,
-    the system has to clear them again for the next one, which may take a tenth of the call's time. The values are those
-    that the GNU C library itself chooses once a block of 32 MiB has been freed. The user's own settings are kept.
-    Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None and not _MALLOC_VARIABLES & os.environ.keys():
-        for option, size in _KEPT_BY_MALLOC:
-            mallopt(option, size)
 
 
 def _die_with(parent: int) -> None:

@@ -105,17 +105,35 @@ def test_models_without_code_stay_beside_each_other(seen: Seen) -> None:
     assert seen.closed == ["c"]
 
 
-def test_modules_are_kept_out_of_garbage_collection_once_and_before_a_scorer_is_loaded(
+def test_the_process_is_prepared_once_and_before_a_scorer_is_loaded(
     seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loaded, "_engines", KeptEngines())
-    monkeypatch.setattr("gc.freeze", lambda: frozen.append(list(seen.made)))
-    frozen: list[list[str]] = []
-    loaded._keep_modules.cache_clear()
+    monkeypatch.setattr("gc.freeze", lambda: prepared.append(("modules", *seen.made)))
+    monkeypatch.setattr(loaded, "keep_freed_memory", lambda: prepared.append(("memory", *seen.made)))
+    prepared: list[tuple[str, ...]] = []
+    loaded._prepare_process.cache_clear()
 
     for key in "aab":
         loaded.engine_of_this_process(spec(key))
     loaded.engine_of_function(spec("c"))
 
-    assert frozen == [[]]
+    assert prepared == [("modules",), ("memory",)]
     assert seen.made == ["a", "b", "c"]
+
+
+def test_the_modules_of_a_library_are_kept_once_a_model_without_code_is_loaded(
+    seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded, "_engines", KeptEngines())
+    monkeypatch.setattr(loaded, "_prepare_process", lambda: None)
+    monkeypatch.setattr("gc.freeze", lambda: frozen.append(list(seen.made)))
+    frozen: list[list[str]] = []
+    loaded._keep_modules_of.cache_clear()
+    trees, code = (FrameworkSpec(ModelFiles("m", "1", f"/m.{end}", "0"), "xgboost", ()) for end in ("ubj", "pkl"))
+
+    for number, scorer in enumerate((code, trees, trees)):
+        loaded.engine_of_this_process(EngineSpec(f"k{number}", scorer))
+    loaded.engine_of_this_process(EngineSpec("child", trees, child=ChildSpec()))
+
+    assert frozen == [["k0", "k1"]]

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import IO, Any
 
 import pyarrow as pa
@@ -27,7 +26,6 @@ from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scripts.packing import pack_script
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import EngineSpec, LineageValues, ResultSpec
-from sparkscore.worker.child import main
 from sparkscore.worker.child.children import EXIT_CODE
 from sparkscore.worker.child.main import CONNECTION_BROKEN
 from sparkscore.worker.child.messages import ChildForgotten, Connection, ConnectionLostError, Forked
@@ -285,22 +283,6 @@ def run(files):
     assert min(faults) < 100  # 1,000 pages of 4 KiB otherwise
     child.close()
     assert template.end_of_child() == 0
-
-
-@pytest.mark.parametrize("variable", ["", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "MALLOC_ARENA_MAX"])
-def test_what_the_user_sets_for_memory_is_kept(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[int, int]] = []
-    library = SimpleNamespace(mallopt=lambda option, value: calls.append((option, value)))
-    monkeypatch.setattr("ctypes.CDLL", lambda _: library)
-    monkeypatch.setattr("sys.platform", "linux")
-    for name in ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
-        monkeypatch.delenv(name, raising=False)
-    if variable:
-        monkeypatch.setenv(variable, "1")
-
-    main._keep_freed_memory()
-
-    assert bool(calls) == (variable in {"", "MALLOC_ARENA_MAX"})
 
 
 ENDS = """
