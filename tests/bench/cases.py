@@ -73,11 +73,11 @@ class Workload:
         files: number of files for rows; 0 chooses it by the size.
         model: the name of the model, see `tests.bench.models`.
         kind: "warm" interleaves runs of processes that stay; "cold" times whole processes; "memory" starts a process
-            for each of several sizes.
+            for each of several sizes, and measures its memory.
         script: the folder of a script in `tests/bench/scripts` that sparkscore runs instead of the model alone.
         is_watched: whether the memory of the sides is measured in each round.
         rounds: runs that count, after one that does not.
-        factors: the multiples of the size for which memory is measured.
+        factors: the multiples of the size for which memory and time are measured, once.
     """
 
     name: str
@@ -158,8 +158,9 @@ WORKLOADS: Final = (
              script="linear"),
     Workload("loads", "64 partitions", "narrow", 64_000, "pyfunc", "noted",
              ("limit", "ours", "spark-udf-pyfunc", "predict-batch-udf", "map-in-arrow"), files=64, rounds=2),
-    Workload("memory", "memory at 0.2 M rows and at multiples of them, MLP", "narrow", 200_000, "onnx", "mlp",
-             ("limit", "ours", "ours-spark-reader"), kind="memory", rounds=1, factors=(1, 10, 100)),
+    Workload("memory", "0.2 M rows and multiples of them, MLP", "narrow", 200_000, "onnx", "mlp",
+             ("limit", "ours", "ours-spark-reader"), kind="memory", rounds=1,
+             factors=(1, 10, 100, 1_000)),
     Workload("planning", "100,000 files, a script", "tiny", 100_000, "script", "name", ("limit", "ours"), rounds=2,
              is_watched=True, settings={"settings.mini_batch_size": 100}),
 )  # fmt: skip

@@ -143,6 +143,8 @@ GOALS: Final = (
     Goal("100 rows, from the shell: over a bare PySpark script", 1.3, True,
          ratio("small-cold", "ours", "map-in-arrow"), profile=83, why="imports and Delta's jar are loaded each time"),
     Goal("10 times the rows, MLP: cost", 10.5, True, growth("large-mlp", "rows-mlp", "ours")),
+    Goal("100 times the rows, MLP, which are 200 M: cost over that of 20 M", 10.5, True,
+         fact("memory", "ours", "s_x1000", "s_x100")),
     Goal("10 times the rows: memory of the largest worker", 1.05, True,
          fact("memory", "ours", "worker_mib_x10", "worker_mib_x1"), profile=91, why=_ROW_GROUP),
     Goal("100 times the rows: the same", 1.05, True, fact("memory", "ours", "worker_mib_x100", "worker_mib_x1"),

@@ -19,6 +19,8 @@ from tests.bench.cases import FEATURES, Layout
 
 ROWS_OF_A_FILE: Final = 250_000
 ROWS_OF_A_GROUP: Final = 50_000
+# Multiples of so many rows are hard links to their files: 200 M rows of their own would take 24 GB. Their ids repeat.
+LINKED_ROWS: Final = 20_000_000
 # A row of the narrow layout has 120 bytes, so these are 64 MB and 100 KB.
 _SKEWED_LARGE, _SKEWED_SMALL, _SKEWED_FILES = 533_000, 850, 100
 _NULLS: Final = 0.1
@@ -41,7 +43,9 @@ def make_input(folder: Path, layout: Layout, size: int, files: int = 0) -> Path:
         unfinished = made.with_name(f"{made.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        if layout in ("narrow", "mixed"):
+        if layout == "narrow" and not files and size > LINKED_ROWS and not size % LINKED_ROWS:
+            _link_rows(unfinished, make_input(folder, layout, LINKED_ROWS), size // LINKED_ROWS)
+        elif layout in ("narrow", "mixed"):
             _write_rows(unfinished, layout, _even(size, files or max(2, -(-size // ROWS_OF_A_FILE))))
         elif layout == "skewed":
             _write_rows(unfinished, "narrow", _skewed(size))
@@ -71,6 +75,12 @@ def _write_rows(folder: Path, layout: str, rows_of_files: list[int]) -> None:
             table = _mixed(random, table)
         pq.write_table(table, folder / f"{number:05}.parquet", row_group_size=ROWS_OF_A_GROUP)
         first += rows
+
+
+def _link_rows(folder: Path, source: Path, copies: int) -> None:
+    for number in range(copies):
+        for file in sorted(source.iterdir()):
+            (folder / f"{number:02}-{file.name}").hardlink_to(file)
 
 
 def narrow_rows(random: Random, first: int, rows: int) -> pa.Table:

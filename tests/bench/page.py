@@ -165,9 +165,10 @@ def _row(results: Results, name: str, side: str, result: Mapping[str, Any]) -> s
     label = f"**{SIDES[side].label}**" if side.startswith(_OURS) else SIDES[side].label
     if result["error"]:
         return f"| {label} | | | failed: {_cell(result['error'])} | |"
-    seconds = result["seconds"]
+    # Those of different sizes have no median; they are among the facts.
+    seconds = [] if results["workloads"][name]["kind"] == "memory" else result["seconds"]
     shown = f"{_number(median(seconds))} ({_number(min(seconds))} to {_number(max(seconds))})" if seconds else ""
-    value = ratio_of(results, name, side, "limit") if side_of(results, name, side) else None
+    value = ratio_of(results, name, side, "limit") if seconds and side_of(results, name, side) else None
     ratio = "" if value is None else f"{value:.2f} x"
     check = result["check"] if result["is_right"] else f"**wrong**: {result['check']}"
     facts = ", ".join(f"{key} {_number(value)}" for key, value in result["facts"].items())

@@ -218,8 +218,8 @@ def _count(result: SideResult, output: Path, case: Case, limit: pa.Table | None)
 
 
 def _measure_memory(workload: Workload, cache: Path, folder: Path, tell: Tell) -> dict[str, SideResult]:
-    """Start each side anew for several sizes, and return the peaks as facts with the factor in their names."""
-    results = {name: SideResult(is_right=True, check="not compared") for name in workload.sides}
+    """Start each side anew for several sizes; return seconds and peaks as facts with the factor in their names."""
+    results = {name: SideResult(is_right=True, check="rows counted") for name in workload.sides}
     for factor in workload.factors:
         case = case_of(workload.resized(workload.size * factor), cache)
         for name, result in results.items():
@@ -238,8 +238,12 @@ def _measure_once(name: str, case: Case, folder: Path, factor: int, result: Side
         process.wait_until_ready()
         with peaks_of(process.pid) as peaks:
             answer = process.run(case.source, folder / "out" / "0")
+        rows, wanted = count_rows(folder / "out" / "0", case.output_format), count_rows(Path(case.source), "parquet")
+        if rows != wanted:
+            result.check, result.is_right = f"{rows:,} rows instead of {wanted:,}", False
     finally:
         process.stop()
         shutil.rmtree(folder / "out", ignore_errors=True)
     result.seconds.append(answer["seconds"])
     result.facts |= {f"{key}_x{factor}": round(value) for key, value in peaks.facts().items()}
+    result.facts[f"s_x{factor}"] = round(answer["seconds"], 2)

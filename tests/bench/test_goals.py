@@ -74,6 +74,8 @@ def test_each_goal_finds_its_figure_in_a_whole_run() -> None:
         "worker_mib_x1": 1,
         "worker_mib_x10": 1,
         "worker_mib_x100": 1,
+        "s_x100": 1,
+        "s_x1000": 1,
     }
     whole = results(**{each.name: {name: side(1.0, **facts) for name in each.sides} for each in WORKLOADS})
 
@@ -97,13 +99,20 @@ def test_the_middle_form_has_all_workloads_and_is_smaller() -> None:
 
 
 def test_the_middle_form_measures_each_goal() -> None:
-    workloads = [each.middle() for each in WORKLOADS]
+    workloads, factors = [each.middle() for each in WORKLOADS], (1, 10, 100, 1_000)
     facts: dict[str, Any] = dict.fromkeys(
-        ("loads", "processes", "plan_s", "driver_mib", *(f"worker_mib_x{factor}" for factor in (1, 10, 100))), 1
+        (
+            "loads",
+            "processes",
+            "plan_s",
+            "driver_mib",
+            *(f"{key}_x{each}" for key in ("s", "worker_mib") for each in factors),
+        ),
+        1,
     )
     whole = results(**{each.name: {name: side(1.0, **facts) for name in each.sides} for each in workloads})
 
-    assert {factor for each in workloads for factor in each.factors} == {1, 10, 100}
+    assert {factor for each in workloads for factor in each.factors} == set(factors)
     assert [goal.text for goal in GOALS if goal.measure(whole) is None] == []
 
 
@@ -125,6 +134,10 @@ def test_each_profile_is_a_decision() -> None:
 
 def test_each_goal_that_may_be_missed_says_why() -> None:
     # Loads are counted, rows cost less than linearly, and 100,000 files are far from their bounds.
-    sure = {"64 partitions: model loads over processes", "10 times the rows, MLP: cost"}
+    sure = {
+        "64 partitions: model loads over processes",
+        "10 times the rows, MLP: cost",
+        "100 times the rows, MLP, which are 200 M: cost over that of 20 M",
+    }
     assert [goal.text for goal in GOALS if not goal.profile] == [goal.text for goal in GOALS if goal.text in sure]
     assert [goal.text for goal in GOALS if goal.profile and not goal.why and "100,000 files" not in goal.text] == []

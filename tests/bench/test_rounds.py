@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
-from tests.bench.cases import WORKLOADS, Case
+from tests.bench.cases import WORKLOADS, Case, Workload
+from tests.bench.inputs import make_input
 from tests.bench.process import SideError
-from tests.bench.rounds import SideResult, Warm, carried_by, take_turns
+from tests.bench.rounds import SideResult, Warm, carried_by, run_workload, take_turns
 
 CASE = Case("case", "rows", "in", "in", "onnx", "model")
 Run = Callable[[Path], dict[str, Any]]
@@ -147,3 +150,43 @@ def test_results_do_not_fill_the_disk(tmp_path: Path) -> None:
 def test_a_quick_workload_is_small_and_carries_the_same(workload: Any) -> None:
     assert workload.quick().size <= 1_000
     assert carried_by(workload.quick()) == carried_by(workload)
+
+
+@pytest.mark.parametrize(("lost", "check"), [(0, "rows counted"), (3, "37 rows instead of 40")])
+def test_several_sizes_are_measured_once_and_their_rows_counted(
+    lost: int, check: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Process:
+        pid = os.getpid()
+
+        def __init__(self, *_: Any) -> None: ...
+
+        def wait_until_ready(self) -> None: ...
+
+        def run(self, source: str, output: Path) -> dict[str, Any]:
+            rows = ds.dataset(source).count_rows()
+            writes(list(range(rows - (lost if rows == 40 else 0))))(output)
+            return {"seconds": rows / 10, "facts": {}}
+
+        def stop(self) -> None: ...
+
+    def case_of(workload: Workload, cache: Path) -> Case:
+        return replace(CASE, source=str(make_input(cache, "narrow", workload.size)))
+
+    monkeypatch.setattr("tests.bench.rounds.SideProcess", Process)
+    monkeypatch.setattr("tests.bench.rounds.case_of", case_of)
+    workload = Workload("w", "", "narrow", 20, "onnx", "mlp", ("limit",), kind="memory", factors=(1, 2))
+
+    found = run_workload(workload, tmp_path / "cache", tmp_path, print)["limit"]
+
+    assert (found.is_right, found.check) == (not lost, check)
+    assert (found.seconds, found.facts["s_x1"], found.facts["s_x2"]) == ([2.0, 4.0], 2.0, 4.0)
+
+
+def test_more_rows_than_are_worth_their_bytes_are_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.bench.inputs.LINKED_ROWS", 100)
+
+    made = make_input(tmp_path, "narrow", 300)
+
+    assert ds.dataset(made).count_rows() == 300
+    assert {file.stat().st_nlink for file in made.iterdir()} == {4}
