@@ -132,6 +132,22 @@ def test_of_a_large_file_the_sample_reaches_from_start_to_end(
         check_files_unchanged(files)
 
 
+def test_large_samples_are_digested_by_threads_with_the_same_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.bin").write_bytes(bytes([number]) * 3 * 1024 * 1024)
+    by_threads = pinned(tmp_path)
+    monkeypatch.setattr(samples, "ThreadPoolExecutor", None)
+
+    with pytest.raises(TypeError):
+        pinned(tmp_path)
+    monkeypatch.setattr(samples, "_MANY_BYTES", 1 << 40)
+
+    assert pinned(tmp_path) == by_threads
+    assert len({file.sample for file in by_threads}) == 4
+
+
 @pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 2 * 1024 * 1024 + 5])
 def test_the_sample_of_a_small_file_is_all_of_it_and_no_more_is_asked_for(
     size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
