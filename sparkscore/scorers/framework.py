@@ -165,7 +165,7 @@ class FrameworkScorer:
         """Return the matrix for a Booster's mini-batch of single-precision columns, or None for any other.
 
         A Booster computes with single precision. The driver declares its features as doubles, so that integers and
-        doubles are rounded once, by XGBoost. Columns that are not would become doubles, and then the same floats again.
+        doubles are rounded once, by XGBoost. These columns would become doubles, and then the same floats again.
         """
         if self._make_matrix is None or not self._names_of_floats:
             return None
