@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 from pyspark.errors import PySparkRuntimeError, PythonException
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
 
 ArrowFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 _TRIES_OF_A_TASK: Final = 4
@@ -68,9 +70,8 @@ class _Range:
     count: int
     columns: list[str] = field(default_factory=lambda: ["id"])
 
-    def mapInArrow(self, function: ArrowFunction, schema: object) -> _Mapped:  # noqa: N802 - Spark's name
-        del schema
-        return _Mapped(self.spark, self.count, function)
+    def mapInArrow(self, function: ArrowFunction, schema: StructType) -> _Mapped:  # noqa: N802 - Spark's name
+        return _Mapped(self.spark, self.count, function, to_arrow_schema(schema))
 
 
 @dataclass
@@ -78,6 +79,7 @@ class _Mapped:
     spark: SparkStandIn
     count: int
     function: ArrowFunction
+    schema: pa.Schema
 
     def toArrow(self) -> pa.Table:  # noqa: N802 - Spark's name
         results: dict[int, list[pa.RecordBatch]] = {}
@@ -86,7 +88,8 @@ class _Mapped:
             results[partition] = self._task(partition)
             if rng.random() < chances.failed:
                 raise PySparkRuntimeError("Job aborted due to stage failure: executor lost")
-        return pa.Table.from_batches([batch for partition in sorted(results) for batch in results[partition]])
+        batches = [batch for partition in sorted(results) for batch in results[partition]]
+        return pa.Table.from_batches(batches, self.schema)
 
     def _task(self, partition: int) -> list[pa.RecordBatch]:
         rng, chances = self.spark.rng, self.spark.chances

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 from pyspark import cloudpickle
 
+from sparkscore.errors import SparkscoreError
 from sparkscore.spark import jobs, map_in_arrow
 from sparkscore.spark.map_in_arrow import MOST_BYTES_SENT, in_jobs, map_on_workers
 from sparkscore.stage import StagedFile, StageFolder
@@ -58,6 +60,40 @@ def test_few_shares_are_sent_with_one_job_and_none_with_none(spark: Any, sizes: 
     assert map_on_workers(spark, length_of, [("a",), ("b", "c")]) == ["1 a", "2 b"]
     assert map_on_workers(spark, length_of, []) == []
     assert len(sizes) == 1
+
+
+SCHEMA = pa.schema(
+    [("at", pa.timestamp("us", "UTC")), ("calls", pa.list_(pa.struct([("s", pa.float64())]))), ("n", pa.uint64())]
+)
+ROWS = [
+    {"at": datetime(1, 1, 1, tzinfo=UTC), "calls": [{"s": -0.0}, None], "n": 2**64 - 1},
+    dict.fromkeys(SCHEMA.names),
+]
+
+
+def test_rows_come_back_as_they_were_in_the_order_of_the_tasks(spark: Any) -> None:
+    def yield_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _ in batches:
+            yield pa.RecordBatch.from_pylist(ROWS, schema=SCHEMA)
+            yield pa.RecordBatch.from_pylist([], schema=SCHEMA)
+
+    found = map_in_arrow.run_in_arrow(spark, spark.range(0, 3, 1, 3), yield_rows, SCHEMA)
+
+    assert found.schema == SCHEMA
+    assert found.to_pylist() == 3 * ROWS
+
+
+def test_a_job_without_rows_gives_the_columns(spark: Any) -> None:
+    found = map_in_arrow.run_in_arrow(spark, spark.range(0, 2, 1, 2), lambda _: iter(()), SCHEMA)
+
+    assert found == SCHEMA.empty_table()
+
+
+def test_rows_of_another_schema_are_refused(spark: Any) -> None:
+    other = pa.RecordBatch.from_pylist([{"n": 1}])
+
+    with pytest.raises(SparkscoreError, match="SPARK_JOB"):
+        map_in_arrow.run_in_arrow(spark, spark.range(0, 1, 1, 1), lambda _: iter([other]), SCHEMA)
 
 
 def test_a_hundred_thousand_staged_files_are_checked_with_several_jobs(
