@@ -7,8 +7,6 @@ Runs on the driver.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Final
@@ -22,6 +20,7 @@ from sparkscore.plan import Plan
 from sparkscore.plan import first_mini_batches as first_of_files
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error
 from sparkscore.spark.jvm_batches import unmeasured_batches
+from sparkscore.spark.local_master import local_slots
 from sparkscore.spark.map_in_arrow import ArrowFunction, in_jobs, run_in_arrow
 from sparkscore.spark.settings import pinned_settings, setting_of
 from sparkscore.spark.shipping import shipped_folder
@@ -38,7 +37,6 @@ _SAMPLE_ROWS: Final = 10_000
 _TO_PROBE: Final = 10
 # Smallest number of rows to sample, so that the sample does not consist only of small files with one row each.
 _LEAST_ROWS: Final = 100
-_LOCAL_MASTER: Final = re.compile(r"local(?:\[(\d+|\*)(?:,\d+)?\])?$")
 _SLOTS_OF_A_CLUSTER: Final = 32
 _CHANGED_SCHEMA: Final = pa.schema([("path", pa.string()), ("difference", pa.string())])
 # Number of footers that the driver reads itself. Reading a footer takes about a third of a millisecond.
@@ -195,9 +193,9 @@ def task_slots(spark: SparkSession) -> int:
     With a local master, this is the number of Spark's threads. Otherwise it is the number of executors times the cores
     per executor, or 32 if one of these settings is missing.
     """
-    master = _LOCAL_MASTER.match(setting_of(spark, "spark.master") or "")
-    if master:
-        return (os.cpu_count() or 1) if master[1] == "*" else int(master[1] or 1)
+    local = local_slots(setting_of(spark, "spark.master") or "")
+    if local is not None:
+        return local
     executors, cores = (setting_of(spark, f"spark.executor.{name}", "") or "" for name in ("instances", "cores"))
     return int(executors) * int(cores) if executors.isdigit() and cores.isdigit() else _SLOTS_OF_A_CLUSTER
 

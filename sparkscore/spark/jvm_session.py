@@ -27,8 +27,8 @@ from sparkscore.errors import NO_SPACE, ConfigError, MissingDependencyError
 from sparkscore.redaction import on_new_secrets, remember_secrets
 from sparkscore.rotating_log import PipedLog
 from sparkscore.spark.class_archive import discard_archive, find_archive, options_for
-from sparkscore.spark.jvm_compiler import compiler_options
 from sparkscore.spark.jvm_launch import launching
+from sparkscore.spark.jvm_tuning import tuning_options
 from sparkscore.spark.known_jars import defaults_of, note_jars, with_known_jars
 from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_java, delta_coordinate, has_new_java
 
@@ -129,7 +129,7 @@ def _launch(settings: Mapping[str, str], log_file: Path, archive: Path | None) -
     is_local = settings["spark.master"].startswith("local")
     options = [options_for(archive)] if archive else []
     if is_local:
-        options.append(compiler_options(settings))
+        options.append(tuning_options(settings))
     try:
         with launching(settings, is_local=is_local, java_options=" ".join(filter(None, options))) as shown:
             conf = SparkConf(loadDefaults=False).setAll(list(shown.items()))

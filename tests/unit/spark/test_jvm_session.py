@@ -16,8 +16,8 @@ from py4j.protocol import Py4JError
 from pyspark import SparkConf
 
 from sparkscore.errors import MissingDependencyError
-from sparkscore.spark import jvm_compiler
 from sparkscore.spark import jvm_session as subject
+from sparkscore.spark import jvm_tuning
 from sparkscore.spark.jvm_launch import OPTIONS_OF_THE_USER
 from sparkscore.spark.jvm_session import launch_jvm
 from sparkscore.spark.prerequisites import check_java
@@ -209,13 +209,13 @@ def test_a_process_that_cannot_be_started_is_the_error(
 
 
 @pytest.mark.parametrize(("master", "is_local"), [("local[1]", True), ("spark://host:7077", False)])
-def test_only_a_local_jvm_gets_options_for_its_compiler(
+def test_only_a_local_jvm_gets_options(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, master: str, *, is_local: bool
 ) -> None:
     for name in OPTIONS_OF_THE_USER:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SPARK_SUBMIT_OPTS", "-Dmine=1")
-    monkeypatch.setattr(jvm_compiler, "noted_java", lambda: 17)
+    monkeypatch.setattr(jvm_tuning, "noted_java", lambda: 17)
     submit, options = tmp_path / "bin" / "spark-submit", tmp_path / "options"
     submit.parent.mkdir()
     submit.write_text(f'#!/bin/sh\necho "$SPARK_SUBMIT_OPTS" >{options}\nexit 1\n')

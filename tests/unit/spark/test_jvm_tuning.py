@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from sparkscore.spark import jvm_compiler as subject
-from sparkscore.spark.jvm_compiler import compiler_options
+from sparkscore.spark import jvm_tuning as subject
 from sparkscore.spark.jvm_launch import OPTIONS_OF_THE_USER
+from sparkscore.spark.jvm_tuning import tuning_options
 from sparkscore.spark.prerequisites import java_program
 
 LOCAL = {"spark.master": "local[2]"}
@@ -21,7 +21,7 @@ def without_options(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_second_compiler_waits_ten_times_as_long_as_by_default() -> None:
-    found = {name: int(value) for name, value in re.findall(r"-XX:(\w+)=(\d+)", compiler_options(LOCAL))}
+    found = {name: int(value) for name, value in re.findall(r"-XX:(Tier\w+)=(\d+)", tuning_options(LOCAL))}
 
     assert found == {
         "Tier4InvocationThreshold": 10 * 5_000,
@@ -48,19 +48,65 @@ def test_the_second_compiler_waits_ten_times_as_long_as_by_default() -> None:
 def test_a_user_who_has_chosen_a_compiler_has_it(monkeypatch: pytest.MonkeyPatch, name: str, option: str) -> None:
     monkeypatch.setenv(name, option)
 
-    assert compiler_options(LOCAL) == ""
+    assert "Tier4" not in tuning_options(LOCAL)
 
 
 @pytest.mark.parametrize("key", ["spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions"])
 def test_settings_choose_as_well(key: str) -> None:
-    assert compiler_options(LOCAL | {key: "-XX:TieredStopAtLevel=1"}) == ""
+    assert "Tier4" not in tuning_options(LOCAL | {key: "-XX:TieredStopAtLevel=1"})
+    assert "Serial" not in tuning_options(LOCAL | {key: "-XX:+UseZGC"})
 
 
 @pytest.mark.parametrize("option", ["-Xmx2g", "-Dmode=-Xintegral", "-XX:SharedArchiveFile=/own.jsa"])
 def test_other_options_are_no_choice_of_a_compiler(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     monkeypatch.setenv("SPARK_SUBMIT_OPTS", option)
 
-    assert compiler_options(LOCAL)
+    assert "Tier4" in tuning_options(LOCAL)
+
+
+@pytest.mark.parametrize("name", OPTIONS_OF_THE_USER)
+@pytest.mark.parametrize(
+    "option",
+    [
+        "-XX:+UseG1GC",
+        "-XX:-UseSerialGC",
+        "-XX:+UseParallelGC",
+        "-XX:MetaspaceSize=64m",
+        "-XX:MaxMetaspaceSize=200m",
+        "-XX:G1HeapRegionSize=4m",
+        "-XX:ConcGCThreads=1",
+        "-XX:MaxHeapSize=4g",
+        "-Xmx4g",
+    ],
+)
+def test_a_user_who_has_chosen_a_collector_or_a_heap_has_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, option: str
+) -> None:
+    monkeypatch.setenv(name, option)
+
+    assert "GC" not in tuning_options(LOCAL)
+    assert "Metaspace" not in tuning_options(LOCAL)
+    assert "Tier4" in tuning_options(LOCAL)
+
+
+@pytest.mark.parametrize(
+    ("settings", "has_it"),
+    [
+        ({"spark.master": "local"}, True),
+        ({"spark.master": "local[4,4]"}, True),
+        ({"spark.master": "local[5,4]"}, False),
+        ({"spark.master": "local[*]"}, True),
+        ({"spark.master": "local-cluster[2,1,1024]"}, False),
+        ({"spark.master": "local[2]", "spark.driver.memory": "8g"}, False),
+    ],
+)
+def test_small_sessions_have_a_collector_without_threads(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], *, has_it: bool
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+
+    assert ("-XX:+UseSerialGC" in tuning_options(settings)) == has_it
+    assert "-XX:MetaspaceSize=256m" in tuning_options(settings)
 
 
 @pytest.mark.parametrize(("version", "has_them"), [(None, False), (11, False), (17, True), (25, True), (26, False)])
@@ -69,11 +115,11 @@ def test_a_java_that_may_not_know_the_options_does_not_get_them(
 ) -> None:
     monkeypatch.setattr(subject, "noted_java", lambda: version)
 
-    assert bool(compiler_options(LOCAL)) == has_them
+    assert bool(tuning_options(LOCAL)) == has_them
 
 
 def test_this_java_knows_the_options() -> None:
     java = java_program()
     assert java is not None
 
-    subprocess.run([java, *compiler_options(LOCAL).split(), "-version"], check=True, capture_output=True)
+    subprocess.run([java, *tuning_options(LOCAL).split(), "-version"], check=True, capture_output=True)
