@@ -16,6 +16,7 @@ from sparkscore.parquet.casting import Convert, InexactError
 from sparkscore.parquet.conversion import find_conversions
 from sparkscore.parquet.fetched import STREAM_BYTES, FetchedObject, ranges_of
 from sparkscore.parquet.keys import FileKeys, FolderKeys
+from sparkscore.parquet.opening import BUFFER_BYTES, open_parquet
 from sparkscore.parquet.problems import changed_file, refused_value, unreadable_file
 from sparkscore.parquet.stored import UnreadableError, describe
 
@@ -26,8 +27,6 @@ _MOST_FIXED_ROWS: Final = 65_536
 _BATCH_BYTES: Final = 16 * 1024 * 1024
 # Of a row group of which less is needed, only the start is fetched from a store.
 _SMALL_SHARE: Final = 0.5
-# Without a buffer, PyArrow reads all columns of a row group at once.
-_BUFFER_BYTES: Final = 256 * 1024
 _Source = str | FetchedObject
 _AS_PLANNED: Final = "the columns that it had"
 
@@ -103,7 +102,7 @@ class ParquetReader:
             SourceSchemaError: the type of a column cannot hold a value exactly (code ``INPUT_VALUE``).
             SourceError: the file cannot be read, or differs from what the driver found.
         """
-        buffer_bytes = _BUFFER_BYTES if self.store is None else 0
+        buffer_bytes = BUFFER_BYTES if self.store is None else 0
         with _reported(part.path), _opened(part.path, self.store) as source, _open(source, buffer_bytes) as file:
             yield from _Rows(self, part, file, step, source).read()
 
@@ -261,12 +260,11 @@ def _opened(path: str, store: ObjectStore | None) -> Iterator[_Source]:
 def _open(source: _Source, buffer_bytes: int, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
     # Memory mapping is not faster, and the process would be killed if the file were truncated in the meantime. With a
     # buffer, a store would get a request for each 256 KB of each column.
-    return pq.ParquetFile(
+    return open_parquet(
         source,
         metadata=metadata,
         memory_map=False,
         buffer_size=buffer_bytes,
-        pre_buffer=False,
         coerce_int96_timestamp_unit="us",
         page_checksum_verification=True,
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from sparkscore.stage import MiniBatchReport
-from sparkscore.stage.report import CALL_SCHEMA
+from sparkscore.stage.report import CALL_SCHEMA, batches_of, values_of
 
 #: Columns of ``attempts.parquet``.
 ATTEMPTS_SCHEMA = pa.schema(
@@ -37,16 +37,16 @@ def attempts_of(run_id: str, reports: Iterable[MiniBatchReport]) -> pa.Table:
         run_id: id of the run.
         reports: the reports of the run's mini-batches.
     """
-    rows = [
+    rows = (
         {
             "run_id": run_id,
             "mini_batch": report.mini_batch,
             "attempt": number,
-            **vars(call),  # dataclasses.asdict would copy each value, of what may be many thousands of calls
+            **values_of(call),
             "worker": report.worker,
             "scored_at": report.scored_at,
         }
         for report in reports
         for number, call in enumerate(report.attempts, 1)
-    ]
-    return pa.Table.from_pylist(rows, schema=ATTEMPTS_SCHEMA)
+    )
+    return pa.Table.from_batches(batches_of(rows, ATTEMPTS_SCHEMA), schema=ATTEMPTS_SCHEMA)

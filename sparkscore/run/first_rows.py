@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow import types
 
 from sparkscore.errors import SparkscoreError
+from sparkscore.parquet.opening import open_parquet
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import RunRecord
 from sparkscore.record.run_store import RunStore
@@ -73,7 +73,7 @@ def _rows_of(files: list[Path], record: RunRecord, manifest: Manifest, count: in
     """Yield at most `count` rows, or raise a `ValueError` if a file lacks a column or has a type not handled here."""
     left = count
     for path in files:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with open_parquet(path, page_checksum_verification=True) as file:
             names = file.schema_arrow.names
             # In a folder of Parquet files, the run id is in the name of the run's folder instead of the files.
             outside = [name for name in manifest.columns if name not in names]

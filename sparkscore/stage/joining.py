@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sparkscore.parquet.opening import BUFFER_BYTES, open_parquet
 from sparkscore.stage import layout
 from sparkscore.stage.checksums import find_changed
 from sparkscore.stage.report import StagedFile
@@ -80,12 +81,14 @@ def _join(stage: Path, group: Sequence[StagedFile], path: str) -> StagedFile | N
 
 
 def _write(store: Store, path: str, row_groups: Iterator[pa.Table]) -> StagedFile:
-    first = next(row_groups)
-    file = OpenFile(store, path, first)
+    rows = next(row_groups)
+    file = OpenFile(store, path, rows)
     try:
-        file.write(first)
+        file.write(rows)
+        del rows  # before the next ones are read
         for rows in row_groups:
             file.write(rows)
+            del rows
         return file.close()
     finally:
         file.abandon()
@@ -95,15 +98,51 @@ def _in_row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     buffer = RowBuffer()
     for table in tables:
         buffer.add(table)
+        del table  # before the next one is read
         if buffer.is_full and (rows := buffer.take()) is not None:
             yield rows
+            del rows
     if (rows := buffer.take()) is not None:
         yield rows
 
 
-def _rows_of(store: Store, group: Iterable[StagedFile]) -> Iterator[pa.Table]:
+def _rows_of(store: Store, group: Sequence[StagedFile]) -> Iterator[pa.Table]:
+    with store.open(group[0].path) as opened:
+        first = pq.read_metadata(opened)
+    texts = _repeating_texts(first)
     for file in group:
-        with store.open(file.path) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
+        with store.open(file.path) as opened:
+            footer = pq.read_metadata(opened)
+            if not footer.schema.equals(first.schema):
+                raise pa.ArrowInvalid("the files have different columns")
+            parquet = open_parquet(
+                opened,
+                metadata=footer,
+                read_dictionary=texts,
+                buffer_size=BUFFER_BYTES,
+                page_checksum_verification=True,
+            )
             for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
                 # The metadata is dropped, because its statistics are only valid for the rows of this file.
                 yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
+                del batch  # before the next one is read
+
+
+def _repeating_texts(footer: pq.FileMetaData) -> list[str]:
+    """Return the names of a file's text columns with few distinct values, which are read as dictionaries.
+
+    Otherwise, each row would have a text of its own in memory. The lineage columns would take more time and memory than
+    all other columns together.
+
+    Args:
+        footer: the metadata of a file with rows.
+    """
+    names = {field.name for field in footer.schema.to_arrow_schema() if pa.types.is_string(field.type)}
+    columns = map(footer.row_group(0).column, range(footer.num_columns))
+    return [column.path_in_schema for column in columns if column.path_in_schema in names and _is_repeating(column)]
+
+
+def _is_repeating(column: pq.ColumnChunkMetaData) -> bool:
+    """Return whether a column has a dictionary that takes less than a byte for each row."""
+    start = column.dictionary_page_offset
+    return start is not None and bool(column.data_page_offset - start < column.num_values)

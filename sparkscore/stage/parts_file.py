@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkscore.parquet import FilePart
+from sparkscore.parquet.opening import open_parquet
 from sparkscore.stage.format import PLAN_METADATA, refuse_other_plan
 from sparkscore.stage.unit_groups import write_units
 
@@ -48,7 +49,7 @@ def read_parts(parts_file: str, rows_of_files: Mapping[str, int]) -> dict[int, i
         LineageError: another version of sparkscore wrote the parts file in a different format.
     """
     try:
-        plan = pq.ParquetFile(parts_file, page_checksum_verification=True)
+        plan = open_parquet(parts_file, page_checksum_verification=True)
         refuse_other_plan(plan.schema_arrow.metadata, Path(parts_file))
         if not plan.schema_arrow.equals(PARTS_SCHEMA):
             return None
@@ -79,6 +80,6 @@ def read_planned_parts(parts_file: str, units: Iterable[int]) -> Iterator[FilePa
     """
     plan: pq.ParquetFile | None = None
     for unit in units:
-        plan = plan or pq.ParquetFile(parts_file, page_checksum_verification=True)
+        plan = plan or open_parquet(parts_file, page_checksum_verification=True)
         for row in plan.read_row_group(unit).to_pylist():
             yield FilePart(row["path"], row["first_row"], row["row_count"])

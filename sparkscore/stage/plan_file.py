@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkscore.minibatch import MiniBatch
+from sparkscore.parquet.opening import open_parquet
 from sparkscore.stage.format import PLAN_METADATA, refuse_other_plan
 from sparkscore.stage.unit_groups import write_units
 
@@ -51,7 +52,7 @@ def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
         LineageError: another version of sparkscore wrote the plan file in a different format.
     """
     try:
-        plan = pq.ParquetFile(plan_file, page_checksum_verification=True)
+        plan = open_parquet(plan_file, page_checksum_verification=True)
         refuse_other_plan(plan.schema_arrow.metadata, Path(plan_file))
         units = [plan.read_row_group(group, columns=["unit"]).column("unit") for group in range(plan.num_row_groups)]
         kept = plan.read()
@@ -85,7 +86,7 @@ def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[
     """
     plan: pq.ParquetFile | None = None
     for unit in units:
-        plan = plan or pq.ParquetFile(plan_file, page_checksum_verification=True)
+        plan = plan or open_parquet(plan_file, page_checksum_verification=True)
         rows = plan.read_row_group(unit, columns=["mini_batch", "path"], use_threads=False)
         pairs = zip(*(column.to_pylist() for column in rows.columns), strict=True)
         for mini_batch, files in groupby(pairs, key=itemgetter(0)):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
+from operator import attrgetter
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -16,7 +19,7 @@ from sparkscore.outcome import Failure, Outcome
 from sparkscore.redaction import redact
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StagedFile:
     """A Parquet file in the stage, as its writer reported it.
 
@@ -33,7 +36,7 @@ class StagedFile:
     sha256: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CallReport:
     """One call of the model or script, with all or part of a mini-batch.
 
@@ -54,7 +57,7 @@ class CallReport:
     error_class: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MiniBatchReport:
     """A worker's report to the driver about one mini-batch.
 
@@ -160,6 +163,8 @@ REPORT_SCHEMA = pa.schema(
         ("unseen", pa.map_(pa.string(), pa.int64())),
     ]
 )
+_NO_REPORTS: Final = pa.RecordBatch.from_pylist([], schema=REPORT_SCHEMA)
+_ROWS_AT_A_TIME: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -262,15 +267,31 @@ def _without_secrets(failure: Failure) -> Failure:
     return replace(failure, message=redact(failure.message), traceback_text=redact(failure.traceback_text))
 
 
-def write_reports(reports: Iterable[MiniBatchReport]) -> pa.RecordBatch:
+def write_reports(reports: Sequence[MiniBatchReport]) -> pa.RecordBatch:
     """Return reports as a record batch with the schema `REPORT_SCHEMA`, for the driver or for a chunk file."""
-    return pa.RecordBatch.from_pylist([_row(report) for report in reports], schema=REPORT_SCHEMA)
+    parts = (reports[first : first + _ROWS_AT_A_TIME] for first in range(0, len(reports), _ROWS_AT_A_TIME))
+    return pa.concat_batches([_NO_REPORTS, *map(_batch, parts)])
 
 
-def _row(report: MiniBatchReport) -> dict[str, object]:
-    # dataclasses.asdict would copy each value: for small mini-batches, it took longer than scoring.
-    parts = {name: list(map(vars, getattr(report, name))) for name in ("attempts", "staged", "quarantined")}
-    return {**vars(report), **parts, "failure": failure_row(report.failure)}
+def _batch(reports: Sequence[MiniBatchReport]) -> pa.RecordBatch:
+    # A dictionary for each report would take more time and memory than a list for each column.
+    columns = {name: list(map(attrgetter(name), reports)) for name in REPORT_SCHEMA.names}
+    columns["failure"] = list(map(failure_row, columns["failure"]))
+    for name in ("attempts", "staged", "quarantined"):
+        columns[name] = [list(map(values_of, each)) for each in columns[name]]
+    return pa.record_batch(columns, schema=REPORT_SCHEMA)
+
+
+def values_of(part: CallReport | StagedFile) -> dict[str, Any]:
+    """Return the attributes by name. Their values are not copied, which dataclasses.asdict would do."""
+    return {name: getattr(part, name) for name in part.__slots__}
+
+
+def batches_of(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the record batches of many rows. As Python objects, only some of them are in memory at a time."""
+    rows = iter(rows)
+    while part := list(islice(rows, _ROWS_AT_A_TIME)):
+        yield pa.RecordBatch.from_pylist(part, schema=schema)
 
 
 def failure_row(failure: Failure | None) -> dict[str, str] | None:
@@ -305,7 +326,8 @@ def read_reports(table: pa.Table) -> list[MiniBatchReport]:
     Within a work unit, the order of the reports is preserved.
     """
     reports = []
-    for row in table.to_pylist():
+    # As Python objects, the rows take more memory than the reports.
+    for row in (row for batch in table.to_batches(max_chunksize=_ROWS_AT_A_TIME) for row in batch.to_pylist()):
         failure = read_failure(row["failure"])
         files = {name: tuple(StagedFile(**file) for file in row[name] or ()) for name in ("staged", "quarantined")}
         scored_at = row["scored_at"].astimezone(UTC)

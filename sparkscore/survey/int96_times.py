@@ -9,9 +9,9 @@ import json
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sparkscore.object_store import ObjectStore, is_of_store, opened
+from sparkscore.parquet.opening import open_parquet
 from sparkscore.parquet.problems import unreadable_object
 
 _UNITS = ("ns", "us")
@@ -38,7 +38,7 @@ def find_nanoseconds(share: Sequence[Times]) -> str:
 def _has_nanoseconds(path: str, name: str, store: ObjectStore | None) -> bool:
     try:
         # Nanoseconds overflow outside of the years 1677 to 2262; microseconds times 1000 overflow in the same way.
-        files = [pq.ParquetFile(opened(path, store), coerce_int96_timestamp_unit=unit) for unit in _UNITS]
+        files = [open_parquet(opened(path, store), coerce_int96_timestamp_unit=unit) for unit in _UNITS]
         both = [file.iter_batches(columns=[name]) for file in files]
         return any(_differ(*pair) for batches in zip(*both, strict=True) for pair in zip(*batches, strict=True))
     except (OSError, pa.ArrowException) as error:

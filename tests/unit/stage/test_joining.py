@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from sparkscore.stage.dictionaries import repeat_text
 from sparkscore.stage.joining import groups_to_join, join_groups
 from sparkscore.stage.report import StagedFile
 from sparkscore.stage.statistics import float_statistics
-from sparkscore.stage.writer import OpenFile, StageWriter
+from sparkscore.stage.writer import OpenFile, RowBuffer, StageWriter
 from tests.support.all_types import write_all_types
 
 # Pairs of the size of a file and its partition.
@@ -132,6 +133,56 @@ def test_rows_come_together_in_row_groups(tmp_path: Path, monkeypatch: pytest.Mo
     assert [found.row_group(group).num_rows for group in range(found.num_row_groups)] == [40, 40, 20]
 
 
+def test_joining_needs_memory_for_one_row_group_however_large_the_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, random = 32 * 1024, np.random.default_rng(0)
+    monkeypatch.setattr("sparkscore.stage.writer._BUFFER_ROWS", rows)
+    texts = [repeat_text(f"{number}" * 100, rows) for number in range(4)]
+    groups = [pa.table({"key": random.integers(0, 2**62, rows), "text": text}) for text in texts * 5]
+    files: list[StagedFile] = []
+    for unit in range(2):
+        with StageWriter(str(tmp_path), unit) as writer:
+            for group in groups:
+                writer.write(group)
+            files += writer.finish()
+    group_bytes = rows * 12
+    before, alive = pa.total_allocated_bytes(), list[int]()
+    add = RowBuffer.add
+
+    def noted(buffer: RowBuffer, added: pa.Table) -> None:
+        alive.append(pa.total_allocated_bytes() - before)
+        add(buffer, added)
+
+    monkeypatch.setattr(RowBuffer, "add", noted)
+    tracemalloc.start()
+    try:
+        (joined,) = join_groups(str(tmp_path), [files])
+        _, read_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert joined is not None
+    assert pq.ParquetFile(tmp_path / joined.path).read()["text"].to_pylist() == [
+        "0123"[number // rows % 4] * 100 for number in range(40 * rows)
+    ]
+    assert max(alive) < 3.5 * group_bytes  # the texts of a group alone are 8 times as large
+    assert read_bytes < files[0].size_bytes / 2
+
+
+def test_texts_that_repeat_are_joined_with_the_statistics_of_all_files(tmp_path: Path) -> None:
+    texts: list[str | None] = [*["b"] * 300, *[None, "c"] * 150, *["a"] * 300, *map(str, range(300))]
+    table = pa.table({"t.ext": texts})
+    files = staged(tmp_path, *(table.slice(first, 300) for first in range(0, 1200, 300)))
+
+    (joined,) = join_groups(str(tmp_path), [files])
+
+    assert joined is not None
+    assert pq.ParquetFile(tmp_path / joined.path).read()["t.ext"].to_pylist() == texts
+    found = pq.read_metadata(tmp_path / joined.path).row_group(0).column(0).statistics
+    assert (found.min, found.max, found.null_count) == ("0", "c", 150)
+
+
 def damage(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[6] ^= 1
@@ -155,8 +206,9 @@ def test_a_group_with_a_file_that_was_changed_stays_as_it_is(tmp_path: Path, cha
 
 def test_files_with_other_columns_are_not_joined(tmp_path: Path) -> None:
     files = staged(tmp_path, pa.table({"n": [1]}), pa.table({"n": pa.array([1], pa.int32())}))
+    texts = staged(tmp_path, pa.table({"t": ["x"] * 99}), pa.table({"u": ["x"] * 99}), pa.table({"t": [1]}))
 
-    assert join_groups(str(tmp_path), [tuple(files)]) == [None]
+    assert join_groups(str(tmp_path), [files, texts[:2], texts[::2]]) == [None, None, None]
 
 
 def test_a_full_disk_leaves_the_files_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

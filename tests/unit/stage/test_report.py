@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -58,6 +59,26 @@ def test_reports_arrive_as_they_were_sent_ordered_by_work_unit(reports: list[Min
 
     assert batch.schema == REPORT_SCHEMA
     assert read_reports(pa.Table.from_batches([batch])) == sorted(reports, key=lambda report: report.unit)
+
+
+def test_few_of_many_reports_are_python_objects_at_a_time() -> None:
+    outcome, count = Outcome(items=10, scored=10), 10_000
+    numbered = (MiniBatch(f"0-{number}", (), input_position=f"file:{number}0+10") for number in range(count))
+    reports = [make_report(0, each, ScoredMiniBatch(outcome, (CALL,), 0.5, AT), STATE) for each in numbered]
+    tracemalloc.start()
+    try:
+        batch = write_reports(reports)
+        kept_by_writing, written = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        found = read_reports(pa.Table.from_batches([batch]))
+        kept, read = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert found == reports
+    assert kept_by_writing < 20 * count
+    assert written < 100 * count  # the reports themselves take 600 bytes each
+    assert read < 1.5 * kept
 
 
 def test_reports_of_an_earlier_version_have_no_counts_of_unseen_values() -> None:
