@@ -14,8 +14,9 @@ _TASK_BYTES: Final = 128 * 1024 * 1024
 #: If there are too many staged files, they are joined up to this size, which is the size that Spark would write.
 JOINED_BYTES: Final = _TASK_BYTES
 _OPEN_BYTES: Final = 4 * 1024 * 1024
-# Up to this many files do not slow down readers.
+# Up to this many small files do not slow down readers. Opening a larger one takes no time beside reading it.
 _FEW: Final = 64
+_SMALL_BYTES: Final = 16 * 1024 * 1024
 _TIMES: Final = 4
 
 
@@ -27,12 +28,15 @@ def are_few(files: Sequence[StagedFile]) -> bool:
 def why_too_many(files: Sequence[StagedFile], slots: int) -> str | None:
     """Return why there should be fewer files, or None if there are not many more than Spark would write.
 
+    Files of 16 MiB or more do not count.
+
     Args:
         files: the staged files with rows.
         slots: number of tasks that Spark runs at the same time.
     """
+    small = sum(file.size_bytes < _SMALL_BYTES for file in files)
     expected = files_of_spark(files, slots)
-    if len(files) <= max(_FEW, _TIMES * expected):
+    if small <= max(_FEW, _TIMES * expected):
         return None
     return f"the workers wrote {len(files)} files, and Spark writes about {expected}"
 

@@ -42,6 +42,12 @@ def test_too_many_files_are_four_times_as_many_and_more_than_64() -> None:
     assert why_too_many(files(100, 200 * MB), 2) is None
 
 
+def test_only_files_below_16_mib_count() -> None:
+    assert why_too_many(files(100, 15 * MB), 2) == "the workers wrote 100 files, and Spark writes about 15"
+    assert why_too_many(files(100, 16 * MB), 2) is None
+    assert why_too_many([*files(200, 16 * MB), *files(64, 1000)], 2) is None
+
+
 def test_partitions_have_at_most_four_small_files_each() -> None:
     values = tuple(f"store={number}/" for number in range(50))
 
