@@ -28,11 +28,12 @@ _OF_A_COMPILER: Final = re.compile(r"-X(?:int|comp|mixed)\b|-client\b|-server\b|
 # Whenever Spark's classes have filled the memory that they had, from 21 MB on, HotSpot looks for classes to unload. A
 # session of Spark has 60 to 150 MB of them, and unloads none.
 _ROOM_FOR_CLASSES: Final = "-XX:MetaspaceSize=256m"
-# G1 marks the heap in threads of its own, beside the program. In a heap of Spark's default size, 1 GB, with few task
-# slots, a collector without threads needs less than half of the time for the same garbage.
-_WITHOUT_THREADS: Final = "-XX:+UseSerialGC"
+# G1 marks the heap in threads of its own, beside the program. In a heap of Spark's default size, 1 GB, and with few task
+# slots, a collector without threads needs less than half of the time for the same garbage. By default, its space for
+# new objects depends on the machine's memory: 128 MB with 24 GiB. Rows that Spark reads would fill that in no time.
+_WITHOUT_THREADS: Final = ("-XX:+UseSerialGC", "-Xmn256m")
 _FEW_SLOTS: Final = 4
-_OF_A_COLLECTOR: Final = re.compile(r"-XX:[+-]Use\w+GC\b|Metaspace|G1|-Xm[sxn]|Heap|GCThreads")
+_OF_A_COLLECTOR: Final = re.compile(r"-XX:[+-]Use\w+GC\b|Metaspace|G1|-Xm[sxn]|Heap|NewSize|GCThreads|driver[.-]memory")
 # Versions of Java that are known to have these options. Java does not start with an option that it does not know.
 _OLDEST: Final = 17
 _NEWEST: Final = 25
@@ -53,12 +54,13 @@ def tuning_options(settings: Mapping[str, str]) -> str:
 
 
 def _options(settings: Mapping[str, str]) -> Iterator[str]:
-    given = [*(os.environ.get(name, "") for name in OPTIONS_OF_THE_USER), *map(settings.get, JAVA_OPTIONS)]
-    text = " ".join(filter(None, given))
+    of_java = [*(os.environ.get(name, "") for name in OPTIONS_OF_THE_USER), *map(settings.get, JAVA_OPTIONS)]
+    text = " ".join(filter(None, of_java))
     if not _OF_A_COMPILER.search(text):
         yield from (f"-XX:{name}={value}" for name, value in _LATER.items())
-    if not _OF_A_COLLECTOR.search(text):
-        yield _ROOM_FOR_CLASSES
-        has_own_heap = "spark.driver.memory" in settings
-        if not has_own_heap and (local_slots(settings["spark.master"]) or _FEW_SLOTS + 1) <= _FEW_SLOTS:
-            yield _WITHOUT_THREADS
+    has_own_heap = bool(settings.get("spark.driver.memory") or os.environ.get("SPARK_DRIVER_MEMORY"))
+    if has_own_heap or _OF_A_COLLECTOR.search(f"{text} {os.environ.get('PYSPARK_SUBMIT_ARGS', '')}"):
+        return
+    yield _ROOM_FOR_CLASSES
+    if (local_slots(settings["spark.master"]) or _FEW_SLOTS + 1) <= _FEW_SLOTS:
+        yield from _WITHOUT_THREADS

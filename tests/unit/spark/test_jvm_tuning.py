@@ -15,7 +15,7 @@ LOCAL = {"spark.master": "local[2]"}
 
 @pytest.fixture(autouse=True)
 def without_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in OPTIONS_OF_THE_USER:
+    for name in (*OPTIONS_OF_THE_USER, "SPARK_DRIVER_MEMORY", "PYSPARK_SUBMIT_ARGS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(subject, "noted_java", lambda: 17)
 
@@ -97,7 +97,6 @@ def test_a_user_who_has_chosen_a_collector_or_a_heap_has_it(
         ({"spark.master": "local[5,4]"}, False),
         ({"spark.master": "local[*]"}, True),
         ({"spark.master": "local-cluster[2,1,1024]"}, False),
-        ({"spark.master": "local[2]", "spark.driver.memory": "8g"}, False),
     ],
 )
 def test_small_sessions_have_a_collector_without_threads(
@@ -105,8 +104,27 @@ def test_small_sessions_have_a_collector_without_threads(
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 4)
 
-    assert ("-XX:+UseSerialGC" in tuning_options(settings)) == has_it
+    assert ("-XX:+UseSerialGC -Xmn256m" in tuning_options(settings)) == has_it
     assert "-XX:MetaspaceSize=256m" in tuning_options(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "variables"),
+    [
+        ({"spark.driver.memory": "8g"}, {}),
+        ({}, {"SPARK_DRIVER_MEMORY": "8g"}),
+        ({}, {"PYSPARK_SUBMIT_ARGS": "--driver-memory 8g pyspark-shell"}),
+        ({}, {"PYSPARK_SUBMIT_ARGS": "--conf spark.driver.memory=8g pyspark-shell"}),
+    ],
+)
+def test_a_heap_of_the_users_size_has_javas_own_collector(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert "GC" not in tuning_options(LOCAL | settings)
+    assert "-Xmn" not in tuning_options(LOCAL | settings)
 
 
 @pytest.mark.parametrize(("version", "has_them"), [(None, False), (11, False), (17, True), (25, True), (26, False)])
