@@ -28,9 +28,9 @@ _OF_A_COMPILER: Final = re.compile(r"-X(?:int|comp|mixed)\b|-client\b|-server\b|
 # Whenever Spark's classes have filled the memory that they had, from 21 MB on, HotSpot looks for classes to unload. A
 # session of Spark has 60 to 150 MB of them, and unloads none.
 _ROOM_FOR_CLASSES: Final = "-XX:MetaspaceSize=256m"
-# G1 marks the heap in threads of its own, beside the program. In a heap of Spark's default size, 1 GB, and with few task
-# slots, a collector without threads needs less than half of the time for the same garbage. By default, its space for
-# new objects depends on the machine's memory: 128 MB with 24 GiB. Rows that Spark reads would fill that in no time.
+# G1 marks the heap in threads of its own, beside the program. In a heap of Spark's default size, 1 GB, and with few
+# task slots, a collector without threads needs less time for the same garbage. By default, its space for new objects
+# depends on the machine's memory: 128 MB with 24 GiB. Rows that Spark reads would fill that in no time.
 _WITHOUT_THREADS: Final = ("-XX:+UseSerialGC", "-Xmn256m")
 _FEW_SLOTS: Final = 4
 _OF_A_COLLECTOR: Final = re.compile(r"-XX:[+-]Use\w+GC\b|Metaspace|G1|-Xm[sxn]|Heap|NewSize|GCThreads|driver[.-]memory")
