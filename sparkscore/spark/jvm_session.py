@@ -129,7 +129,7 @@ def _launch(settings: Mapping[str, str], log_file: Path, archive: Path | None) -
     is_local = settings["spark.master"].startswith("local")
     options = [options_for(archive)] if archive else []
     if is_local:
-        options.append(tuning_options(settings))
+        options.append(tuning_options(settings, defaults_file().parent))
     try:
         with launching(settings, is_local=is_local, java_options=" ".join(filter(None, options))) as shown:
             conf = SparkConf(loadDefaults=False).setAll(list(shown.items()))

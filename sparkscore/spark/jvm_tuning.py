@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from sparkscore.spark.jvm_launch import JAVA_OPTIONS, OPTIONS_OF_THE_USER
@@ -33,13 +35,19 @@ _ROOM_FOR_CLASSES: Final = "-XX:MetaspaceSize=256m"
 # depends on the machine's memory: 128 MB with 24 GiB. Rows that Spark reads would fill that in no time.
 _WITHOUT_THREADS: Final = ("-XX:+UseSerialGC", "-Xmn256m")
 _FEW_SLOTS: Final = 4
-_OF_A_COLLECTOR: Final = re.compile(r"-XX:[+-]Use\w+GC\b|Metaspace|G1|-Xm[sxn]|Heap|NewSize|GCThreads|driver[.-]memory")
+# Java does not start with two collectors, so files of options that are not read here count as a choice.
+_OF_A_COLLECTOR: Final = re.compile(
+    r"-XX:[+-]Use\w+GC\b|Metaspace|-XX:[+-]?G1|-Xm[sxn]|Heap|NewSize|GCThreads|(?i:driver[._-]memory)|"
+    r"properties-file|-XX:Flags=|-XX:VMOptionsFile=|(?:^|\s)@"
+)
+_MEMORY: Final = "spark.driver.memory"
+_FILES_OF_SPARK: Final = ("spark-defaults.conf", "spark-env.sh")
 # Versions of Java that are known to have these options. Java does not start with an option that it does not know.
 _OLDEST: Final = 17
 _NEWEST: Final = 25
 
 
-def tuning_options(settings: Mapping[str, str]) -> str:
+def tuning_options(settings: Mapping[str, str], conf_folder: Path) -> str:
     """Return options for the JVM of a local session, separated by spaces.
 
     There are none for a compiler if the user has chosen one, and none for the garbage collector if the user has chosen
@@ -47,20 +55,30 @@ def tuning_options(settings: Mapping[str, str]) -> str:
 
     Args:
         settings: the Spark settings with which the JVM is started. They include ``spark.master``, which is local.
+        conf_folder: the folder with the files that Spark reads whenever it starts. It may be missing.
     """
     if not _OLDEST <= (noted_java() or 0) <= _NEWEST:
         return ""
-    return " ".join(_options(settings))
+    return " ".join(_options(settings, _chosen(settings, conf_folder)))
 
 
-def _options(settings: Mapping[str, str]) -> Iterator[str]:
-    of_java = [*(os.environ.get(name, "") for name in OPTIONS_OF_THE_USER), *map(settings.get, JAVA_OPTIONS)]
-    text = " ".join(filter(None, of_java))
-    if not _OF_A_COMPILER.search(text):
+def _options(settings: Mapping[str, str], chosen: str) -> Iterator[str]:
+    if not _OF_A_COMPILER.search(chosen):
         yield from (f"-XX:{name}={value}" for name, value in _LATER.items())
-    has_own_heap = bool(settings.get("spark.driver.memory") or os.environ.get("SPARK_DRIVER_MEMORY"))
-    if has_own_heap or _OF_A_COLLECTOR.search(f"{text} {os.environ.get('PYSPARK_SUBMIT_ARGS', '')}"):
+    if _OF_A_COLLECTOR.search(chosen):
         return
     yield _ROOM_FOR_CLASSES
     if (local_slots(settings["spark.master"]) or _FEW_SLOTS + 1) <= _FEW_SLOTS:
         yield from _WITHOUT_THREADS
+
+
+def _chosen(settings: Mapping[str, str], conf_folder: Path) -> str:
+    """Return the user's options for Java as one text, from all places where Spark's launcher or Java looks for them."""
+    texts = [os.environ.get(name, "") for name in (*OPTIONS_OF_THE_USER, "PYSPARK_SUBMIT_ARGS")]
+    texts += [settings.get(key, "") for key in JAVA_OPTIONS]
+    if os.environ.get("SPARK_DRIVER_MEMORY") or settings.get(_MEMORY):
+        texts.append(_MEMORY)
+    for name in _FILES_OF_SPARK:
+        with suppress(OSError):
+            texts.append((conf_folder / name).read_text(encoding="utf-8", errors="replace"))
+    return "\n".join(texts)

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from sparkscore.spark import jvm_tuning as subject
 from sparkscore.spark.jvm_launch import OPTIONS_OF_THE_USER
-from sparkscore.spark.jvm_tuning import tuning_options
 from sparkscore.spark.prerequisites import java_program
 
 LOCAL = {"spark.master": "local[2]"}
+
+
+def tuning_options(settings: dict[str, str], conf_folder: Path = Path("/without")) -> str:
+    return subject.tuning_options(settings, conf_folder)
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +81,9 @@ def test_other_options_are_no_choice_of_a_compiler(monkeypatch: pytest.MonkeyPat
         "-XX:ConcGCThreads=1",
         "-XX:MaxHeapSize=4g",
         "-Xmx4g",
+        "@options",
+        "-Dmine=1 -XX:VMOptionsFile=/own",
+        "-XX:Flags=/own",
     ],
 )
 def test_a_user_who_has_chosen_a_collector_or_a_heap_has_it(
@@ -115,6 +122,8 @@ def test_small_sessions_have_a_collector_without_threads(
         ({}, {"SPARK_DRIVER_MEMORY": "8g"}),
         ({}, {"PYSPARK_SUBMIT_ARGS": "--driver-memory 8g pyspark-shell"}),
         ({}, {"PYSPARK_SUBMIT_ARGS": "--conf spark.driver.memory=8g pyspark-shell"}),
+        ({}, {"PYSPARK_SUBMIT_ARGS": "--driver-java-options -XX:+UseG1GC pyspark-shell"}),
+        ({}, {"PYSPARK_SUBMIT_ARGS": "--properties-file own.conf pyspark-shell"}),
     ],
 )
 def test_a_heap_of_the_users_size_has_javas_own_collector(
@@ -125,6 +134,28 @@ def test_a_heap_of_the_users_size_has_javas_own_collector(
 
     assert "GC" not in tuning_options(LOCAL | settings)
     assert "-Xmn" not in tuning_options(LOCAL | settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("spark-defaults.conf", "spark.driver.extraJavaOptions  -XX:+UseG1GC\n"),
+        ("spark-defaults.conf", "spark.driver.memory=8g\n"),
+        ("spark-env.sh", "export SPARK_DRIVER_MEMORY=8g\n"),
+        ("spark-env.sh", "SPARK_SUBMIT_OPTS='-XX:+UseZGC'\n"),
+    ],
+)
+def test_files_of_spark_choose_as_well(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+
+    assert "GC" not in tuning_options(LOCAL, tmp_path)
+    assert "Tier4" in tuning_options(LOCAL, tmp_path)
+
+
+def test_other_settings_in_the_files_of_spark_are_no_choice(tmp_path: Path) -> None:
+    (tmp_path / "spark-defaults.conf").write_text("spark.sql.shuffle.partitions 8\n")
+
+    assert "-XX:+UseSerialGC" in tuning_options(LOCAL, tmp_path)
 
 
 @pytest.mark.parametrize(("version", "has_them"), [(None, False), (11, False), (17, True), (25, True), (26, False)])
