@@ -46,6 +46,14 @@ def _numbers(count: int) -> pa.Array:
     return pa.array(np.arange(count, dtype=np.int32))
 
 
+def drop_unused(values: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Return the same column with a dictionary of those values only that its rows have."""
+    used = pc.unique(values.indices.drop_null())
+    if len(used) == len(values.dictionary):
+        return values
+    return pa.DictionaryArray.from_arrays(pc.index_in(values.indices, used), values.dictionary.take(used))
+
+
 def decode(rows: pa.Table) -> pa.Table:
     """Return the rows with dictionary columns decoded to plain ones. Dictionaries in nested columns are kept."""
     schema = pa.schema([field.with_type(value_type_of(field.type)) for field in rows.schema])

@@ -16,12 +16,16 @@ import pyarrow.parquet as pq
 from sparkscore.parquet.opening import BUFFER_BYTES, open_parquet
 from sparkscore.stage import layout
 from sparkscore.stage.checksums import find_changed
+from sparkscore.stage.dictionaries import drop_unused
 from sparkscore.stage.report import StagedFile
 from sparkscore.stage.store import Store
 from sparkscore.stage.surroundings import here, open_store
 from sparkscore.stage.writer import OpenFile, RowBuffer
 
 _BATCH_ROWS = 16 * 1024
+# Texts with fewer bytes for each row in a file, apart from the headers of its pages and a first text, repeat.
+_BYTES_OF_A_TEXT = 4
+_BYTES_OF_PAGES = 1024
 
 
 def groups_to_join(files: Iterable[StagedFile], target_bytes: int) -> list[tuple[StagedFile, ...]]:
@@ -107,14 +111,12 @@ def _in_row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _rows_of(store: Store, group: Sequence[StagedFile]) -> Iterator[pa.Table]:
-    with store.open(group[0].path) as opened:
-        first = pq.read_metadata(opened)
-    texts = _repeating_texts(first)
-    for file in group:
+    footers = [_footer_of(store, file) for file in group]
+    if any(not footer.schema.equals(footers[0].schema) for footer in footers):
+        raise pa.ArrowInvalid("the files have different columns")
+    texts = _repeating_texts(footers)
+    for file, footer in zip(group, footers, strict=True):
         with store.open(file.path) as opened:
-            footer = pq.read_metadata(opened)
-            if not footer.schema.equals(first.schema):
-                raise pa.ArrowInvalid("the files have different columns")
             parquet = open_parquet(
                 opened,
                 metadata=footer,
@@ -123,26 +125,41 @@ def _rows_of(store: Store, group: Sequence[StagedFile]) -> Iterator[pa.Table]:
                 page_checksum_verification=True,
             )
             for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
-                # The metadata is dropped, because its statistics are only valid for the rows of this file.
-                yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
+                yield _as_table(batch)
                 del batch  # before the next one is read
 
 
-def _repeating_texts(footer: pq.FileMetaData) -> list[str]:
-    """Return the names of a file's text columns with few distinct values, which are read as dictionaries.
+def _footer_of(store: Store, file: StagedFile) -> pq.FileMetaData:
+    with store.open(file.path) as opened:
+        return pq.read_metadata(opened)
+
+
+def _as_table(batch: pa.RecordBatch) -> pa.Table:
+    """Return the rows without metadata, whose statistics are only valid for the rows of their file.
+
+    PyArrow gives each record batch the dictionary of all rows of the file so far. Each row group would have all of it.
+    """
+    columns = [drop_unused(each) if pa.types.is_dictionary(each.type) else each for each in batch.columns]
+    return pa.Table.from_arrays(columns, schema=batch.schema.remove_metadata())
+
+
+def _repeating_texts(footers: Sequence[pq.FileMetaData]) -> list[str]:
+    """Return the names of the text columns with few distinct values in each file, which are read as dictionaries.
 
     Otherwise, each row would have a text of its own in memory. The lineage columns would take more time and memory than
     all other columns together.
 
     Args:
-        footer: the metadata of a file with rows.
+        footers: the metadata of files with the same columns.
     """
-    names = {field.name for field in footer.schema.to_arrow_schema() if pa.types.is_string(field.type)}
-    columns = map(footer.row_group(0).column, range(footer.num_columns))
-    return [column.path_in_schema for column in columns if column.path_in_schema in names and _is_repeating(column)]
+    names = {field.name for field in footers[0].schema.to_arrow_schema() if pa.types.is_string(field.type)}
+    paths = [footers[0].schema.column(number).path for number in range(footers[0].num_columns)]
+    groups = [footer.row_group(number) for footer in footers for number in range(footer.num_row_groups)]
+    texts = [number for number, path in enumerate(paths) if path in names]
+    return [paths[number] for number in texts if all(_is_repeating(group.column(number)) for group in groups)]
 
 
 def _is_repeating(column: pq.ColumnChunkMetaData) -> bool:
-    """Return whether a column has a dictionary that takes less than a byte for each row."""
-    start = column.dictionary_page_offset
-    return start is not None and bool(column.data_page_offset - start < column.num_values)
+    """Return whether a column has a dictionary, and takes at most four bytes for each row before compression."""
+    most = _BYTES_OF_A_TEXT * column.num_values + _BYTES_OF_PAGES
+    return bool(column.has_dictionary_page and column.total_uncompressed_size <= most)

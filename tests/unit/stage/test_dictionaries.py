@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkscore.stage.dictionaries import decode, encode_texts, paths_of_repeating, repeat_text, value_type_of
+from sparkscore.stage.dictionaries import (
+    decode,
+    drop_unused,
+    encode_texts,
+    paths_of_repeating,
+    repeat_text,
+    value_type_of,
+)
 
 MANY = 20_000
 NUMBERS = np.arange(MANY)
@@ -89,3 +96,14 @@ def test_only_some_rows_and_bytes_are_examined() -> None:
 def test_a_column_of_nulls_or_without_rows_is_accepted(type_: pa.DataType) -> None:
     paths_of_repeating(pa.table({"c": pa.nulls(3, type_)}))
     paths_of_repeating(pa.table({"c": pa.nulls(0, type_)}))
+
+
+@given(st.lists(st.sampled_from([None, "a", "b", "", "é"])), st.integers(0, 5), st.integers(0, 5))
+def test_only_texts_that_rows_have_are_kept(texts: list[str | None], start: int, count: int) -> None:
+    column = pa.array(["unused", *texts], pa.dictionary(pa.int32(), pa.string())).slice(1 + start, count)
+
+    found = drop_unused(column)
+
+    assert found.to_pylist() == column.to_pylist()
+    assert found.type == column.type
+    assert set(found.dictionary.to_pylist()) == set(column.to_pylist()) - {None}

@@ -170,6 +170,34 @@ def test_joining_needs_memory_for_one_row_group_however_large_the_files_are(
     assert read_bytes < files[0].size_bytes / 2
 
 
+def texts(count: int, seed: int) -> list[str]:
+    return [bytes(row).hex() for row in np.random.default_rng(seed).integers(0, 255, (count, 24), np.uint8)]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        [[None] * 500, texts(60_000, 1)],
+        [["x"] * 500, texts(60_000, 2)],
+        [texts(50, number) * 40 for number in range(20)],
+        [[text for number in range(20) for text in [*texts(50, number), None] * 40]] * 2,
+    ],
+    ids=["NULLs, then others", "one text, then others", "own texts in each file", "own texts in each part of a file"],
+)
+def test_a_joined_file_is_no_larger_than_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: list[list[str | None]]
+) -> None:
+    monkeypatch.setattr("sparkscore.stage.writer._BUFFER_ROWS", 2_000)
+    monkeypatch.setattr(joining, "_BATCH_ROWS", 2_040)
+    files = staged(tmp_path, *(pa.table({"text": pa.array(column, pa.string())}) for column in columns))
+
+    (joined,) = join_groups(str(tmp_path), [files])
+
+    assert joined is not None
+    assert joined.size_bytes < 1.2 * sum(file.size_bytes for file in files)
+    assert pq.read_table(tmp_path / joined.path)["text"].to_pylist() == [text for column in columns for text in column]
+
+
 def test_texts_that_repeat_are_joined_with_the_statistics_of_all_files(tmp_path: Path) -> None:
     texts: list[str | None] = [*["b"] * 300, *[None, "c"] * 150, *["a"] * 300, *map(str, range(300))]
     table = pa.table({"t.ext": texts})
