@@ -13,9 +13,9 @@ BUFFER_BYTES: Final = 256 * 1024
 def open_parquet(source: Any, **options: Any) -> pq.ParquetFile:
     """Open a Parquet file whose row groups are read one after another, each when its rows are needed.
 
-    No other module calls `pyarrow.parquet.ParquetFile`, whose ``iter_batches`` fetches the columns of all row groups
-    before it returns the first rows, and keeps them until the last ones have been read: it needs as much memory as the
-    file is large.
+    No other module calls `pyarrow.parquet.ParquetFile`. By default, its ``iter_batches`` fetches the columns of all row
+    groups before it returns the first rows, and keeps them until the last ones have been read. So it would need as much
+    memory as the file is large.
 
     Args:
         source: the path of the file, or an open file.

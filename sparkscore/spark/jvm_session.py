@@ -34,6 +34,7 @@ from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_java, delta_co
 
 _SUBMIT_PORT = "PYSPARK_GATEWAY_PORT"  # set by spark-submit for the Python process that it starts
 _CRASH = "A fatal error has been detected by the Java Runtime Environment"
+_TWO_COLLECTORS = re.compile("Multiple garbage collectors selected|Conflicting collector combinations")
 _SECONDS_TO_END = 3
 _MIRROR = "behind a mirror, set spark.jars.ivySettings to your Ivy settings file"
 
@@ -72,7 +73,7 @@ def defaults_file() -> Path:
     return defaults_of(Path(_find_spark_home()))
 
 
-def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
+def launch_jvm(settings: Mapping[str, str], log_file: Path, *, is_tuned: bool = True) -> JavaGateway:
     """Start a JVM with these Spark settings, and return the py4j gateway to it.
 
     The JVM's standard output and standard error are appended to the log file, with known secrets masked. With a local
@@ -81,6 +82,8 @@ def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
     Args:
         settings: Spark settings, which must include ``spark.master``.
         log_file: path of the log file.
+        is_tuned: whether a local JVM gets the options of `tuning_options`. If Java refuses them, because the user has
+            chosen a garbage collector in a place where it was not found, it is started again without them.
 
     Raises:
         ConfigError: the log file cannot be written, a Java option contains a secret, or the current user id has
@@ -98,14 +101,16 @@ def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
     archive = find_archive(settings, home) if is_local else None
     start = _length_of(log_file)
     try:
-        gateway = _launch(given, log_file, archive)
+        gateway = _launch(given, log_file, archive, is_tuned=is_tuned)
     except RuntimeError as error:
         check_java()  # It may be Java that does not start.
         lines = _lines_since(log_file, start)
+        if is_tuned and any(map(_TWO_COLLECTORS.search, lines)):
+            return launch_jvm(settings, log_file, is_tuned=False)
         is_crash = any(_CRASH in line for line in lines)
         if archive is None or not is_crash or not discard_archive(archive):
             raise _launch_error(log_file, lines, settings.get("spark.jars.packages", "")) from error
-        return launch_jvm(settings, log_file)
+        return launch_jvm(settings, log_file, is_tuned=is_tuned)
     if is_local and given == settings:
         note_jars(settings, home, _jars_of(gateway))
     return gateway
@@ -116,7 +121,7 @@ def _jars_of(gateway: JavaGateway) -> str:
     return str(SparkConf(_jvm=gateway.jvm).get("spark.jars") or "")
 
 
-def _launch(settings: Mapping[str, str], log_file: Path, archive: Path | None) -> JavaGateway:
+def _launch(settings: Mapping[str, str], log_file: Path, archive: Path | None, *, is_tuned: bool = True) -> JavaGateway:
     """Start a JVM. Raises a RuntimeError if it ends at once. After an error, all of its output is in the log file."""
     try:
         log = PipedLog(log_file)
@@ -128,7 +133,7 @@ def _launch(settings: Mapping[str, str], log_file: Path, archive: Path | None) -
     on_new_secrets(log.mask)
     is_local = settings["spark.master"].startswith("local")
     options = [options_for(archive)] if archive else []
-    if is_local:
+    if is_local and is_tuned:
         options.append(tuning_options(settings, defaults_file().parent))
     try:
         with launching(settings, is_local=is_local, java_options=" ".join(filter(None, options))) as shown:

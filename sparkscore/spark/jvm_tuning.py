@@ -1,7 +1,7 @@
 """Choose options for a local JVM, which shares its cores with the Python processes that score. Runs on the driver.
 
 Rows are scored in Python. What the JVM's own threads compute at that time, for example a compiler or a garbage
-collector, takes the cores from the scorers, and many sessions end before it has paid.
+collector, takes the cores from the scorers, and many sessions end before it has saved as much.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _OF_A_COMPILER: Final = re.compile(r"-X(?:int|comp|mixed)\b|-client\b|-server\b|
 _ROOM_FOR_CLASSES: Final = "-XX:MetaspaceSize=256m"
 # G1 marks the heap in threads of its own, beside the program. In a heap of Spark's default size, 1 GB, and with few
 # task slots, a collector without threads needs less time for the same garbage. By default, its space for new objects
-# depends on the machine's memory: 128 MB with 24 GiB. Rows that Spark reads would fill that in no time.
+# depends on the machine's memory: 128 MB with 24 GiB. Rows that Spark reads would fill that many times a second.
 _WITHOUT_THREADS: Final = ("-XX:+UseSerialGC", "-Xmn256m")
 _FEW_SLOTS: Final = 4
 # Java does not start with two collectors, so files of options that are not read here count as a choice.
 _OF_A_COLLECTOR: Final = re.compile(
-    r"-XX:[+-]Use\w+GC\b|Metaspace|-XX:[+-]?G1|-Xm[sxn]|Heap|NewSize|GCThreads|(?i:driver[._-]memory)|"
-    r"properties-file|-XX:Flags=|-XX:VMOptionsFile=|(?:^|\s)@"
+    r"-XX:[+-]Use\w+GC\b|Metaspace|-XX:[+-]?G1|-Xm[sxn]|Heap|NewSize|NewRatio|GCThreads|MaxGCPause|"
+    r"(?i:driver[._-]memory)|SPARK_MEM\b|properties-file|-XX:Flags=|-XX:VMOptionsFile=|(?:^|[\s\"'=])@"
 )
 _MEMORY: Final = "spark.driver.memory"
-_FILES_OF_SPARK: Final = ("spark-defaults.conf", "spark-env.sh")
+_FILES_OF_SPARK: Final = ("spark-defaults.conf", "spark-env.sh", "java-opts")
 # Versions of Java that are known to have these options. Java does not start with an option that it does not know.
 _OLDEST: Final = 17
 _NEWEST: Final = 25
@@ -76,7 +76,7 @@ def _chosen(settings: Mapping[str, str], conf_folder: Path) -> str:
     """Return the user's options for Java as one text, from all places where Spark's launcher or Java looks for them."""
     texts = [os.environ.get(name, "") for name in (*OPTIONS_OF_THE_USER, "PYSPARK_SUBMIT_ARGS")]
     texts += [settings.get(key, "") for key in JAVA_OPTIONS]
-    if os.environ.get("SPARK_DRIVER_MEMORY") or settings.get(_MEMORY):
+    if os.environ.get("SPARK_DRIVER_MEMORY") or os.environ.get("SPARK_MEM") or settings.get(_MEMORY):
         texts.append(_MEMORY)
     for name in _FILES_OF_SPARK:
         with suppress(OSError):

@@ -86,9 +86,17 @@ def _carrying(function: ArrowFunction, schema: pa.Schema) -> ArrowFunction:
         """
         with carried():
             for batch in function(batches):
-                yield pa.record_batch({"stream": [_write_stream(batch, schema)]})
+                for part in _parts(batch):
+                    yield pa.record_batch({"stream": [_write_stream(part, schema)]})
 
     return carrying
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Divide the rows into parts of about `MOST_BYTES_SENT`, because Spark Connect sends a value in one message."""
+    count = -(-batch.nbytes // MOST_BYTES_SENT)
+    size = max(1, -(-batch.num_rows // max(1, count)))
+    yield from (batch.slice(start, size) for start in range(0, batch.num_rows, size))
 
 
 def _write_stream(batch: pa.RecordBatch, schema: pa.Schema) -> bytes:

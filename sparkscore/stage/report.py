@@ -326,8 +326,7 @@ def read_reports(table: pa.Table) -> list[MiniBatchReport]:
     Within a work unit, the order of the reports is preserved.
     """
     reports = []
-    # As Python objects, the rows take more memory than the reports.
-    for row in (row for batch in table.to_batches(max_chunksize=_ROWS_AT_A_TIME) for row in batch.to_pylist()):
+    for row in _rows_of(table):
         failure = read_failure(row["failure"])
         files = {name: tuple(StagedFile(**file) for file in row[name] or ()) for name in ("staged", "quarantined")}
         scored_at = row["scored_at"].astimezone(UTC)
@@ -343,3 +342,9 @@ def read_reports(table: pa.Table) -> list[MiniBatchReport]:
         }
         reports.append(MiniBatchReport(**{**row, **read}))
     return sorted(reports, key=lambda report: report.unit)
+
+
+def _rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
+    # As Python objects, the rows take more memory than the reports.
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_A_TIME):
+        yield from batch.to_pylist()

@@ -30,12 +30,14 @@ class Starts:
 
     def __init__(self, log: Path, ends: Callable[[Path | None], str]) -> None:
         self.made: list[tuple[dict[str, str], Path | None]] = []
+        self.tuned: list[bool] = []
         self._log = log
         self._ends = ends
 
-    def __call__(self, settings: dict[str, str], log_file: Path, archive: Path | None) -> Any:
+    def __call__(self, settings: dict[str, str], log_file: Path, archive: Path | None, *, is_tuned: bool) -> Any:
         assert log_file == self._log
         self.made.append((settings, archive))
+        self.tuned.append(is_tuned)
         if message := self._ends(archive):
             with self._log.open("a") as log:
                 log.write(message + "\n")
@@ -124,6 +126,34 @@ def test_another_failure_is_not_blamed_on_the_archive(
 
     assert len(starts.made) == 1
     assert archive.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Error: Could not create. Multiple garbage collectors selected",
+        "Conflicting collector combinations in option list",
+    ],
+)
+def test_a_java_with_two_collectors_is_started_with_that_of_the_user(
+    start: Callable[..., Starts], archive: Path, tmp_path: Path, text: str
+) -> None:
+    messages = [text, ""]
+    starts = start(lambda _: messages.pop(0))
+
+    launch_jvm(LOCAL, tmp_path / "spark.log")
+
+    assert starts.tuned == [True, False]
+    assert archive.exists()
+
+
+def test_two_collectors_of_the_user_are_the_users_error(start: Callable[..., Starts], tmp_path: Path) -> None:
+    starts = start(lambda _: "Multiple garbage collectors selected")
+
+    with pytest.raises(MissingDependencyError, match=r"\[SPARK_START\]"):
+        launch_jvm(LOCAL, tmp_path / "spark.log")
+
+    assert starts.tuned == [True, False]
 
 
 def test_a_java_that_does_not_start_is_named(

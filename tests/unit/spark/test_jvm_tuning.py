@@ -19,7 +19,7 @@ def tuning_options(settings: dict[str, str], conf_folder: Path = Path("/without"
 
 @pytest.fixture(autouse=True)
 def without_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*OPTIONS_OF_THE_USER, "SPARK_DRIVER_MEMORY", "PYSPARK_SUBMIT_ARGS"):
+    for name in (*OPTIONS_OF_THE_USER, "SPARK_DRIVER_MEMORY", "SPARK_MEM", "PYSPARK_SUBMIT_ARGS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(subject, "noted_java", lambda: 17)
 
@@ -120,6 +120,8 @@ def test_small_sessions_have_a_collector_without_threads(
     [
         ({"spark.driver.memory": "8g"}, {}),
         ({}, {"SPARK_DRIVER_MEMORY": "8g"}),
+        ({}, {"SPARK_MEM": "8g"}),
+        ({}, {"PYSPARK_SUBMIT_ARGS": "--conf spark.driver.extraJavaOptions=@/own pyspark-shell"}),
         ({}, {"PYSPARK_SUBMIT_ARGS": "--driver-memory 8g pyspark-shell"}),
         ({}, {"PYSPARK_SUBMIT_ARGS": "--conf spark.driver.memory=8g pyspark-shell"}),
         ({}, {"PYSPARK_SUBMIT_ARGS": "--driver-java-options -XX:+UseG1GC pyspark-shell"}),
@@ -142,6 +144,7 @@ def test_a_heap_of_the_users_size_has_javas_own_collector(
         ("spark-defaults.conf", "spark.driver.extraJavaOptions  -XX:+UseG1GC\n"),
         ("spark-defaults.conf", "spark.driver.memory=8g\n"),
         ("spark-env.sh", "export SPARK_DRIVER_MEMORY=8g\n"),
+        ("java-opts", "-XX:+UseParallelGC\n"),
         ("spark-env.sh", "SPARK_SUBMIT_OPTS='-XX:+UseZGC'\n"),
     ],
 )

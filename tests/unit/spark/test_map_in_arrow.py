@@ -83,6 +83,25 @@ def test_rows_come_back_as_they_were_in_the_order_of_the_tasks(spark: Any) -> No
     assert found.to_pylist() == 3 * ROWS
 
 
+def test_large_rows_come_in_several_values(spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = pa.RecordBatch.from_pydict({"text": [f"{number}" * 1_000_000 for number in range(10)] + [None] * 5})
+    sizes: list[int] = []
+    write = map_in_arrow._write_stream
+
+    def noted(batch: pa.RecordBatch, schema: pa.Schema) -> bytes:
+        stream = write(batch, schema)
+        sizes.append(len(stream))
+        return stream
+
+    monkeypatch.setattr(map_in_arrow, "_write_stream", noted)
+
+    found = map_in_arrow.run_in_arrow(spark, spark.range(0, 1, 1, 1), lambda _: iter([texts]), texts.schema)
+
+    assert found.to_pylist() == texts.to_pylist()
+    assert len(sizes) > 2
+    assert max(sizes) < 1.5 * MOST_BYTES_SENT
+
+
 def test_a_job_without_rows_gives_the_columns(spark: Any) -> None:
     found = map_in_arrow.run_in_arrow(spark, spark.range(0, 2, 1, 2), lambda _: iter(()), SCHEMA)
 
