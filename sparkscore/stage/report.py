@@ -163,7 +163,6 @@ REPORT_SCHEMA = pa.schema(
         ("unseen", pa.map_(pa.string(), pa.int64())),
     ]
 )
-_NO_REPORTS: Final = pa.RecordBatch.from_pylist([], schema=REPORT_SCHEMA)
 _ROWS_AT_A_TIME: Final = 1000
 
 
@@ -269,8 +268,8 @@ def _without_secrets(failure: Failure) -> Failure:
 
 def write_reports(reports: Sequence[MiniBatchReport]) -> pa.RecordBatch:
     """Return reports as a record batch with the schema `REPORT_SCHEMA`, for the driver or for a chunk file."""
-    parts = (reports[first : first + _ROWS_AT_A_TIME] for first in range(0, len(reports), _ROWS_AT_A_TIME))
-    return pa.concat_batches([_NO_REPORTS, *map(_batch, parts)])
+    firsts = range(0, max(1, len(reports)), _ROWS_AT_A_TIME)
+    return pa.concat_batches([_batch(reports[first : first + _ROWS_AT_A_TIME]) for first in firsts])
 
 
 def _batch(reports: Sequence[MiniBatchReport]) -> pa.RecordBatch:

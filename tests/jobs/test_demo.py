@@ -39,7 +39,8 @@ def test_the_demo_scores_both_data_sets_and_its_next_commands_work(
     assert set(registered["model_version"].to_pylist()) == {"1"}
     by_script = dict(zip(patients["patient"].to_pylist(), patients["prediction"].to_pylist(), strict=True))
     by_registry = dict(zip(registered["patient"].to_pylist(), registered["prediction"].to_pylist(), strict=True))
-    assert by_registry == by_script
+    # The script gets 50 rows for each call. On some processors, the last bit of a sum depends on the number of rows.
+    assert by_registry == pytest.approx(by_script, rel=1e-12)
     shown, sevens, _ = [
         line.strip() for line in ended.stdout.splitlines() if line.startswith("  ") and "sparkscore " in line
     ][-3:]
