@@ -78,7 +78,9 @@ def test_on_a_cluster_the_summary_is_the_last_thing_and_spark_is_quiet(submit: S
     assert [line for line in before.splitlines() if "INFO" in line or "\tat " in line] == []
     # What spark-submit says about the packages, and what Spark says before it knows the level of its log.
     assert len([line for line in err.splitlines() if " INFO " in line]) < 10, err
-    assert len(err.splitlines()) < 200, err
+    # Ivy, which gets the packages, says the more the more of them it downloads.
+    of_spark = err.rpartition(":: retrieving ::")[2]
+    assert len(of_spark.splitlines()) < 50, err
     assert deltalake.DeltaTable(tmp_path / "out").to_pyarrow_table().num_rows == 12
 
 
