@@ -71,7 +71,7 @@ def test_each_goal_finds_its_figure_in_a_whole_run() -> None:
         "processes": 2,
         "plan_s": 1,
         "driver_mib": 1,
-        "worker_mib_x1": 1,
+        "worker_mib_x1000": 1,
         "worker_mib_x10": 1,
         "worker_mib_x100": 1,
         "s_x100": 1,
