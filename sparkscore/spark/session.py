@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sparkscore.record.listing import runs_folder
 from sparkscore.spark.jvm_launch import SHOWN_WITHOUT
+from sparkscore.spark.local_master import is_local
 from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_pyspark, delta_coordinate, has_delta_release
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _IN_SPARK_ALREADY = (
     "org.slf4j:slf4j-api",
     "org.xerial.snappy:snappy-java",
 )
-_ONE_PROCESS = re.compile(r"local(?:\[|$)")
 _DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _NAMES_DELTA = re.compile(r"delta[-_]|[./]delta\b", re.IGNORECASE)
 _NO_CONF: Mapping[str, str] = MappingProxyType({})
@@ -118,7 +118,7 @@ def _settings(master: str, given: Mapping[str, str], app_name: str, *, delta: bo
     }
     if given.get("spark.master", master).startswith("local"):
         settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
-    if _ONE_PROCESS.match(given.get("spark.master", master)):
+    if is_local(given.get("spark.master", master)):
         # Other users of this machine can reach Spark's ports, so connections need a secret. Spark generates the secret
         # and keeps it in memory.
         settings["spark.authenticate"] = "true"

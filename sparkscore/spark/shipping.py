@@ -8,7 +8,6 @@ Runs on the driver, except `shipped_folder`.
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -25,11 +24,11 @@ from sparkscore.errors import ScoringError
 from sparkscore.removal import put_in_place, remove_file
 from sparkscore.spark.connect import is_connect
 from sparkscore.spark.errors import SPARK_ERRORS, condition_of
+from sparkscore.spark.local_master import is_local
 from sparkscore.spark.package_zip import pack_package
 from sparkscore.spark.sent_folder import sent_folder
 from sparkscore.spark.settings import setting_of
 
-_ONE_MACHINE: Final = re.compile(r"local(?:\[|$)")
 _OWN_PACKAGE: Final = "sparkscore itself"
 
 # Global variables on purpose: several runs can share a session, and Spark refuses a second file with the same name in a
@@ -44,7 +43,7 @@ def has_other_hosts(spark: SparkSession) -> bool:
     This is the case for every master except ``local`` and ``local[...]``, and always with Spark Connect, because the
     server may run anywhere.
     """
-    return is_connect(spark) or not _ONE_MACHINE.match(setting_of(spark, "spark.master") or "")
+    return is_connect(spark) or not is_local(setting_of(spark, "spark.master") or "")
 
 
 def ship_package(spark: SparkSession) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sparkscore.spark.local_master import local_slots
+from sparkscore.spark.local_master import is_local, local_slots
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,4 @@ def test_a_local_master_says_how_many_tasks_run(
     monkeypatch.setattr("os.cpu_count", lambda: 6)
 
     assert local_slots(master) == slots
+    assert is_local(master) == (slots is not None)
