@@ -23,7 +23,7 @@ from tests.bench.cases import MIDDLE, QUICK, WORKLOADS, Workload
 from tests.bench.goals import findings
 from tests.bench.machine import describe
 from tests.bench.page import write_pages
-from tests.bench.process import QUIET, Engines, running
+from tests.bench.process import QUIET, SHORT_JVMS, Engines, running
 from tests.bench.registry import ROOT, SIDES
 from tests.bench.rounds import SideResult, Start, Tell, case_of, run_workload
 
@@ -38,6 +38,8 @@ def main(arguments: list[str]) -> int:
     # As with Ctrl-C, the processes of the sides are ended on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.update(QUIET)  # MLflow also writes models, in this process
+    if options.quick:
+        os.environ.update(SHORT_JVMS)
     end = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
     began = {"date": datetime.now(UTC).date().isoformat(), "command": shlex.join(arguments)}
     results: dict[str, Any] = {**began, **describe(), "workloads": {}}

@@ -166,7 +166,7 @@ WORKLOADS: Final = (
 )  # fmt: skip
 # What a quick benchmark runs: each workload, and each side at least once. Sessions stay, and the first one needs Delta.
 QUICK: Final[Mapping[str, tuple[str, ...]]] = {
-    "rows-mlp-delta": ("limit", "ours", "map-in-arrow", "daft", "sail"),
+    "rows-mlp-delta": ("limit", "ours", "daft", "sail"),
     "rows-mlp": _ALL,
     "rows-boosting": ("limit", "ours", "ours-spark-reader"),
     "rows-boosting-delta": ("limit", "ours"),
@@ -186,7 +186,7 @@ QUICK: Final[Mapping[str, tuple[str, ...]]] = {
     "loads": ("limit", "ours", "spark-udf-pyfunc"),
     "planning": ("limit", "ours"),
     "memory": ("limit", "ours"),
-    "small-cold": ("limit", "ours", "map-in-arrow"),
+    "small-cold": ("limit", "ours"),
 }
 # The rounds that count, and the sides, with which all workloads take 40 minutes; the most important first. Two rounds
 # at least, so that no figure is that of a single run. What is slow and has no goal is left out.
