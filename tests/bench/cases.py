@@ -150,9 +150,9 @@ WORKLOADS: Final = (
     Workload("skew-rows", "Parquet files, one of 64 MB among 99 of 100 KB, 100 trees", "skewed", 600_000, "xgboost",
              "boosting", ("limit", *_OURS, "map-in-arrow", "daft", "sail"), rounds=3),
     Workload("small-warm", "100 rows, warm", "narrow", 100, "onnx", "mlp",
-             ("limit", "ours", "map-in-arrow", "spark-udf-onnx"), files=1),
-    Workload("small-cold", "100 rows, from the shell", "narrow", 100, "onnx", "mlp", ("limit", "ours", "map-in-arrow"),
-             files=1, kind="cold"),
+             ("limit", "ours", "bare-spark", "map-in-arrow", "spark-udf-onnx"), files=1),
+    Workload("small-cold", "100 rows, from the shell", "narrow", 100, "onnx", "mlp",
+             ("limit", "ours", "bare-spark", "map-in-arrow"), files=1, kind="cold"),
     Workload("pyfunc", "2 M rows, scikit-learn with a signature", "narrow", 2_000_000, "sklearn", "linear", _CALLS),
     Workload("tabular-script", "2 M rows, a scoring script", "narrow", 2_000_000, "sklearn", "linear", _CALLS,
              script="linear"),
@@ -182,7 +182,7 @@ QUICK: Final[Mapping[str, tuple[str, ...]]] = {
     "skew-rows": ("limit", "ours", "daft"),
     "pyfunc": ("limit", "ours-none", "ours-tolerating"),
     "tabular-script": ("limit", "ours-process"),
-    "small-warm": ("limit", "ours"),
+    "small-warm": ("limit", "ours", "bare-spark"),
     "loads": ("limit", "ours", "spark-udf-pyfunc"),
     "planning": ("limit", "ours"),
     "memory": ("limit", "ours"),
@@ -190,17 +190,16 @@ QUICK: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # The rounds that count, and the sides, with which all workloads take 40 minutes; the most important first. Two rounds
 # at least, so that no figure is that of a single run. What is slow and has no goal is left out.
-_LINEAGE: Final = ("limit", "limit-lineage", "ours", "ours-all-columns")
 _MIDDLE_PEERS: Final = ("spark-udf-sklearn", "map-in-arrow", "ray", "daft", "sail")
 _MIDDLE_DELTA: Final = ("limit", *_OURS, "map-in-arrow", "daft", "sail")
 _MIDDLE_MIXED: Final = ("limit", "ours", "map-in-arrow", "daft", "sail")
 MIDDLE: Final[Mapping[str, tuple[int, tuple[str, ...]]]] = {
-    "rows-mlp": (3, (*_LINEAGE, "ours-spark-reader", "predict-batch-udf", *_MIDDLE_PEERS, "comet")),
+    "rows-mlp": (3, _ALL),
     "large-mlp": (2, ("limit", "limit-lineage", "ours", "daft", "sail")),
     "rows-boosting": (3, ("limit", *_OURS, *_MIDDLE_PEERS)),
     "large-boosting": (2, ("limit", "ours", "sail")),
-    "small-warm": (5, ("limit", "ours", "map-in-arrow", "spark-udf-onnx")),
-    "small-cold": (2, ("limit", "ours", "map-in-arrow")),
+    "small-warm": (5, ("limit", "ours", "bare-spark", "map-in-arrow", "spark-udf-onnx")),
+    "small-cold": (3, ("limit", "ours", "bare-spark", "map-in-arrow")),
     "pyfunc": (3, _CALLS),
     "tabular-script": (3, _CALLS),
     "images": (2, ("limit", "ours", "ours-none")),

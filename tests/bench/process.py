@@ -31,7 +31,7 @@ QUIET: Final = {
     "SPARK_LOCAL_IP": "127.0.0.1",
 }
 # For short runs whose times do not count: compiling well and collecting beside the program take longer than they save.
-SHORT_JVMS: Final = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+SHORT_JVMS: Final = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"}
 
 
 class SideError(Exception):

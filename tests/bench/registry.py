@@ -22,6 +22,7 @@ class SideKind:
         environment: the folder of its Python environment.
         settings: settings of sparkscore by dotted name; None removes one.
         falls_asleep: whether the engine ends workers that have nothing to do, so that it is woken up before its turn.
+        scores: whether it writes predictions. If not, it shows what reading and writing cost, and its rows are counted.
     """
 
     label: str
@@ -29,6 +30,7 @@ class SideKind:
     environment: str = ".venv"
     settings: Mapping[str, Any] = field(default_factory=dict)
     falls_asleep: bool = True
+    scores: bool = True
 
     @property
     def python(self) -> Path:
@@ -55,6 +57,7 @@ SIDES: Final[Mapping[str, SideKind]] = {
     "predict-batch-udf": SideKind("predict_batch_udf", "spark"),
     "map-in-pandas": SideKind("mapInPandas", "spark"),
     "map-in-arrow": SideKind("mapInArrow", "spark"),
+    "bare-spark": SideKind("PySpark, which reads and writes the rows, without a model", "spark", scores=False),
     "ray": SideKind("Ray Data", "ray_data", ".venv-bench", falls_asleep=False),  # it starts workers for each run
     "daft": SideKind("Daft", "daft_frame", ".venv-bench"),
     "sail": SideKind("Sail, mapInArrow", "sail", ".venv-bench"),

@@ -188,10 +188,11 @@ def take_turns(runs: dict[str, Run], case: Case, rounds: int, folder: Path, resu
                 if limit is None and name != "limit":
                     raise SideError("nothing to compare with: the limit failed")  # noqa: TRY301 - as any other failure
                 answer = runs[name](output)
-                if number == 0:
+                if number:
+                    result.seconds.append(answer["seconds"])
+                if number == 0 and SIDES[name].scores:
                     limit = _check(result, output, case, limit)
                 else:
-                    result.seconds.append(answer["seconds"])
                     _count(result, output, case, limit)
                 result.facts = answer["facts"]
             except (SideError, OSError, ValueError, subprocess.TimeoutExpired, pa.ArrowException, DeltaError) as error:
@@ -212,7 +213,10 @@ def _check(result: SideResult, output: Path, case: Case, limit: pa.Table | None)
 
 
 def _count(result: SideResult, output: Path, case: Case, limit: pa.Table | None) -> None:
+    """Compare the number of rows with that of the limit."""
     rows = count_rows(output, case.output_format)
+    if not result.check:
+        result.check, result.is_right = "rows counted", True
     if limit is not None and rows != limit.num_rows:
         result.check, result.is_right = f"{rows:,} rows instead of {limit.num_rows:,}", False
 

@@ -7,8 +7,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.bench.page import page_of, write_pages
+from tests.bench.page import groups_of, page_of, write_pages
 from tests.bench.plot import Bar, Group, draw
+from tests.bench.registry import SIDES
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -59,6 +60,14 @@ def test_a_side_that_is_wrong_or_failed_is_shown_as_that(results: dict[str, Any]
 def test_the_page_says_who_is_faster(results: dict[str, Any]) -> None:
     # Sail is faster too, and wrong.
     assert "- 100 rows: Daft (1.50 x)\n" in page_of(results)
+
+
+def test_who_scores_nothing_is_not_faster(results: dict[str, Any]) -> None:
+    results["workloads"]["rows-mlp"]["sides"]["bare-spark"] = side(0.5, 0.5)
+
+    assert "- 100 rows: Daft (1.50 x)\n" in page_of(results)
+    assert "bare-spark" not in str(list(groups_of(results)))
+    assert f"| {SIDES['bare-spark'].label} | 0.50" in page_of(results)
 
 
 def test_the_page_says_what_added_columns_cost(results: dict[str, Any]) -> None:

@@ -65,6 +65,19 @@ def test_rows_that_are_lost_in_a_later_round_are_found(tmp_path: Path) -> None:
     assert (found["ours"].is_right, found["ours"].check) == (False, "1 rows instead of 2")
 
 
+def test_of_a_side_that_scores_nothing_only_the_rows_are_counted(tmp_path: Path) -> None:
+    def copies(output: Path) -> dict[str, Any]:
+        output.mkdir(parents=True)
+        pq.write_table(pa.table({"f00": [0.5] * 2}), output / "0.parquet")
+        return {"seconds": 1.0, "facts": {}}
+
+    right = turns(tmp_path / "right", {"limit": writes([1, 2]), "bare-spark": copies})["bare-spark"]
+    wrong = turns(tmp_path / "wrong", {"limit": writes([1, 2, 3]), "bare-spark": copies})["bare-spark"]
+
+    assert (right.is_right, right.check, right.seconds) == (True, "rows counted", [1.0, 1.0])
+    assert (wrong.is_right, wrong.check) == (False, "2 rows instead of 3")
+
+
 def test_a_side_that_fails_is_left_out_and_the_others_go_on(tmp_path: Path) -> None:
     def fails(_: Path) -> dict[str, Any]:
         raise SideError("the process died")
