@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     if options.quick:
         os.environ.update(SHORT_JVMS)
     end = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
-    began = {"date": datetime.now(UTC).date().isoformat(), "command": shlex.join(arguments)}
+    began = {"date": datetime.now(UTC).date().isoformat(), "command": _shown(arguments)}
     results: dict[str, Any] = {**began, **describe(), "workloads": {}}
     target = options.results or FOLDER / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +58,12 @@ def main(arguments: list[str]) -> int:
     wrong = list(findings(results))
     _tell("\n".join(wrong) or "all results are right")
     return 1 if wrong else 0
+
+
+def _shown(arguments: list[str]) -> str:
+    """Return the arguments as text, without the path of the results: it means nothing on another machine."""
+    pairs = zip(["", *arguments], arguments, strict=False)
+    return shlex.join(each for before, each in pairs if "--results" not in {before, each})
 
 
 @contextmanager
@@ -144,7 +150,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--quick", action="store_true", help="1,000 rows, once: shows that all sides run and agree")
-    form.add_argument("--middle", action="store_true", help="all workloads with fewer rounds and sides, 40 minutes")
+    form.add_argument("--middle", action="store_true", help="all workloads with fewer rounds and sides, 50 minutes")
     parser.add_argument("--minutes", type=float, help="begin no further workload after this time")
     parser.add_argument("--only", nargs="+", choices=[workload.name for workload in WORKLOADS], metavar="WORKLOAD")
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), metavar="SIDE", help="the limit and these")

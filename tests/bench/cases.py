@@ -102,7 +102,7 @@ class Workload:
         return replace(self, size=size, files=min(self.files, 4), rounds=0, sides=sides, factors=self.factors[:1])
 
     def middle(self) -> Workload:
-        """Return the same workload with as many rounds and sides as fit into 40 minutes with all the others."""
+        """Return the same workload with as many rounds and sides as fit into 50 minutes with all the others."""
         rounds, sides = MIDDLE[self.name]
         return replace(self, rounds=rounds, sides=sides)
 
@@ -188,7 +188,7 @@ QUICK: Final[Mapping[str, tuple[str, ...]]] = {
     "memory": ("limit", "ours"),
     "small-cold": ("limit", "ours"),
 }
-# The rounds that count, and the sides, with which all workloads take 40 minutes; the most important first. Two rounds
+# The rounds that count, and the sides, with which all workloads take 50 minutes; the most important first. Two rounds
 # at least, so that no figure is that of a single run. What is slow and has no goal is left out.
 _MIDDLE_PEERS: Final = ("spark-udf-sklearn", "map-in-arrow", "ray", "daft", "sail")
 _MIDDLE_DELTA: Final = ("limit", *_OURS, "map-in-arrow", "daft", "sail")

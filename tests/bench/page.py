@@ -49,7 +49,7 @@ limit*, with nothing that makes a run safe), functions of Spark and MLflow, Ray 
 <!-- not run: it takes two to three hours -->
 ```bash
 make bench                         # everything; results in .make/bench/results/
-make bench BENCH_ARGS=--middle     # all workloads with fewer rounds and sides, 40 minutes
+make bench BENCH_ARGS=--middle     # all workloads with fewer rounds and sides, 50 minutes
 make bench-quick                   # 1,000 rows, once: shows that all sides run and agree, up to 3 minutes
 .venv/bin/python -m tests.bench --only rows-mlp --sides ours daft   # one workload, some sides
 .venv/bin/python -m tests.bench --page RESULTS.json                 # write this page again
