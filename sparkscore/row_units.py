@@ -41,6 +41,12 @@ _DECODING: Final = 0.2
 # Reading a part of a file takes about a millisecond more than reading its rows, and a call of the scorer as much. In
 # this time, a model with 100 trees scores about as many bytes.
 _OPENING: Final = 128 * 1024
+# A run is told of a large row group if smaller ones would make it shorter by a tenth and by the work for 8 MB. Below
+# that, the other steps of a run take longer.
+_SLOWER: Final = 1.1
+_LEAST_LOSS: Final = 8 * 1024 * 1024
+#: Size in bytes, before compression, up to which a row group is not large.
+LARGE_GROUP: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,23 @@ class FileRows:
     path: str
     rows: tuple[int, ...]
     sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LargeGroup:
+    """A row group that makes a run longer.
+
+    Attributes:
+        path: path of its file.
+        rows: number of rows.
+        size: size in bytes, before compression.
+        slowdown: the estimated work of the busiest task slot, divided by that with row groups of at most `LARGE_GROUP`.
+    """
+
+    path: str
+    rows: int
+    size: int
+    slowdown: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +139,83 @@ def plan_row_units(
     return pa.table([pa.array(*each) for each in zip(columns, PARTS_SCHEMA.types, strict=True)], schema=PARTS_SCHEMA)
 
 
+def find_large_group(
+    files: Sequence[FileRows], units: pa.Table, limit: MiniBatchLimit, task_slots: int, *, is_fast: bool = False
+) -> LargeGroup | None:
+    """Return the largest row group if a run would be clearly shorter with smaller row groups, or None.
+
+    Args:
+        files: the files, in the order of the input.
+        units: the work units of these files, from `plan_row_units` with the same arguments.
+        limit: the maximum size of a mini-batch.
+        task_slots: number of tasks that can run at the same time.
+        is_fast: whether scoring the rows is known to take no longer than reading them.
+    """
+    groups = [
+        (size, rows, file.path)
+        for file in files
+        if max(file.sizes, default=0) > LARGE_GROUP and not _is_whole(file, limit)
+        for size, rows in zip(file.sizes, file.rows, strict=True)
+        if rows
+    ]
+    size, rows, path = max(groups, key=lambda group: group[0], default=(0, 0, ""))
+    ideal = _ideal(files, task_slots)
+    # A row group makes a run longer by its own size at most. The ratio of 100,000 files takes half a second.
+    if size <= LARGE_GROUP or size <= (_SLOWER - 1) * ideal:
+        return None
+    ratio = ratio_to_ideal(files, units, task_slots)
+    if ratio <= _SLOWER:
+        return None
+    smaller = [_with_small_groups(file) for file in files]
+    possible = ratio_to_ideal(smaller, plan_row_units(smaller, limit, task_slots, is_fast=is_fast), task_slots)
+    is_clear = ratio > _SLOWER * possible and (ratio - possible) * ideal >= _LEAST_LOSS
+    return LargeGroup(path, rows, size, ratio / possible) if is_clear else None
+
+
+def ratio_to_ideal(files: Sequence[FileRows], units: pa.Table, task_slots: int) -> float:
+    """Return the estimated work of the busiest task slot, divided by that if all slots worked equally long.
+
+    In the ideal, no row is decoded a second time either.
+
+    Args:
+        files: the files.
+        units: the work units of these files, from `plan_row_units`.
+        task_slots: number of tasks that can run at the same time.
+    """
+    parts: dict[str, list[tuple[int, int]]] = {}
+    columns = (units.column(name).to_pylist() for name in ("unit", "path", "first_row"))
+    for unit, path, first in zip(*columns, strict=True):
+        parts.setdefault(path, []).append((first, unit))
+    work: dict[int, float] = {}
+    for file in files:
+        own = sorted(parts.get(file.path, ()))
+        bounds = [*(first for first, _ in own), sum(file.rows)]
+        for (_, unit), weight in zip(own, _weights(file, bounds), strict=True):
+            work[unit] = work.get(unit, 0.0) + weight + _OPENING
+    slots = [0.0] * task_slots
+    for unit in sorted(work):
+        heapq.heapreplace(slots, slots[0] + work[unit])
+    ideal = _ideal(files, task_slots)
+    return max(slots) / ideal if ideal else 1.0
+
+
+def _ideal(files: Sequence[FileRows], task_slots: int) -> float:
+    return sum(sum(file.sizes) + _OPENING for file in files if sum(file.rows)) / task_slots
+
+
+def _with_small_groups(file: FileRows) -> FileRows:
+    """Return a file with the same rows, in row groups of at most `LARGE_GROUP` as far as the number of rows allows."""
+    if max(file.sizes, default=0) <= LARGE_GROUP:
+        return file
+    rows: list[int] = []
+    sizes: list[int] = []
+    for count, size in zip(file.rows, file.sizes, strict=True):
+        parts = max(1, min(count, -(-size // LARGE_GROUP)))
+        rows += [count * (part + 1) // parts - count * part // parts for part in range(parts)]
+        sizes += [size * (part + 1) // parts - size * part // parts for part in range(parts)]
+    return FileRows(file.path, tuple(rows), tuple(sizes))
+
+
 def _segments(
     files: Sequence[FileRows], limit: MiniBatchLimit, task_slots: int, least: int, cuts: int
 ) -> list[_Segment]:
@@ -167,7 +267,7 @@ def _bounds(file: FileRows, limit: MiniBatchLimit, cuts: int) -> list[int]:
     total = ends[-1] if ends else 0
     if not total:
         return [0]
-    if limit.is_file or (limit.size_bytes and sum(file.sizes) <= _LEAST_CUT):
+    if _is_whole(file, limit):
         return [0, total]
     if limit.size_bytes:
         return sorted({0, *ends})
@@ -179,6 +279,11 @@ def _bounds(file: FileRows, limit: MiniBatchLimit, cuts: int) -> list[int]:
         for part in range(parts)
     ]
     return sorted({0, total, *(bound for wish in wished if (bound := -(-wish // step) * step) < total)})
+
+
+def _is_whole(file: FileRows, limit: MiniBatchLimit) -> bool:
+    """Return whether the rows of a file stay together, whatever its row groups are."""
+    return limit.is_file or bool(limit.size_bytes and sum(file.sizes) <= _LEAST_CUT)
 
 
 def _weights(file: FileRows, bounds: Sequence[int]) -> Iterator[float]:

@@ -10,13 +10,14 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from sparkscore.config import Deployment
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
-from sparkscore.row_units import plan_row_units
+from sparkscore.row_units import LARGE_GROUP, LargeGroup, find_large_group, plan_row_units
 from sparkscore.run.columns import ResultColumns, check_input_types, choose_carried, decide_columns
 from sparkscore.run.delivery import Delivery, deliver_content, deliver_model, delivery_for
 from sparkscore.run.engine import engine_spec
@@ -56,6 +57,8 @@ from sparkscore.worker.probe import RowsSample, packed_report
 from sparkscore.worker.row_reader import RowReader
 
 logger = logging.getLogger("sparkscore")
+
+_MB: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -211,8 +214,26 @@ def _planned_units(
     if request.planned is None:
         return None
     slots, fast = task_slots(request.spark), is_fast(request.prepared.model, scorer)
-    parts = plan_row_units(request.planned.files, limit, slots, is_fast=fast)
+    files = request.planned.files
+    parts = plan_row_units(files, limit, slots, is_fast=fast)
+    if (group := find_large_group(files, parts, limit, slots, is_fast=fast)) is not None:
+        _warn_of_large_group(group, slots)
     return stage.keep_parts(parts, request.planned.rows_of_files)
+
+
+def _warn_of_large_group(group: LargeGroup, slots: int) -> None:
+    logger.warning(
+        "input: '%s' has a row group of %d MB before compression. With %d task slots, the run cannot be faster than "
+        "this row group allows: scoring takes about %.1f times as long as with smaller ones. Write the file with row "
+        "groups of %d MB or less, for example with parquet.block.size=%d in Spark or row_group_size=%d in PyArrow",
+        group.path,
+        group.size // _MB,
+        slots,
+        group.slowdown,
+        LARGE_GROUP // _MB,
+        LARGE_GROUP,
+        max(1, group.rows * LARGE_GROUP // group.size),
+    )
 
 
 def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) -> ResultSpec:

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkscore.minibatch import MiniBatchLimit
-from sparkscore.row_units import FileRows, plan_row_units
+from sparkscore.row_units import (
+    LARGE_GROUP,
+    FileRows,
+    LargeGroup,
+    find_large_group,
+    plan_row_units,
+    ratio_to_ideal,
+)
 
 MB = 1024 * 1024
 GROUPS = st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 64 * MB)), max_size=4)
@@ -184,3 +191,72 @@ def test_a_fast_model_has_larger_units(megabytes: int, expected: int) -> None:
 
     assert len(set(units.column("unit").to_pylist())) == expected
     assert makespan(files, units, 2) <= 1.05 * (megabytes / 2 + 1)
+
+
+@pytest.mark.parametrize("task_slots", [1, 2, 6, 16])
+@pytest.mark.parametrize("group_mb", [4, 16, 64])
+def test_how_far_a_plan_is_from_the_ideal_is_known(group_mb: int, task_slots: int) -> None:
+    groups = 64 // group_mb
+    large = FileRows("/in/large", (10_000 * group_mb,) * groups, (group_mb * MB,) * groups)
+    files = [*(FileRows(f"/in/{number}", (1000,), (100 * 1024,)) for number in range(99)), large]
+    units = plan_row_units(files, MiniBatchLimit(items=1000), task_slots)
+
+    ratio = ratio_to_ideal(files, units, task_slots)
+
+    ideal = sum(work_of(files, [(0, file.path, 0, sum(file.rows))]) for file in files) / task_slots
+    assert ratio == pytest.approx(makespan(files, units, task_slots) / ideal)
+    assert ratio > 0.999
+    assert ratio_to_ideal([], units.slice(0, 0), task_slots) == 1
+
+
+def large_group_of(files: list[FileRows], task_slots: int, limit: MiniBatchLimit) -> LargeGroup | None:
+    return find_large_group(files, plan_row_units(files, limit, task_slots), limit, task_slots)
+
+
+@pytest.mark.parametrize(
+    ("limit", "least", "most"), [(MiniBatchLimit(items=10_000), 1.2, 1.6), (MiniBatchLimit(size_bytes=MB), 3, 4)]
+)
+def test_a_row_group_that_makes_a_run_longer_is_found(limit: MiniBatchLimit, least: float, most: float) -> None:
+    small = [FileRows(f"/in/{number}", (1000,), (100 * 1024,)) for number in range(9)]
+    large = FileRows("/in/large", (30_000, 1_000_000), (20 * MB, 400 * MB))
+
+    found = large_group_of([*small, large], 4, limit)
+
+    assert found is not None
+    assert (found.path, found.rows, found.size) == ("/in/large", 1_000_000, 400 * MB)
+    assert least <= found.slowdown <= most
+    divided = FileRows("/in/large", (40_000,) * 26, (16 * MB,) * 26)
+    assert large_group_of([*small, divided], 4, limit) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "task_slots", "limit"),
+    [
+        pytest.param([(1_000_000, 400)], 1, MiniBatchLimit(items=1000), id="one task slot"),
+        pytest.param([(100_000, 64)] * 40, 4, MiniBatchLimit(items=1000), id="many files"),
+        pytest.param([(40_000, 16)], 4, MiniBatchLimit(items=1000), id="no large row group"),
+        pytest.param([(50_000, 20)], 4, MiniBatchLimit(items=1000), id="a small run"),
+        pytest.param([(3, 400)], 4, MiniBatchLimit(items=3), id="fewer mini-batches than task slots"),
+        pytest.param([(1_000_000, 400)], 4, MiniBatchLimit(items=10**6), id="one mini-batch"),
+        pytest.param([(1_000_000, 100)], 4, MiniBatchLimit(size_bytes=MB), id="a file that is not cut"),
+        pytest.param([(1_000_000, 400)], 4, MiniBatchLimit(), id="files as mini-batches"),
+        pytest.param([], 4, MiniBatchLimit(items=1000), id="no files"),
+    ],
+)
+def test_a_row_group_that_is_not_the_reason_is_not_found(
+    files: list[tuple[int, int]], task_slots: int, limit: MiniBatchLimit
+) -> None:
+    of_one_group = [FileRows(f"/in/{number}", (rows,), (size * MB,)) for number, (rows, size) in enumerate(files)]
+
+    assert large_group_of(of_one_group, task_slots, limit) is None
+
+
+@given(FILES, LIMITS, st.integers(1, 40))
+def test_only_a_large_row_group_of_the_input_is_found(
+    files: list[FileRows], limit: MiniBatchLimit, task_slots: int
+) -> None:
+    found = large_group_of(files, task_slots, limit)
+
+    groups = {(file.path, *group) for file in files for group in zip(file.rows, file.sizes, strict=True)}
+    assert found is None or (found.size > LARGE_GROUP and found.slowdown > 1.1)
+    assert found is None or (found.path, found.rows, found.size) in groups

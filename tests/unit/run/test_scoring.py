@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment, Model
 from sparkscore.error_codes import ErrorCode
@@ -14,14 +15,17 @@ from sparkscore.errors import ScoringScriptError, SourceNotFoundError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.models.model_description import ModelDescription
 from sparkscore.outcome import Failure
+from sparkscore.parquet import ParquetReader
 from sparkscore.plan import Plan, Snapshot
+from sparkscore.row_units import FileRows
 from sparkscore.run import PreparedRun, probing
 from sparkscore.run import scoring as subject
-from sparkscore.run.opened import Request
+from sparkscore.run.opened import InputRows, Request
 from sparkscore.run.per_file import mini_batch_limit
 from sparkscore.run.scoring import match_input, tolerance_of
 from sparkscore.scorers import ScriptSpec
 from sparkscore.signature.model_signature import ModelSignature
+from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.worker import EngineSpec, ProbeReport, ProbeSpec
 
 Ask = Callable[..., PreparedRun]
@@ -122,3 +126,32 @@ def test_a_probe_is_told_how_the_result_is_joined_with_its_rows(
     (spec,) = asked
     assert (spec.is_joined, spec.is_tolerant, spec.tries) == (is_joined, True, 3)
     assert spec.rows is not None
+
+
+def planned_over(prepared: PreparedRun, files: tuple[FileRows, ...]) -> dict[int, int] | None:
+    """Plan the work units of Parquet files for four task slots."""
+    spark: Any = SimpleNamespace(conf=SimpleNamespace(get=lambda _: "local[4]"))
+    stage: Any = SimpleNamespace(keep_parts=lambda parts, _: dict.fromkeys(parts.column("unit").to_pylist(), 1))
+    rows = InputRows(StructType(), lambda: None, PlannedRows(ParquetReader(()), files))
+    request = Request(spark, prepared, FILES, rows, None)
+    return subject._planned_units(request, MiniBatchLimit(items=1000), stage, ENGINE.scorer)
+
+
+def test_a_row_group_that_makes_a_run_longer_is_warned_of_once(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    mb = 1024 * 1024
+    large = FileRows("/in/a b.parquet", (1_000_000,), (400 * mb,))
+
+    assert planned_over(ask(), (large, FileRows("/in/c.parquet", (1000,), (mb,))))
+
+    (message,) = [text for text in caplog.messages if "row group" in text]
+    assert "'/in/a b.parquet' has a row group of 400 MB before compression" in message
+    assert "With 4 task slots" in message
+    assert "row groups of 16 MB or less" in message
+    assert "parquet.block.size=16777216" in message
+    assert "row_group_size=40000" in message
+
+
+def test_no_row_group_is_warned_of_where_it_is_not_the_reason(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    assert planned_over(ask(), (FileRows("/in/a.parquet", (1000,), (1000,)),))
+
+    assert "row group" not in caplog.text
