@@ -43,7 +43,7 @@ def join_small_files(spark: SparkSession, manifest: Manifest, stage: Stage, sink
     """
     parts = (manifest.files, manifest.quarantined)
     schemas = (schema_of(manifest.columns), from_arrow(QUARANTINE_SCHEMA))
-    groups = [*chain(*(_groups(spark, *part) for part in zip(parts, sinks, schemas, strict=True)))]
+    groups = [*chain(*(_groups(spark, stage, *part) for part in zip(parts, sinks, schemas, strict=True)))]
     if not groups:
         return manifest
     joined = _join(spark, stage, groups)
@@ -56,15 +56,16 @@ def join_small_files(spark: SparkSession, manifest: Manifest, stage: Stage, sink
 
 
 def _groups(
-    spark: SparkSession, files: Sequence[StagedFile], sink: Sink, schema: StructType
+    spark: SparkSession, stage: Stage, files: Sequence[StagedFile], sink: Sink, schema: StructType
 ) -> list[tuple[StagedFile, ...]]:
     """Return the groups of a table's staged files that should be joined."""
     size = sink.target.file_bytes
     if size is None and not _are_too_many(spark, files):
         return []
     groups = groups_to_join(files, size or JOINED_BYTES)
-    is_written_again = groups and sink.format == "delta" and why_not_table(spark, sink.target, schema) is not None
-    return [] if is_written_again else groups
+    if groups and sink.format == "delta" and why_not_table(spark, sink.target, schema, stage) is not None:
+        return []  # Spark writes their rows again
+    return groups
 
 
 def _are_too_many(spark: SparkSession, files: Sequence[StagedFile]) -> bool:

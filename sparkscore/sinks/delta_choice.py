@@ -7,6 +7,7 @@ import json
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
+from sparkscore.errors import SinkError
 from sparkscore.sinks.delta_commit import why_not_commit
 from sparkscore.sinks.delta_errors import cannot_write
 from sparkscore.sinks.delta_open import has_commits
@@ -21,15 +22,19 @@ from sparkscore.stage import Decision, RunStage
 def decide_layout(spark: SparkSession, target: Target, schema: StructType, stage: RunStage) -> Layout:
     """Return the layout of the staged files, with a folder per partition if they may become files of the table.
 
-    The decision is stored in the stage, so that a resumed run stores its rows in the same layout.
+    The layout and the writer of the table are stored in the stage. A resumed run stores its rows in the same layout,
+    and Spark writes them if that was decided; see `why_not_table`.
 
     Raises:
         ConfigError: ``output.writer`` is ``worker``, and Spark would have to write the rows.
         SinkError: the decision in the stage was modified.
     """
-    reason = why_not_table(spark, target, schema)
+    reason = why_not_table(spark, target, schema, stage)
     if reason and target.writer == "worker":
         raise cannot_write(target, reason)
+    # Earlier versions of sparkscore stored no writer, and decided only when they published.
+    if stage.kept(Decision.WRITER) is None and not stage.count_chunks():
+        stage.keep(Decision.WRITER, json.dumps(["spark" if reason else "worker", reason or ""]).encode())
     if not target.partition_by:
         return Layout()
     kept = stage.kept(Decision.LAYOUT)
@@ -52,7 +57,7 @@ def why_spark(spark: SparkSession, target: Target, staged: StagedResult) -> str 
     files = [file for file in staged.files if file.rows]
     if not files:
         return "the result has no rows"
-    if reason := why_not_table(spark, target, staged.schema):
+    if reason := why_not_table(spark, target, staged.schema, staged.stage):
         return reason
     if not is_laid_out(files, target.partition_by):
         return "the rows are staged without folders of partitions"
@@ -61,15 +66,31 @@ def why_spark(spark: SparkSession, target: Target, staged: StagedResult) -> str 
     return None if is_wished else why_too_many(files, task_slots(spark))
 
 
-def why_not_table(spark: SparkSession, target: Target, schema: StructType) -> str | None:
+def why_not_table(spark: SparkSession, target: Target, schema: StructType, stage: RunStage) -> str | None:
     """Return why no staged files can become files of the table, whatever rows they have, or None if they may.
+
+    If the run was begun with Spark as the writer, Spark remains the writer, for the same reason. If it was begun with
+    the workers, the table is looked at again, because it may have changed.
 
     Args:
         spark: the session.
         target: the output.
         schema: the columns of the result.
+        stage: the run's stage.
     """
-    if reason := why_not_commit(target, schema):
+    if reason := _kept_reason(target, stage) or why_not_commit(target, schema):
         return reason
     is_changed = not has_commits(target.path) and has_defaults_for_tables(spark)
     return "the session has properties for new tables" if is_changed else None
+
+
+def _kept_reason(target: Target, stage: RunStage) -> str | None:
+    """Return why Spark writes the predictions, as decided when the run was begun, or None if Spark need not."""
+    # The quarantine's table is another one. Who writes it is decided when it is published.
+    if target.part != "predictions":
+        return None
+    try:
+        kept = stage.kept(Decision.WRITER)
+    except (OSError, SinkError):  # no reason not to publish: both writers publish the same rows
+        return None
+    return None if kept is None else str(json.loads(kept)[1]) or None

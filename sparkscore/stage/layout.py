@@ -42,6 +42,8 @@ PROBE: Final = "probe"
 NULLS: Final = "nulls"
 #: File with the partition columns of a Delta table whose values name the folders of the staged files.
 LAYOUT: Final = "layout"
+#: File that says whether Spark or the workers write the files of a Delta table.
+WRITER: Final = "writer"
 STOP: Final = "stop"
 #: File with a random text. A worker that can read it sees the stage of this run, not a folder on its own disk.
 NONCE: Final = "nonce"
@@ -109,6 +111,7 @@ STAGE: Final = (
     Named(PROBE, PROBE, "the result's columns, as the first mini-batch showed them", "driver"),
     Named(NULLS, NULLS, "which columns have a NULL", "driver"),
     Named(LAYOUT, LAYOUT, "the partition columns whose values name folders of the staged files (Delta)", "driver"),
+    Named(WRITER, WRITER, "whether Spark or the workers write the files of the table, and why (Delta)", "driver"),
     Named(STOP, STOP, "asks the tasks to make no more calls", "driver"),
     Named(NONCE, NONCE, "a random text, which a worker reads to prove that it sees the stage", "driver"),
     Named(

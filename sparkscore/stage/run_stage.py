@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.parquet import FilePart
-from sparkscore.stage.layout import LAYOUT, NULLS, PROBE, READER
+from sparkscore.stage.layout import LAYOUT, NULLS, PROBE, READER, WRITER
 from sparkscore.stage.progress import ItemsDone
 from sparkscore.stage.report import MiniBatchReport, StagedFile
 
@@ -32,12 +32,14 @@ class Decision(StrEnum):
         NULLS: whether each integer and boolean input column contains a NULL.
         READER: whether Spark or the workers themselves read the rows of the input, and why.
         LAYOUT: the partition columns of a Delta table whose values name the folders of the staged files.
+        WRITER: whether Spark or the workers write the files of a Delta table, and why.
     """
 
     PROBE = PROBE
     NULLS = NULLS
     READER = READER
     LAYOUT = LAYOUT
+    WRITER = WRITER
 
 
 class ChunkWriter(Protocol):
