@@ -89,6 +89,33 @@ def test_both_readers_give_the_same_rows_in_the_same_mini_batches(
     assert by_workers.record["model_loads"] == by_workers.record["worker_processes"]
 
 
+def test_only_large_files_are_cut_where_spark_splits_them_or_at_row_groups(
+    spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With lower limits, a small file is cut as one of more than 128 MB."""
+    count = write_rows(tmp_path / "in", [300], row_group_size=40)
+    by_rows = make_deployment(SHOWS_ITS_MINI_BATCH, settings={"mini_batch_size": 7})
+    by_bytes = make_deployment(SHOWS_ITS_MINI_BATCH, name="bytes", settings={"mini_batch_size": "333B"})
+    inside = set(range(40, count, 40)) - set(range(0, count, 7))  # row groups that begin inside a mini-batch
+    monkeypatch.setattr("sparkscore.row_units._LEAST_CUT", 1)
+
+    spark.conf.set("spark.sql.files.maxPartitionBytes", "3000")
+    try:
+        of_spark, of_workers = (starts_of(score(spark, tmp_path, by_rows, reader)) for reader in READERS)
+    finally:
+        spark.conf.unset("spark.sql.files.maxPartitionBytes")
+    in_bytes = starts_of(sparkscore.score(spark, by_bytes, input=tmp_path / "in", output=tmp_path / "out-bytes"))
+
+    assert of_workers == set(range(0, count, 7))
+    assert of_spark & inside
+    assert in_bytes & inside
+
+
+def starts_of(run: sparkscore.Run) -> set[int]:
+    """Return the first id of each mini-batch."""
+    return {int(row["prediction"].split()[-1]) for row in rows_of(run)}
+
+
 def test_failed_rows_are_quarantined_as_they_were_and_counted_alike(
     spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
 ) -> None:
