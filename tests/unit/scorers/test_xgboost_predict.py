@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import math
+import tempfile
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +17,12 @@ import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparkscore.digest import digest_of_path
+from sparkscore.minibatch import MiniBatch
+from sparkscore.scorers import load_scorer
+from sparkscore.scorers.categories import category_maker
+from sparkscore.scorers.model_files import ModelFiles
+from sparkscore.scorers.specs import FrameworkSpec
 from sparkscore.scorers.xgboost_predict import BoosterMethod
 
 NAMES = list("abcdef")
@@ -161,3 +172,124 @@ def test_other_columns_are_refused_as_by_a_matrix(found: list[str]) -> None:
     assert matrix_of(train("reg:squarederror", 1), pa.Table.from_pandas(frame, preserve_index=False)) is None
     with pytest.raises(ValueError, match="feature_names"):
         score(train("reg:squarederror", 1), frame)
+
+
+class Kind(NamedTuple):
+    """What one of XGBoost's scikit-learn classes trains a model with."""
+
+    objective: str
+    booster: str
+    stops_early: bool
+    has_category: bool
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "gbtree": {"max_depth": 3},
+    "dart": {"max_depth": 3, "rate_drop": 0.3, "one_drop": 1},
+    "gblinear": {},
+}
+KINDS = [
+    Kind(objective, booster, stops_early, has_category)
+    for objective in ("reg:squarederror", "binary:logistic", "multi:softprob")
+    for booster in OPTIONS
+    for stops_early in (False, True)
+    for has_category in ((False,) if booster == "gblinear" else (False, True))
+]
+CITIES = list("vwxyz")
+
+
+def rows_of(kind: Kind, count: int, seed: int) -> pd.DataFrame:
+    """Return rows with missing values, and texts where the model has a category."""
+    frame = pd.DataFrame(values(count, seed), columns=NAMES)
+    if kind.has_category:
+        frame["city"] = np.random.default_rng(seed).choice(np.array([*CITIES, None]), count)
+    return frame
+
+
+def categorised(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(city=pd.Categorical(frame["city"], CITIES)) if "city" in frame else frame
+
+
+def class_of(kind: Kind, **options: Any) -> Any:
+    of_kind = xgboost.XGBRegressor if kind.objective.startswith("reg") else xgboost.XGBClassifier
+    return of_kind(n_jobs=1, verbosity=0, **options)
+
+
+@cache
+def saved(kind: Kind) -> bytes:
+    """Train a model, and return its file. Those that stop early learn noise, so that their last trees are worse."""
+    random = np.random.default_rng(5)
+    frame = pd.DataFrame(random.normal(size=(200, len(NAMES))), columns=NAMES)
+    frame["city"] = random.choice(CITIES, len(frame))
+    target = frame["a"] + 2.0 * (frame["city"] == "w") + random.normal(size=len(frame))
+    if kind.objective != "reg:squarederror":
+        target = pd.Series(np.digitize(target, [0.5] if kind.objective.startswith("binary") else [0.0, 1.5]))
+    inputs = categorised(frame) if kind.has_category else frame[NAMES]
+    options = {"objective": kind.objective, "booster": kind.booster, "enable_categorical": kind.has_category}
+    rounds = {"n_estimators": 60, "early_stopping_rounds": 3} if kind.stops_early else {"n_estimators": 7}
+    model = class_of(kind, learning_rate=0.5, **options, **rounds, **OPTIONS[kind.booster])
+    evaluated = [(inputs[100:], target[100:])] if kind.stops_early else None
+    model.fit(inputs[:100], target[:100], eval_set=evaluated, verbose=False)
+    with TemporaryDirectory() as folder:
+        model.save_model(Path(folder) / "m.ubj")
+        return (Path(folder) / "m.ubj").read_bytes()
+
+
+def scores_of_class(kind: Kind, frame: pd.DataFrame, missing: float) -> npt.NDArray[Any]:
+    """Return what XGBoost's class predicts with a model's file: values, or probabilities in the form of a Booster's."""
+    model = class_of(kind, missing=missing)
+    model.load_model(bytearray(saved(kind)))
+    if kind.objective.startswith("reg"):
+        return np.asarray(model.predict(frame))
+    scores = np.asarray(model.predict_proba(frame))
+    return scores[:, 1] if kind.objective.startswith("binary") else scores
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    count=st.sampled_from([1, 2, 63, 64, 300]),
+    seed=st.integers(0, 1000),
+    dtype=st.sampled_from(["float32", "float64"]),
+    missing=st.sampled_from([math.nan, 0.1]),
+)
+def test_models_of_each_kind_have_the_bits_of_their_own_predict(
+    kind: Kind, count: int, seed: int, dtype: str, missing: float
+) -> None:
+    booster = xgboost.Booster({"nthread": 1}, model_file=bytearray(saved(kind)))
+    frame = rows_of(kind, count, seed).astype(dict.fromkeys(NAMES, dtype))
+    matrix = xgboost.DMatrix(categorised(frame), missing=missing, nthread=1, enable_categorical=kind.has_category)
+    params: dict[str, Any] = {}
+    # A linear model has no rounds to choose from.
+    if kind.stops_early and kind.booster != "gblinear":
+        assert booster.best_iteration + 1 < booster.num_boosted_rounds()
+        params = {"iteration_range": [0, booster.best_iteration + 1]}
+    counted = Counted(booster)
+    method = BoosterMethod(counted, counted.predict, category_maker(booster, {}))
+
+    found = np.asarray(method(frame, missing=missing))
+    best = np.asarray(method(frame, missing=missing, **params))
+
+    assert counted.fast == (2 if kind.booster == "gbtree" and not kind.has_category else 0)
+    assert bits(found) == bits(booster.predict(matrix))
+    assert bits(best) == bits(booster.predict(matrix, **params))
+    # With DART's trees, the classes use `inplace_predict`, which has other bits than the Booster's `predict`.
+    if kind.booster != "dart":
+        assert bits(best) == bits(scores_of_class(kind, categorised(frame), missing))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.objective.startswith("reg")], ids=str)
+def test_files_that_are_loaded_as_classifiers_have_the_bits_of_the_class(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    path = tmp_path / "m.ubj"
+    path.write_bytes(saved(kind))
+    frame = rows_of(kind, 200, 1)
+    files = ModelFiles("m", "1", str(path), digest_of_path(path))
+    scorer = load_scorer(FrameworkSpec(files, "xgboost", None, predict_fn=("predict_proba",)))
+
+    found: Any = scorer.score(MiniBatch("0", (), pa.Table.from_pandas(frame, preserve_index=False)))
+
+    scores = found[:, 1] if kind.objective.startswith("binary") else found
+    assert bits(scores) == bits(scores_of_class(kind, categorised(frame), math.nan))
