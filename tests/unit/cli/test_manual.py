@@ -82,6 +82,26 @@ def test_commands_that_start_no_spark_load_none(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
+def test_a_run_loads_no_library_before_spark_that_its_model_does_not_need(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    model = Path(__file__).parents[2] / "data" / "tensorflow" / "dense.onnx"
+    unneeded = {"rich", "mlflow", "sklearn", "scipy", "joblib", "lightgbm", "xgboost", "skl2onnx", "deltalake", "PIL"}
+    code = (
+        "import sys; from sparkscore.cli import run_command_line\n"
+        f"assert run_command_line(['run', '--model', {str(model)!r}, '--input', 'in', '--output', 'out']) == 2\n"
+        f"loaded = {unneeded} & set(sys.modules); assert not loaded, loaded"
+    )
+    # Spark is not started, because there is no Java; all else was done by then.
+    environment = os.environ | {"JAVA_HOME": str(tmp_path), "SPARKSCORE_RUNS": str(tmp_path / "runs")}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert "JAVA_MISSING" in ended.stderr
+
+
 def test_the_manual_lists_the_commands_and_where_to_start(sparkscore: Callable[..., Any]) -> None:
     answer = sparkscore("--help")
 
