@@ -32,6 +32,8 @@ QUIET: Final = {
 }
 # For short runs whose times do not count: compiling well and collecting beside the program take longer than they save.
 SHORT_JVMS: Final = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"}
+# Whoever develops may set these. Without bytecode, each process would compile sparkscore, which users have installed.
+_NOT_A_USERS: Final = {"SPARK_HOME", "PYSPARK_PYTHON", "PYTHONDONTWRITEBYTECODE"}
 
 
 class SideError(Exception):
@@ -41,7 +43,7 @@ class SideError(Exception):
 def environment_of(name: str, folder: Path) -> dict[str, str]:
     """Return the environment variables of a side whose files are in a folder."""
     python = str(SIDES[name].python)
-    kept = {key: value for key, value in os.environ.items() if key not in {"SPARK_HOME", "PYSPARK_PYTHON"}}
+    kept = {key: value for key, value in os.environ.items() if key not in _NOT_A_USERS}
     own = {
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "PYSPARK_DRIVER_PYTHON": python,
