@@ -59,6 +59,8 @@ _VACUUMED = (
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]{3,}(?:\.[A-Z0-9_]+)*)\]")
 _COLUMN = re.compile(r"`(.+)` already exists")
 _READ_FILE = re.compile(r"while reading file (.+?)\.(?: |$)", re.MULTILINE)
+# Source: Spark's VectorizedColumnReader. Spark 4.2 lacks BYTE_STREAM_SPLIT, which PyArrow decodes.
+_ENCODING = re.compile(r"UnsupportedOperationException: (?:\[\w+\] )?Unsupported encoding: ([A-Z_]+)")
 # Conditions that only say that some code failed.
 _VAGUE = ("PYTHON_EXCEPTION", "FAILED_EXECUTE_UDF", "INTERNAL_ERROR")
 _WORKER_DIED = ("Python worker exited unexpectedly", "Python worker process terminated")
@@ -96,7 +98,7 @@ def explain_read_error(error: Exception, what: str = "") -> SparkscoreError:
     """Return the sparkscore error for an input that Spark cannot read.
 
     If Spark reports a duplicate column name, the error is a `SourceSchemaError`. Otherwise, the error names the file if
-    Spark's message does.
+    Spark's message does. If Spark cannot decode the encoding of a Parquet column, the error names the encoding.
 
     Args:
         error: the exception that Spark raised.
@@ -108,12 +110,26 @@ def explain_read_error(error: Exception, what: str = "") -> SparkscoreError:
     if (hidden := explain_hidden_file(str(error), path)) is not None:
         return hidden
     subject = f"input file '{path}'" if path else "input"
+    told = " ".join(word for word in ("Spark cannot read the", what, subject) if word)
+    if encoding := _ENCODING.search(str(error)):
+        return _undecoded(told, encoding[1])
     is_vacuumed = what == "Delta" and condition_of(error) == "FAILED_READ_FILE.FILE_NOT_EXIST"
     return SourceError(
         code=ErrorCode.INPUT_UNREADABLE,
-        what=" ".join(word for word in ("Spark cannot read the", what, subject) if word),
+        what=told,
         got=condition_of(error),
         next_step=_VACUUMED if is_vacuumed else _ADVICE.get(condition_of(error), _REPAIR),
+    )
+
+
+def _undecoded(what: str, encoding: str) -> SourceError:
+    return SourceError(
+        code=ErrorCode.INPUT_UNREADABLE,
+        what=what,
+        got=f"values with the encoding {encoding}",
+        expected="an encoding of Parquet that this version of Spark can decode",
+        next_step="If 'input.reader' is spark, set 'input.reader: worker', or leave it out. Otherwise write the file "
+        "again without this encoding.",
     )
 
 

@@ -246,6 +246,30 @@ def test_an_integer_that_a_double_cannot_hold_is_refused_where_another_file_has_
     assert caught.value.code == "INPUT_VALUE"
 
 
+def test_an_encoding_that_spark_cannot_decode_is_named_where_spark_must_read(
+    spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
+) -> None:
+    values = [0.1, None, float("nan"), -0.0, 1.5]
+    rows = pa.table({"id": range(5), "x": values, "single": pa.array(values, pa.float32())})
+    file = tmp_path / "in" / "a.parquet"
+    file.parent.mkdir()
+    split = dict.fromkeys(("x", "single"), "BYTE_STREAM_SPLIT")
+    pq.write_table(rows, file, use_dictionary=False, column_encoding=split)
+    output = {"carry": ["id", "x", "single"], "schema": "prediction bigint"}
+    deployment = make_deployment("def run(frame):\n    return [1] * len(frame)\n", output=output)
+
+    by_workers = score(spark, tmp_path, deployment, "worker")
+    with pytest.raises(SourceError) as caught:
+        score(spark, tmp_path, deployment, "spark")
+
+    assert repr([(row["x"], row["single"]) for row in rows_of(by_workers)]) == repr(
+        list(zip(values, rows["single"].to_pylist(), strict=True))
+    )
+    assert caught.value.code == "INPUT_UNREADABLE"
+    assert f"'{file}': got values with the encoding BYTE_STREAM_SPLIT, expected " in str(caught.value)
+    assert "input.reader: worker" in caught.value.next_step
+
+
 def test_each_file_is_one_mini_batch_where_azure_passes_whole_files(spark: SparkSession, tmp_path: Path) -> None:
     write_rows(tmp_path / "in", [57, 3, 90], row_group_size=20)
     graph = helper.make_graph(

@@ -30,3 +30,18 @@ def test_a_missing_file_of_a_delta_table_was_removed_by_vacuum(what: str, advice
     assert error.code == "INPUT_UNREADABLE"
     assert "/t/part-0.parquet" in error.what
     assert error.next_step.startswith(advice)
+
+
+def test_an_encoding_that_spark_cannot_decode_is_named() -> None:
+    text = (
+        "[FAILED_READ_FILE.NO_HINT] Encountered error while reading file file:///t/a.parquet. \n\tat org.apache.spark\n"
+        "Caused by: org.apache.spark.SparkUnsupportedOperationException: Unsupported encoding: BYTE_STREAM_SPLIT\n\tat"
+    )
+
+    error = explain_spark_error(PySparkException(text))
+
+    assert str(error).startswith(
+        "[INPUT_UNREADABLE] Spark cannot read the input file '/t/a.parquet': got values with the encoding "
+        "BYTE_STREAM_SPLIT, expected "
+    )
+    assert "input.reader: worker" in error.next_step
