@@ -212,6 +212,42 @@ def test_a_file_of_another_size_is_not_committed(target: Target, stage: Stage) -
     assert not (target.path / "_delta_log").exists()
 
 
+def test_a_staged_file_that_vanished_is_not_committed(target: Target, stage: Stage) -> None:
+    commit = commit_of(target, stage)
+    (stage.path / commit.files[0].path).unlink()
+
+    with pytest.raises(CannotCommitError, match="cannot be linked into the table: No such file") as caught:
+        commit.make()
+    unlink_uncommitted(stage.path)
+
+    assert not caught.value.is_conflict
+    assert not (target.path / "_delta_log").exists()
+
+
+def test_a_link_that_vanished_before_its_footer_is_read_is_not_committed(
+    target: Target, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def then_gone(*arguments: Any) -> Any:
+        linked = link_files(*arguments)
+        target.path.joinpath(Path(commit.files[0].path).name).unlink()
+        return linked
+
+    other_commit(target)
+    commit = commit_of(target, stage)
+    monkeypatch.setattr(delta_commit, "link_files", then_gone)
+
+    with pytest.raises(CannotCommitError, match="a staged file cannot be read: ") as caught:
+        commit.make()
+    monkeypatch.undo()
+
+    assert not caught.value.is_conflict
+    assert deltalake.DeltaTable(str(target.path)).version() == 0
+    assert not (target.path / "_delta_log" / f"{1:020}.json").exists()
+    # The staged file is still there, so that the next try makes the link again.
+    assert commit.make() == 1
+    assert len(rows_in(target)) == 6
+
+
 def test_a_file_with_other_types_is_not_committed(target: Target, stage: Stage) -> None:
     rows = ROWS.set_column(0, "id", pa.array([1, 2, 3], pa.int32()))
 
