@@ -14,9 +14,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrameWriter, SparkSession
 
 import sparkscore
+from sparkscore.sinks import file_number
+from sparkscore.spark.jobs import task_slots
+from sparkscore.stage import StagedFile
 
 MakeDeployment = Callable[..., Path]
 KB = 1024
@@ -35,6 +38,26 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = pa.table({"id": ids, "shop": ids % SHOPS, "x": np.random.default_rng(1).random(ROWS)})
     pq.write_table(table, folder / "rows.parquet")
     return folder
+
+
+@pytest.fixture(scope="module")
+def by_spark(spark: SparkSession, rows: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """The number of files that Spark writes with these rows, without partitions and with one for each shop."""
+    folder, frame = tmp_path_factory.mktemp("by_spark"), spark.read.parquet(str(rows))
+    return {
+        "": files_written(frame.write, folder / "flat"),
+        "shop": files_written(frame.write.partitionBy("shop"), folder / "parted"),
+    }
+
+
+def files_written(writer: DataFrameWriter, folder: Path) -> int:
+    writer.parquet(str(folder))
+    return len(list(folder.rglob("*.parquet")))
+
+
+def most_files(by_spark: int) -> int:
+    """Return how many small files a result may have where Spark writes a number of files."""
+    return max(file_number._FEW, file_number._TIMES * by_spark)
 
 
 @pytest.fixture
@@ -89,9 +112,12 @@ def by_folder(files: list[Path]) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize("output_format", ["delta", "parquet"])
 def test_many_small_files_of_partitions_become_one_for_each(
-    score: Callable[..., list[Path]], output_format: str
+    score: Callable[..., list[Path]], by_spark: dict[str, int], output_format: str
 ) -> None:
-    """There are 80 of them, and Spark would write four."""
+    """There are 80 of them, and Spark writes four."""
+    assert by_spark["shop"] == SHOPS
+    assert most_files(by_spark["shop"]) < SHOPS * ROWS / 2000
+
     files = score(output_format, partition_by="shop")
 
     assert {name: len(sizes) for name, sizes in by_folder(files).items()} == {
@@ -103,8 +129,30 @@ def test_many_small_files_of_partitions_become_one_for_each(
         assert sum(after < before for before, after in pairwise(ids)) <= 1
 
 
-def test_few_files_stay_as_their_chunks(score: Callable[..., list[Path]]) -> None:
-    assert len(score("parquet")) == ROWS / 2000
+def test_few_files_stay_as_their_chunks(score: Callable[..., list[Path]], by_spark: dict[str, int]) -> None:
+    files = score("parquet")
+
+    assert len(files) == ROWS / 2000
+    assert by_spark[""] < len(files) <= most_files(by_spark[""])
+
+
+@pytest.mark.parametrize("count", [20, 70])
+def test_spark_writes_as_many_files_as_is_estimated(spark: SparkSession, tmp_path: Path, count: int) -> None:
+    staged = tmp_path / "staged"
+    staged.mkdir()
+    for number in range(count):
+        pq.write_table(pa.table({"shop": range(SHOPS), "x": range(SHOPS)}), staged / f"{number}.parquet")
+    sizes = [file.stat().st_size for file in staged.iterdir()]
+    flat = [StagedFile(f"attempts/0-0a/part-{number}.parquet", 4, size) for number, size in enumerate(sizes)]
+    folders = [f"attempts/0-0a/shop={shop}" for shop in range(SHOPS)]
+    parted = [StagedFile(f"{folder}/part-0.parquet", 1, size) for size in sizes for folder in folders]
+
+    frame = spark.read.parquet(str(staged))
+    found = files_written(frame.write, tmp_path / "flat")
+    found_of_shops = files_written(frame.hint("rebalance", "shop").write.partitionBy("shop"), tmp_path / "parted")
+
+    assert file_number.files_of_spark(flat, task_slots(spark)) == found
+    assert file_number.files_of_spark(parted, task_slots(spark)) == found_of_shops
 
 
 @pytest.mark.parametrize(
