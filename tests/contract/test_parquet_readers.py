@@ -34,6 +34,7 @@ from sparkscore.spark.schema import schema_of, to_arrow
 from sparkscore.worker.intake import settle_types
 from tests.support.all_types import write_all_types
 from tests.support.both_readers import check_same_rows, read_by_spark
+from tests.support.settings import session_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -372,6 +373,30 @@ OPTIONS = st.fixed_dictionaries({
     # Pages smaller than a value may have no value, for which PyArrow 25 raises an error.
     "data_page_size": st.sampled_from([20, 1 << 20]),
 })  # fmt: skip
+ZONES = ("UTC", "America/New_York", "Asia/Kolkata")
+
+
+def encodings_of(arrow_type: pa.DataType, *, is_int96: bool) -> list[str]:
+    """Return encodings for a column without a dictionary that both readers have. Spark 4.2 lacks BYTE_STREAM_SPLIT."""
+    is_time = pa.types.is_timestamp(arrow_type) and not is_int96
+    if is_time or pa.types.is_integer(arrow_type) or pa.types.is_date32(arrow_type):
+        return ["PLAIN", "DELTA_BINARY_PACKED"]
+    if arrow_type in {pa.string(), pa.large_string(), pa.binary(), pa.large_binary()}:
+        return ["PLAIN", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY"]
+    return ["PLAIN"]
+
+
+@st.composite
+def encodings(draw: st.DrawFn, schema: pa.Schema, *, is_int96: bool) -> dict[str, str]:
+    """Return the encoding of each column that has several."""
+    found = {field.name: encodings_of(field.type, is_int96=is_int96) for field in schema}
+    return {name: draw(st.sampled_from(names)) for name, names in found.items() if len(names) > 1}
+
+
+def has_lists_in_maps(arrow_type: pa.DataType) -> bool:
+    """Return whether PyArrow 25 may not read small pages of version 2: of lists of structs that are values of maps."""
+    text = str(arrow_type)
+    return "map<" in text and "list" in text and "struct<" in text
 
 
 @st.composite
@@ -381,7 +406,7 @@ def some_files(draw: st.DrawFn) -> list[tuple[str, pa.Table, dict[str, Any]]]:
     columns = draw(st.lists(a_column(count, rows), min_size=15, max_size=25))
     keys = draw(st.booleans())
     # Within one input, timestamps are stored in one way.
-    options = draw(OPTIONS)
+    options: dict[str, Any] = draw(OPTIONS)
     found = []
     for number in range(count):
         present = {f"c{index}": arrays[number] for index, arrays in enumerate(columns) if arrays[number] is not None}
@@ -391,6 +416,11 @@ def some_files(draw: st.DrawFn) -> list[tuple[str, pa.Table, dict[str, Any]]]:
         text = draw(TEXTS.filter(lambda text: text.strip(". ") and text.isprintable())) if keys else ""
         escaped = "".join(quote(each, safe="") if each.isascii() else each for each in text)
         options = {**draw(OPTIONS), "use_deprecated_int96_timestamps": options["use_deprecated_int96_timestamps"]}
+        if not options["use_dictionary"]:
+            is_int96 = options["use_deprecated_int96_timestamps"]
+            options["column_encoding"] = draw(encodings(table.schema, is_int96=is_int96))
+        if options["data_page_version"] == "2.0" and any(has_lists_in_maps(field.type) for field in table.schema):
+            options["data_page_size"] = 1 << 20
         found.append((f"k={escaped}" if keys else ".", table, options))
     return found
 
@@ -399,9 +429,13 @@ def some_files(draw: st.DrawFn) -> list[tuple[str, pa.Table, dict[str, Any]]]:
 @settings(
     max_examples=ROUNDS, derandomize=ROUNDS == 12, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
-@given(files=some_files())
+@given(files=some_files(), session_zone=st.sampled_from(ZONES), zone=st.sampled_from([None, *ZONES]))
 def test_random_files_are_read_alike(
-    files: list[tuple[str, pa.Table, dict[str, Any]]], spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+    files: list[tuple[str, pa.Table, dict[str, Any]]],
+    session_zone: str,
+    zone: str | None,
+    spark: SparkSession,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     place = tmp_path_factory.mktemp("random")
     for number, (folder, table, options) in enumerate(files):
@@ -409,6 +443,8 @@ def test_random_files_are_read_alike(
         pq.write_table(table, place / folder / f"{number}.parquet", **options)
 
     has_fixed_lists = any("fixed_size_list" in str(table.schema) for _, table, _ in files)
-    check_equal(spark, place, reason="has lists of a fixed length" if has_fixed_lists else "")
+    reason = "has lists of a fixed length" if has_fixed_lists else ""
+    with session_settings(spark, {"spark.sql.session.timeZone": session_zone}):
+        check_equal(spark, place, reason, options={} if zone is None else {"timeZone": zone})
 
     shutil.rmtree(place)
