@@ -22,7 +22,7 @@ from typing import Any, Final
 from tests.bench.cases import MIDDLE, QUICK, WORKLOADS, Workload
 from tests.bench.goals import findings
 from tests.bench.machine import describe
-from tests.bench.page import write_pages
+from tests.bench.page import merged, write_pages
 from tests.bench.process import QUIET, SHORT_JVMS, Engines, running
 from tests.bench.registry import ROOT, SIDES
 from tests.bench.rounds import SideResult, Start, Tell, case_of, run_workload
@@ -33,7 +33,7 @@ FOLDER: Final = ROOT / ".make" / "bench"
 def main(arguments: list[str]) -> int:
     options = _options(arguments)
     if options.page:
-        write_pages(json.loads(options.page.read_text()), ROOT / "docs")
+        write_pages(merged([json.loads(file.read_text()) for file in options.page]), ROOT / "docs")
         return 0
     # As with Ctrl-C, the processes of the sides are ended on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -157,7 +157,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds that count")
     parser.add_argument("--scale", type=float, help="factor for the number of rows and files")
     parser.add_argument("--results", type=Path, help="file for the results, in JSON")
-    parser.add_argument("--page", type=Path, metavar="RESULTS", help="only write docs/benchmarks.md from results")
+    parser.add_argument(
+        "--page", type=Path, nargs="+", metavar="RESULTS", help="only write docs/benchmarks.md; later files win"
+    )
     return parser.parse_args(arguments)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -52,7 +52,7 @@ make bench                         # everything; results in .make/bench/results/
 make bench BENCH_ARGS=--middle     # all workloads with fewer rounds and sides, 50 minutes
 make bench-quick                   # 1,000 rows, once: shows that all sides run and agree, up to 3 minutes
 .venv/bin/python -m tests.bench --only rows-mlp --sides ours daft   # one workload, some sides
-.venv/bin/python -m tests.bench --page RESULTS.json                 # write this page again
+.venv/bin/python -m tests.bench --page RESULTS.json [LATER.json]    # write this page again
 ```
 
 - Each side has a process of its own. The sides run in turns, round by round, and another one begins each time. The
@@ -73,6 +73,18 @@ def write_pages(results: Results, docs: Path) -> None:
     if groups := list(groups_of(results)):
         (docs / "benchmarks.svg").write_text(draw(groups), encoding="utf-8")
     (docs / "benchmarks.md").write_text(page_of(results), encoding="utf-8")
+
+
+def merged(runs: Sequence[Results]) -> Results:
+    """Return the results of the first run, with the workloads of the others instead of its own or beside them.
+
+    Those of the others keep the commit that they were measured at.
+    """
+    first, *others = runs
+    workloads = dict(first["workloads"])
+    for run in others:
+        workloads |= {name: {**workload, "commit": run["commit"]} for name, workload in run["workloads"].items()}
+    return {**first, "workloads": workloads}
 
 
 def page_of(results: Results) -> str:
@@ -154,9 +166,10 @@ def _losses(results: Results) -> str:
 def _workload(results: Results, name: str) -> str:
     workload = results["workloads"][name]
     size = f"{workload['size']:,}" if workload["is_whole"] else f"Only {workload['size']:,}"
+    commit = f" Measured later, at commit {workload['commit']}." if "commit" in workload else ""
     lines = [
         f"## {workload['title']}\n",
-        f"{size} items, {workload['rounds']} rounds; `--only {name}`.\n",
+        f"{size} items, {workload['rounds']} rounds; `--only {name}`.{commit}\n",
         "| side | seconds | to the limit | result | |",
         "|---|---|---|---|---|",
         *(_row(results, name, side, result) for side, result in workload["sides"].items()),

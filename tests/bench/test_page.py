@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.bench.page import groups_of, page_of, write_pages
+from tests.bench.page import groups_of, merged, page_of, write_pages
 from tests.bench.plot import Bar, Group, draw
 from tests.bench.registry import SIDES
 
@@ -79,6 +79,16 @@ def test_the_page_says_what_added_columns_cost(results: dict[str, Any]) -> None:
     assert page_of(results).count("\n- 100 rows: the limit, which also writes lineage columns, over the limit 1.50 x\n")
     assert "\n- 100 rows: sparkscore over the limit that also writes lineage columns 2.00 x\n" in page_of(results)
     assert "\n- 100 rows: sparkscore, which carries all columns, over sparkscore 2.00 x\n" in page_of(results)
+
+
+def test_workloads_that_were_measured_again_say_their_commit(results: dict[str, Any]) -> None:
+    again = {**results, "commit": "def", "workloads": {"small-warm": results["workloads"]["rows-mlp"]}}
+
+    page = page_of(merged([results, again]))
+
+    assert "commit abc:" in page
+    assert "`--only rows-mlp`.\n" in page
+    assert "`--only small-warm`. Measured later, at commit def.\n" in page
 
 
 def test_a_busy_machine_is_said(results: dict[str, Any]) -> None:
