@@ -86,12 +86,12 @@ def result_schema(rows: DataFrame, case: Case) -> str:
     return ", ".join([*carried, f"prediction {prediction_type(case)}"])
 
 
-def _bare(rows: DataFrame, case: Case) -> DataFrame:
+def _needed(rows: DataFrame, case: Case) -> DataFrame:
     return rows.select(*dict.fromkeys([*case.carry, *case.features]))
 
 
 def _map_in_arrow(rows: DataFrame, case: Case) -> DataFrame:
-    return _bare(rows, case).mapInArrow(partial(arrow_batches, case), result_schema(rows, case))
+    return _needed(rows, case).mapInArrow(partial(arrow_batches, case), result_schema(rows, case))
 
 
 def arrow_batches(case: Case, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -104,7 +104,7 @@ def arrow_batches(case: Case, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.
 def _map_in_pandas(rows: DataFrame, case: Case) -> DataFrame:
     if case.items == "files":
         return rows.mapInPandas(partial(_file_frames, case), "id long, prediction double")
-    return _bare(rows, case).mapInPandas(partial(_frames, case), result_schema(rows, case))
+    return _needed(rows, case).mapInPandas(partial(_frames, case), result_schema(rows, case))
 
 
 def _frames(case: Case, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -162,5 +162,5 @@ SCORES: Final[Mapping[str, Score]] = {
     "predict-batch-udf": _predict_batch_udf,
     "map-in-pandas": _map_in_pandas,
     "map-in-arrow": _map_in_arrow,
-    "bare-spark": _bare,
+    "bare-spark": _needed,
 }
