@@ -13,13 +13,10 @@ ARCHIVE := $(LOGS)/spark.jsa
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 3 --no-deps --no-build-isolation
 BUILD_TOOLS := packaging|pip|setuptools|wheel
 # Tests that do not share the Spark session of the others run beside them, so that both cores are busy. In CI, the tests
-# of MEASURED also show how much of the code they run, which doubles their time; pyproject.toml has the floor. So there,
-# tests of drivers come after the others instead of after these.
+# of MEASURED also show how much of the code they run, which doubles their time; pyproject.toml has the floor.
 MEASURED := tests/unit tests/azure tests/bench tests/storm $(addprefix tests/contract/test_,engines.py run_stores.py scorers.py stores.py)
 COVERAGE = $(if $(CI),--cov --cov-report=)
-DRIVERS := tests/faults/test_drivers.py
-APART := tests/jobs $(if $(CI),,$(DRIVERS))
-AFTER := $(if $(CI),$(DRIVERS))
+APART := tests/jobs tests/faults/test_drivers.py
 # The versions of PySpark beside that of the lock; the last one has no Delta yet.
 OTHER_SPARKS := 4.0.1 4.1.1 4.3.0
 WITH_EACH_SPARK := spark contract models hostile/test_other_sparks.py hostile/test_sql_queries.py
@@ -49,8 +46,7 @@ test: preflight java gomp env $(ARCHIVE)  ## run the tests; those that take long
 	@set -m; { ended=0; $(BIN)/python -m pytest -p no:cacheprovider -m 'not faults and not long' $(COVERAGE) $(MEASURED) || ended=1; \
 	  $(BIN)/python -m pytest -p no:cacheprovider -m 'not faults and not long' $(APART) && exit $$ended; } >$(LOGS)/apart.log 2>&1 & apart=$$!; set +m; \
 	trap 'kill -- -$$apart 2>/dev/null || true' EXIT; \
-	failed=; $(BIN)/python -m pytest -m 'not faults and not long' $(addprefix --ignore=,$(MEASURED) $(APART) $(AFTER) tests/simulation tests/hostile tests/platforms) || failed=yes; \
-	$(if $(AFTER),$(BIN)/python -m pytest -p no:cacheprovider -m 'not faults and not long' $(AFTER) || failed=yes;) \
+	failed=; $(BIN)/python -m pytest -m 'not faults and not long' $(addprefix --ignore=,$(MEASURED) $(APART) tests/simulation tests/hostile tests/platforms) || failed=yes; \
 	echo "$(MEASURED) $(APART), meanwhile (log: $(LOGS)/apart.log):"; wait $$apart || failed=yes; \
 	sed -n '/^==* \(FAILURES\|ERRORS\) /,$$p' $(LOGS)/apart.log; \
 	grep -E '^(=.* in [0-9.]+s|.*Required test coverage)' $(LOGS)/apart.log || tail -n 5 $(LOGS)/apart.log; test -z "$$failed"
