@@ -63,7 +63,7 @@ make bench-quick                   # 1,000 rows, once: shows that all sides run 
   the other rounds are counted. A side that is fast and wrong is shown as wrong.
 - Memory, and the time of 20 M and 200 M rows beside it, is measured in one run of each size, in a process of its own.
 - Trees as ONNX, and mixed types with 20 carried columns, are measured with 2 M rows to Parquet only. With 20 M rows and
-  with Delta they would take hours more.
+  with Delta they would take an hour more.
 """
 
 
