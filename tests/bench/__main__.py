@@ -150,7 +150,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--quick", action="store_true", help="1,000 rows, once: shows that all sides run and agree")
-    form.add_argument("--middle", action="store_true", help="all workloads with fewer rounds and sides, 50 minutes")
+    form.add_argument("--middle", action="store_true", help="all workloads with fewer rounds and sides, two hours")
     parser.add_argument("--minutes", type=float, help="begin no further workload after this time")
     parser.add_argument("--only", nargs="+", choices=[workload.name for workload in WORKLOADS], metavar="WORKLOAD")
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), metavar="SIDE", help="the limit and these")

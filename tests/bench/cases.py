@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from typing import Any, Final, Literal
 
 FEATURES: Final = tuple(f"f{number:02}" for number in range(28))
@@ -102,7 +103,7 @@ class Workload:
         return replace(self, size=size, files=min(self.files, 4), rounds=0, sides=sides, factors=self.factors[:1])
 
     def middle(self) -> Workload:
-        """Return the same workload with as many rounds and sides as fit into 50 minutes with all the others."""
+        """Return the same workload with as many rounds and sides as fit into two hours with all the others."""
         rounds, sides = MIDDLE[self.name]
         return replace(self, rounds=rounds, sides=sides)
 
@@ -119,30 +120,56 @@ _OURS: Final = ("ours", "ours-spark-reader")
 _ALL: Final = ("limit", "limit-lineage", *_OURS, "ours-all-columns", *_SPARK, *_OTHERS)
 _DELTA: Final = ("limit", *_OURS, "spark-udf-onnx", "predict-batch-udf", "map-in-arrow", "daft", "sail")
 _LARGE: Final = ("limit", "limit-lineage", *_OURS, "map-in-arrow", "daft", "sail")
+_LARGE_DELTA: Final = ("limit", "ours", "sail")
+_MIXED: Final = ("limit", *_OURS, "predict-batch-udf", "map-in-pandas", "map-in-arrow", *_OTHERS)
+_MIXED_DELTA: Final = ("limit", "ours", "map-in-arrow", "daft", "sail")
 _CALLS: Final = ("limit", "ours-none", "ours-process", "ours-tolerating", "map-in-pandas")
+# Each input is scored with each model, into each format. The names of workloads consist of these names.
+_INPUTS: Final[tuple[tuple[str, Layout, int, str], ...]] = (
+    ("rows", "narrow", 2_000_000, "2 M rows"),
+    ("large", "narrow", 20_000_000, "20 M rows"),
+    ("mixed", "mixed", 2_000_000, "2 M rows with mixed types, NULLs, 20 carried columns"),
+    ("large-mixed", "mixed", 20_000_000, "20 M rows with mixed types, NULLs, 20 carried columns"),
+)
+_MODELS: Final[tuple[tuple[str, Engine, str, str], ...]] = (
+    ("mlp", "onnx", "mlp", "MLP"),
+    ("boosting", "xgboost", "boosting", "100 trees (XGBoost file)"),
+    ("boosting-onnx", "onnx", "boosting", "100 trees (ONNX)"),
+)
+_FORMATS: Final[tuple[tuple[str, OutputFormat, str], ...]] = (("", "parquet", "Parquet"), ("-delta", "delta", "Delta"))
+_SIDES_OF_INPUTS: Final = {
+    "rows": (_ALL, _DELTA),
+    "large": (_LARGE, _LARGE_DELTA),
+    "mixed": (_MIXED, _MIXED_DELTA),
+    "large-mixed": (_LARGE_DELTA, _LARGE_DELTA),
+}
+# The flavors of MLflow that are the engine of a model.
+_FLAVORS: Final = {"mlp": ("onnx", "sklearn"), "boosting": ("sklearn",), "boosting-onnx": ("onnx",)}
+
+
+def _tables() -> Iterator[Workload]:
+    """Yield a workload for each input, model and format."""
+    for of_input, of_model, of_format in product(_INPUTS, _MODELS, _FORMATS):
+        source, layout, size, rows = of_input
+        named, engine, model, titled = of_model
+        ending, output_format, written = of_format
+        sides = _SIDES_OF_INPUTS[source][bool(ending)]
+        others = {f"spark-udf-{flavor}" for flavor in ("onnx", "sklearn") if flavor not in _FLAVORS[named]}
+        yield Workload(
+            f"{source}-{named}{ending}",
+            f"{rows}, {titled}, {written}",
+            layout,
+            size,
+            engine,
+            model,
+            tuple(side for side in sides if side not in others),
+            output_format=output_format,
+            rounds=5 if source == "rows" else 3,
+        )
+
 
 WORKLOADS: Final = (
-    Workload("rows-mlp", "2 M rows, MLP, Parquet", "narrow", 2_000_000, "onnx", "mlp", _ALL),
-    Workload("rows-mlp-delta", "2 M rows, MLP, Delta", "narrow", 2_000_000, "onnx", "mlp", _DELTA,
-             output_format="delta"),
-    Workload("rows-boosting", "2 M rows, 100 trees (XGBoost file), Parquet", "narrow", 2_000_000, "xgboost", "boosting",
-             tuple(side for side in _ALL if side != "spark-udf-onnx")),
-    Workload("rows-boosting-delta", "2 M rows, 100 trees (XGBoost file), Delta", "narrow", 2_000_000, "xgboost",
-             "boosting", tuple(side for side in _DELTA if side != "spark-udf-onnx"), output_format="delta"),
-    Workload("rows-boosting-onnx", "2 M rows, 100 trees (ONNX), Parquet", "narrow", 2_000_000, "onnx", "boosting",
-             ("limit", *_OURS, "spark-udf-onnx", "predict-batch-udf", "map-in-arrow", *_OTHERS), rounds=3),
-    Workload("large-mlp", "20 M rows, MLP, Parquet", "narrow", 20_000_000, "onnx", "mlp", _LARGE, rounds=3),
-    Workload("large-mlp-delta", "20 M rows, MLP, Delta", "narrow", 20_000_000, "onnx", "mlp", ("limit", "ours", "sail"),
-             output_format="delta", rounds=3),
-    Workload("large-boosting", "20 M rows, 100 trees (XGBoost file), Parquet", "narrow", 20_000_000, "xgboost",
-             "boosting", _LARGE, rounds=3),
-    Workload("large-boosting-delta", "20 M rows, 100 trees (XGBoost file), Delta", "narrow", 20_000_000, "xgboost",
-             "boosting", ("limit", "ours", "sail"), output_format="delta", rounds=3),
-    Workload("mixed-mlp", "2 M rows, MLP; mixed types, NULLs, 20 carried columns", "mixed", 2_000_000, "onnx", "mlp",
-             ("limit", *_OURS, "predict-batch-udf", "map-in-pandas", "map-in-arrow", *_OTHERS), rounds=3),
-    Workload("mixed-boosting", "2 M rows, 100 trees; mixed types, NULLs, 20 carried columns", "mixed", 2_000_000,
-             "xgboost", "boosting",
-             ("limit", *_OURS, "predict-batch-udf", "map-in-pandas", "map-in-arrow", *_OTHERS), rounds=3),
+    *_tables(),
     Workload("images", "20,000 small PNG files, a script", "images", 20_000, "script", "image",
              ("limit", "ours", "ours-none", "map-in-pandas", "ray"), rounds=3),
     Workload("skew-files", "one file of 64 MB among 99 of 100 KB, a script", "bytes", 100, "script", "compress",
@@ -164,31 +191,25 @@ WORKLOADS: Final = (
     Workload("planning", "100,000 files, a script", "tiny", 100_000, "script", "name", ("limit", "ours"), rounds=2,
              is_watched=True, settings={"settings.mini_batch_size": 100}),
 )  # fmt: skip
-# What a quick benchmark runs: each workload, and each side at least once. Sessions stay, and the first one needs Delta.
-QUICK: Final[Mapping[str, tuple[str, ...]]] = {
+# The sides of a quick benchmark, where they are not the usual two: each side at least once.
+_QUICK_SIDES: Final[Mapping[str, tuple[str, ...]]] = {
     "rows-mlp-delta": ("limit", "ours", "daft", "sail"),
     "rows-mlp": _ALL,
-    "rows-boosting": ("limit", "ours", "ours-spark-reader"),
-    "rows-boosting-delta": ("limit", "ours"),
-    "rows-boosting-onnx": ("limit", "ours"),
-    "large-mlp": ("limit", "ours"),
-    "large-mlp-delta": ("limit", "ours"),
-    "large-boosting": ("limit", "ours"),
-    "large-boosting-delta": ("limit", "ours"),
+    "rows-boosting": ("limit", *_OURS),
     "mixed-mlp": ("limit", *_OURS, "map-in-pandas", "daft"),
     "mixed-boosting": ("limit", "ours", "sail"),
-    "images": ("limit", "ours"),
-    "skew-files": ("limit", "ours"),
     "skew-rows": ("limit", "ours", "daft"),
     "pyfunc": ("limit", "ours-none", "ours-tolerating"),
     "tabular-script": ("limit", "ours-process"),
     "small-warm": ("limit", "ours", "bare-spark"),
     "loads": ("limit", "ours", "spark-udf-pyfunc"),
-    "planning": ("limit", "ours"),
-    "memory": ("limit", "ours"),
-    "small-cold": ("limit", "ours"),
 }
-# The rounds that count, and the sides, with which all workloads take 50 minutes; the most important first. Two rounds
+# What a quick benchmark runs: each workload. Sessions stay, and the first one needs Delta.
+QUICK: Final[Mapping[str, tuple[str, ...]]] = {
+    **_QUICK_SIDES,
+    **{each.name: ("limit", "ours") for each in WORKLOADS if each.name not in _QUICK_SIDES},
+}
+# The rounds that count, and the sides, with which all workloads take two hours; the most important first. Two rounds
 # at least, so that no figure is that of a single run. What is slow and has no goal is left out.
 _MIDDLE_PEERS: Final = ("spark-udf-sklearn", "map-in-arrow", "ray", "daft", "sail")
 _MIDDLE_DELTA: Final = ("limit", *_OURS, "map-in-arrow", "daft", "sail")
@@ -212,7 +233,20 @@ MIDDLE: Final[Mapping[str, tuple[int, tuple[str, ...]]]] = {
     "loads": (2, ("limit", "ours", "spark-udf-pyfunc", "map-in-arrow")),
     "mixed-mlp": (2, _MIDDLE_MIXED),
     "rows-boosting-onnx": (2, _MIDDLE_MIXED),
+    "large-boosting-onnx": (2, ("limit", "ours", "sail")),
+    "large-boosting-onnx-delta": (2, ("limit", "ours")),
+    "large-mixed-mlp": (2, ("limit", "ours", "sail")),
+    "large-mixed-mlp-delta": (2, ("limit", "ours")),
+    "large-mixed-boosting": (2, ("limit", "ours", "sail")),
+    "large-mixed-boosting-delta": (2, ("limit", "ours")),
+    "large-mixed-boosting-onnx": (2, ("limit", "ours")),
+    "large-mixed-boosting-onnx-delta": (2, ("limit", "ours")),
     "mixed-boosting": (2, _MIDDLE_MIXED),
     "skew-rows": (2, ("limit", "ours", "map-in-arrow", "daft")),
-    "rows-boosting-delta": (2, ("limit", "ours", "map-in-arrow", "daft", "sail")),
+    "rows-boosting-delta": (2, _MIDDLE_MIXED),
+    "rows-boosting-onnx-delta": (2, _LARGE_DELTA),
+    "mixed-mlp-delta": (2, _LARGE_DELTA),
+    "mixed-boosting-delta": (2, _LARGE_DELTA),
+    "mixed-boosting-onnx": (2, _LARGE_DELTA),
+    "mixed-boosting-onnx-delta": (2, _LARGE_DELTA),
 }

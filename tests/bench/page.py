@@ -46,10 +46,10 @@ _HEAD: Final = """\
 sparkscore beside what else scores tables and files: two bare processes with PyArrow and the model's own library (*the
 limit*, with nothing that makes a run safe), functions of Spark and MLflow, Ray Data, Daft, Sail, and Comet.
 
-<!-- not run: it takes two to three hours -->
+<!-- not run: it takes hours -->
 ```bash
-make bench                         # everything; results in .make/bench/results/
-make bench BENCH_ARGS=--middle     # all workloads with fewer rounds and sides, 50 minutes
+make bench                         # everything, about five hours; results in .make/bench/results/
+make bench BENCH_ARGS=--middle     # all workloads with fewer rounds and sides, two hours
 make bench-quick                   # 1,000 rows, once: shows that all sides run and agree, up to 3 minutes
 .venv/bin/python -m tests.bench --only rows-mlp --sides ours daft   # one workload, some sides
 .venv/bin/python -m tests.bench --page RESULTS.json [LATER.json]    # write this page again
@@ -62,8 +62,6 @@ make bench-quick                   # 1,000 rows, once: shows that all sides run 
 - The result of the first round is compared with the limit's: the ids, the carried columns, each prediction. The rows of
   the other rounds are counted. A side that is fast and wrong is shown as wrong.
 - Memory, and the time of 20 M and 200 M rows beside it, is measured in one run of each size, in a process of its own.
-- Trees as ONNX, and mixed types with 20 carried columns, are measured with 2 M rows to Parquet only. With 20 M rows and
-  with Delta they would take an hour more.
 """
 
 

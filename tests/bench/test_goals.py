@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -84,6 +85,15 @@ def test_each_goal_finds_its_figure_in_a_whole_run() -> None:
 
 def test_each_workload_has_a_limit_and_known_sides() -> None:
     assert [each.name for each in WORKLOADS if "limit" not in each.sides or not set(each.sides) <= set(SIDES)] == []
+
+
+def test_rows_of_each_size_and_kind_are_scored_with_each_model_into_each_format() -> None:
+    tables = {(each.layout, each.size, each.engine, each.model, each.output_format) for each in WORKLOADS}
+    models = (("onnx", "mlp"), ("xgboost", "boosting"), ("onnx", "boosting"))
+    expected = product(("narrow", "mixed"), (2_000_000, 20_000_000), models, ("parquet", "delta"))
+
+    assert {(layout, size, *model, output_format) for layout, size, model, output_format in expected} <= tables
+    assert len({each.name for each in WORKLOADS}) == len(WORKLOADS)
 
 
 def test_the_middle_form_has_all_workloads_and_is_smaller() -> None:

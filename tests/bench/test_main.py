@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain, count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,7 +52,7 @@ def test_a_workload_that_fails_does_not_end_the_others(measured: list[Workload],
 def test_the_middle_form_begins_with_the_most_important_and_ends_in_time(
     measured: list[Workload], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    times = iter([0.0, 10.0, 59.0, 61.0, *[62.0] * 30])
+    times = chain([0.0, 10.0, 59.0], count(61.0))
     monkeypatch.setattr("tests.bench.__main__.time", SimpleNamespace(monotonic=lambda: next(times)))
 
     main(["--middle", "--minutes", "1", "--results", str(tmp_path / "results.json")])
