@@ -27,7 +27,7 @@ from sparkscore.cli.reply import (
 )
 from sparkscore.cli.spark_options import SparkOptions
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import ConfigError, SparkscoreError, message_of, named
+from sparkscore.errors import NOTHING_WRITTEN, ConfigError, MissingDependencyError, SparkscoreError, message_of, named
 from sparkscore.record.listing import runs_folder
 from sparkscore.record.run_record import COMPLETE, HELD, RunRecord
 from sparkscore.record.run_store import RunStore
@@ -124,15 +124,68 @@ def _score(request: RunRequest, interrupts: Interrupts) -> None:
     from sparkscore.run.needs import may_need_delta
 
     needs_delta = may_need_delta(prepared)
-    with spark_session(request.spark, prepared.folder.spark_log_file, interrupts, delta=needs_delta) as session:
+    try:
+        shown = _execute(request, prepared, interrupts, delta=needs_delta)
+    except MissingDependencyError as error:
+        if needs_delta or not _can_add_delta(error, request.spark):
+            raise
+        logger.info("%s; Spark is started again, with Delta, and the run continues", error.sentence)
+        shown = _execute_again(request, prepared, interrupts, error)
+    print_text(shown) if isinstance(shown, str) else print_json(shown)
+
+
+def _execute(
+    request: RunRequest, prepared: PreparedRun, interrupts: Interrupts, *, delta: bool
+) -> dict[str, Any] | str:
+    """Start Spark and execute a run, and return its record, or its summary if no JSON is wanted."""
+    with spark_session(request.spark, prepared.folder.spark_log_file, interrupts, delta=delta) as session:
         with stdout_for_results():
             from sparkscore.run import execute
 
             run = execute(session, prepared)
+        if request.as_json:
+            return run.record
         from sparkscore.cli.summary import summary_of
 
-        summary = "" if request.as_json else summary_of(run, prepared.folder.path)
-    print_json(run.record) if request.as_json else print_text(summary)
+        return summary_of(run, prepared.folder.path)
+
+
+def _can_add_delta(error: MissingDependencyError, options: SparkOptions) -> bool:
+    """Return whether a run that failed without Delta can be continued with it, in a new JVM.
+
+    If so, this process's JVM is ended, because a JVM that runs cannot get Delta.
+    """
+    if error.code != ErrorCode.DELTA_SESSION or options.server is not None:
+        return False
+    from sparkscore.spark.jvm_session import end_jvm
+    from sparkscore.spark.prerequisites import has_delta_release
+
+    return has_delta_release() and end_jvm()
+
+
+def _execute_again(
+    request: RunRequest, prepared: PreparedRun, interrupts: Interrupts, first: MissingDependencyError
+) -> dict[str, Any] | str:
+    """Execute a run again, with Delta. It continues from its stage.
+
+    Args:
+        request: the request.
+        prepared: the run.
+        interrupts: the signal handlers.
+        first: the error without Delta. If Spark does not start again, its statement about the data is still true.
+    """
+    try:
+        return _execute(request, prepared, interrupts, delta=True)
+    except MissingDependencyError as error:
+        if error.record is None:
+            error.record = first.record
+            if first.state != NOTHING_WRITTEN:
+                error.state, error.next_step = first.state, f"{error.next_step} {first.next_step}"
+        raise
+    except InterruptedRunError as interrupt:
+        if not getattr(interrupt, "__notes__", None):
+            interrupt.add_note(f"{first.state} 'sparkscore resume {prepared.run_id}' continues where the run stopped.")
+        raise
 
 
 def check_spark_options(options: SparkOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sparkscore.cli.reply import shown_path
+from sparkscore.errors import MissingDependencyError
 from sparkscore.printable import printable
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
         RunRecord,
     )
     from sparkscore.run import Run
+
+logger = logging.getLogger("sparkscore")
 
 _FIRST_ROWS: Final = 5
 _MOST_COLUMNS: Final = 7
@@ -95,7 +99,11 @@ def print_first_rows(run: Run, console: Console) -> None:
     The columns ``run_id``, ``model_name``, ``model_version`` and ``scored_at`` are left out. Of the other columns, at
     most seven are shown: the first ones and the last ones. A Spark job reads the rows if the driver cannot read them.
     """
-    rows = run.first_rows(_FIRST_ROWS)
+    try:
+        rows = run.first_rows(_FIRST_ROWS)
+    except MissingDependencyError as error:
+        logger.info("the first rows are not shown: %s", error.sentence)
+        return
     if not rows:
         return
     own = [name for name in rows[0] if name not in _SAME_IN_EVERY_ROW]

@@ -156,7 +156,7 @@ SECTIONS: Final = (
                 "Run `pip install 'sparkscore[local]'`.",
             ),
             ErrorCode.DELTA_SESSION: Explanation(
-                "The input or the output is a Delta table, and the Spark session has no Delta.",
+                "Spark must read or write a Delta table, and the Spark session has no Delta.",
                 "Use another format, or a session with Delta; Spark 4.3 has none yet.",
             ),
             ErrorCode.DEMO_CHECKOUT: Explanation(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from pyspark.sql.types import StructType
 
+from sparkscore.errors import MissingDependencyError
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import RecordedOutput, RunRecord
 from sparkscore.run.quarantine import publish_quarantine
-from sparkscore.run.recording import Recording
+from sparkscore.run.recording import Recording, state_of
 from sparkscore.sinks import Published, Sink, Stage, StagedResult
 from sparkscore.spark.schema import columns_of
 from sparkscore.stage import MiniBatchReport, RunStage
@@ -66,18 +68,33 @@ def publish_manifest(
 
     Raises:
         SinkError: publishing failed, the output no longer accepts the result, or another driver has taken over the run.
+        MissingDependencyError: Spark must write to a Delta table, and the session has no Delta.
         LineageError: the run record cannot be written.
     """
     predictions, quarantine = sinks
     stage.check_still_ours()
-    # Check the result's table before the quarantine is committed. The sink checks again when it commits.
-    predictions.check_again(schema)
-    staged = staged_result(manifest, stage, schema)
-    predictions.check_rows(partial(predictions.read_staged, staged), schema)
-    # Record that publishing began, before the first row (of the quarantine) can become visible.
-    recording.note(output=describe_output(predictions, Published(None, None, schema), publishing_began=True))
-    recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage, former))
-    return predictions.publish(staged)
+    with _saying_what_is_published(recording):
+        # Check the result's table before the quarantine is committed. The sink checks again when it commits.
+        predictions.check_again(schema)
+        staged = staged_result(manifest, stage, schema)
+        predictions.check_rows(partial(predictions.read_staged, staged), schema)
+        # Record that publishing began, before the first row (of the quarantine) can become visible.
+        recording.note(output=describe_output(predictions, Published(None, None, schema), publishing_began=True))
+        recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage, former))
+        return predictions.publish(staged)
+
+
+@contextmanager
+def _saying_what_is_published(recording: Recording) -> Iterator[None]:
+    """Change the error of a session without Delta, which says before scoring that nothing was written."""
+    try:
+        yield
+    except MissingDependencyError as error:
+        error.state = state_of(recording.content)
+        error.next_step = (
+            f"Run 'sparkscore publish {recording.content.run_id}' with a Spark that has Delta: nothing is scored again."
+        )
+        raise
 
 
 def staged_result(manifest: Manifest, stage: RunStage, schema: StructType) -> StagedResult:

@@ -6,7 +6,7 @@ from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 
-from sparkscore.config import Deployment
+from sparkscore.config import Deployment, Output
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError
 from sparkscore.location import local_path, spark_path
@@ -14,6 +14,7 @@ from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import RecordedQuarantine, RunRecord
 from sparkscore.run.prepare import quarantine_beside
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink
+from sparkscore.spark.delta_statements import READ_ELSEWHERE, check_delta
 from sparkscore.spark.schema import column, from_arrow
 from sparkscore.spark.settings import read_from
 from sparkscore.stage import RunStage, StagedFile
@@ -25,9 +26,13 @@ _IDENTITY = ("mini_batch", "position", "source_file", "row")
 
 def open_quarantine(spark: SparkSession, deployment: Deployment, run_id: str) -> Sink:
     """Return a sink that appends to the quarantine table, which is next to the output and has the same format."""
+    return open_sink(spark, quarantine_output(deployment), run_id, "run_id", part="quarantine")
+
+
+def quarantine_output(deployment: Deployment) -> Output:
+    """Return the settings of the quarantine table, as those of an output."""
     changed = {"location": quarantine_location(deployment), "mode": "append", "partition_by": ()}
-    config = deployment.output.model_copy(update=changed)
-    return open_sink(spark, config, run_id, "run_id", part="quarantine")
+    return deployment.output.model_copy(update=changed)
 
 
 def quarantine_location(deployment: Deployment) -> str:
@@ -41,6 +46,8 @@ def read_quarantine(spark: SparkSession, record: RunRecord) -> DataFrame:
     if location is None:
         return spark.createDataFrame([], schema)
     is_delta = record.output.format == "delta"
+    if is_delta:
+        check_delta(spark, f"quarantine '{location}'", READ_ELSEWHERE, state="The run has published it.")
     table = read_from(spark, str(record.output.format)).load(location if is_delta else spark_path(location))
     return table.where(column("run_id") == record.run_id).select(*map(column, schema.names))
 

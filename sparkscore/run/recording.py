@@ -131,7 +131,7 @@ def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: st
                 raise interrupt from error
             lost = connect_error_behind(error, run_id=recording.content.run_id)
             if lost is not None:
-                lost.state = _state_of(recording.content)
+                lost.state = state_of(recording.content)
                 lost.record = _ended(recording, lost)
                 raise lost from error
             if isinstance(error, SparkscoreError):
@@ -143,8 +143,8 @@ def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: st
         recording.end()
 
 
-def _state_of(record: RunRecord) -> str:
-    """Return a sentence that says whether a run that lost its connection to Spark may have published rows."""
+def state_of(record: RunRecord) -> str:
+    """Return a sentence that says whether a run that Spark cannot go on with may have published rows."""
     if record.may_show_rows:
         return "Its rows may be published; what was scored is kept."
     return "Nothing was published; what was scored is kept."

@@ -16,7 +16,7 @@ from pyspark.sql.types import StructType
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkError
 from sparkscore.location import spark_path
-from sparkscore.sinks.delta_choice import decide_layout, why_spark
+from sparkscore.sinks.delta_choice import decide_layout, require_delta, why_spark
 from sparkscore.sinks.delta_commit import (
     VERSION,
     Commit,
@@ -24,9 +24,10 @@ from sparkscore.sinks.delta_commit import (
     is_plain_table,
     unlink_uncommitted,
     user_metadata_of,
+    why_not_target,
 )
 from sparkscore.sinks.delta_errors import not_a_table, note_failed, publish_failed, unreadable
-from sparkscore.sinks.delta_history import has_run_in_history, run_of
+from sparkscore.sinks.delta_history import HISTORY_COLUMNS, RunCommit, commits_among, commits_of_run
 from sparkscore.sinks.delta_links import LOG
 from sparkscore.sinks.delta_names import refuse_names
 from sparkscore.sinks.delta_open import CannotCommitError, has_commits
@@ -48,7 +49,7 @@ from sparkscore.sinks.target import (
     run_exists,
 )
 from sparkscore.spark.delta_log import read_columns
-from sparkscore.spark.delta_statements import describe
+from sparkscore.spark.delta_statements import READ_ELSEWHERE, check_delta, describe
 from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 from sparkscore.spark.schema import column, columns_of
 from sparkscore.spark.settings import pinned_settings, read_from, write_to_delta
@@ -92,9 +93,11 @@ class DeltaSink:
         must contain no files, unless an earlier execution of this run began to create the table (``is_retried``).
         """
         foreign = [] if is_retried else self._target.entries()
-        if self._refuse_what_is_there("a Delta table", foreign) and self._has_run():
+        if self._refuse_what_is_there("a Delta table", foreign) and self._commits():
             raise run_exists(self._target)
         check_writable(self._target, self._target.path / LOG)
+        if why_not_target(self._target):
+            self._require_delta()
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
         """Check that Delta can store the result columns, and that an existing table has the same columns.
@@ -108,8 +111,7 @@ class DeltaSink:
         with pinned_settings(self._spark, for_writing=True):
             if not self._exists() or is_plain_table(self._target, schema):
                 return
-            existing = read_from(self._spark, "delta").load(str(self._target.path)).schema
-            check_same_columns(self._target, columns_of(existing), columns_of(schema), origins)
+            check_same_columns(self._target, columns_of(self._table().schema), columns_of(schema), origins)
             self._rules().check(schema)
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
@@ -122,8 +124,18 @@ class DeltaSink:
                 self._rules().check_rows(rows, schema)
 
     def _rules(self) -> TableRules:
-        detail = describe(self._spark, "DETAIL", str(self._target.path)).first()
-        return TableRules(self._spark, self._target, detail or Row())
+        return TableRules(self._spark, self._target, self._describe("DETAIL").first() or Row())
+
+    def _require_delta(self) -> None:
+        require_delta(self._spark, self._target)
+
+    def _describe(self, what: str) -> DataFrame:
+        self._require_delta()
+        return describe(self._spark, what, str(self._target.path))
+
+    def _table(self) -> DataFrame:
+        self._require_delta()
+        return read_from(self._spark, "delta").load(str(self._target.path))
 
     def lay_out(self, schema: StructType, stage: RunStage) -> Layout:
         """Return how the staged files are laid out: in partition folders if they may become files of the table.
@@ -141,8 +153,7 @@ class DeltaSink:
         columns = read_columns(self._target.path / LOG)
         if columns:
             return [each["name"] for each in columns if not each["nullable"]]
-        existing = read_from(self._spark, "delta").load(str(self._target.path)).schema
-        return [field.name for field in existing if not field.nullable]
+        return [field.name for field in self._table().schema if not field.nullable]
 
     def check_again(self, schema: StructType) -> None:
         """Repeat the checks of the mode, the existing files and the columns, because the output may have changed."""
@@ -228,6 +239,7 @@ class DeltaSink:
             # one that another process creates in the meantime.
             is_first = not self._exists()
             self.check_again(staged.schema)
+            self._require_delta()
             if is_first:
                 self._check_first_commit(staged.stage)
             try:
@@ -258,8 +270,9 @@ class DeltaSink:
 
     def read(self, published: Published) -> DataFrame:
         """Return this run's rows as a DataFrame, from the table version that the run committed."""
-        table = read_from(self._spark, "delta", {"versionAsOf": str(published.version)})
-        return table.load(str(self._target.path)).where(column(self._target.run_id_column) == self._target.run_id)
+        check_delta(self._spark, f"result '{self._target.path}'", READ_ELSEWHERE, state="The run has published it.")
+        table = read_from(self._spark, "delta", {"versionAsOf": str(published.version)}).load(str(self._target.path))
+        return table.where(column(self._target.run_id_column) == self._target.run_id)
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
         """Return whether the published and staged rows have the same values in the given columns, in any order."""
@@ -303,9 +316,8 @@ class DeltaSink:
         commits = self._commits() if self._exists() else []
         if not commits:
             return None
-        metrics = commits[0]["operationMetrics"] or {}
-        rows = metrics.get("numOutputRows", sum(file.rows for file in files))
-        return Published(int(commits[0]["version"]), int(rows), schema, writer=_writer_of(commits[0]))
+        version, rows, writer = commits[0]
+        return Published(version, sum(file.rows for file in files) if rows is None else rows, schema, writer=writer)
 
     def shows_rows(self) -> bool:
         """Return whether the table's current version contains rows of this run."""
@@ -313,28 +325,25 @@ class DeltaSink:
             return False
         try:
             with pinned_settings(self._spark):
-                table = read_from(self._spark, "delta").load(str(self._target.path))
-                return not table.where(column(self._target.run_id_column) == self._target.run_id).isEmpty()
+                return not self._table().where(column(self._target.run_id_column) == self._target.run_id).isEmpty()
         except SPARK_ERRORS as error:
             raise unreadable(self._target, error) from error
 
     def holds(self, published: Published) -> bool:
         """Return whether the table's history still contains this run's commit."""
-        return self._exists() and any(row["version"] == published.version for row in self._commits())
+        return self._exists() and any(each.version == published.version for each in self._commits())
 
-    def _has_run(self) -> bool:
-        found = has_run_in_history(self._target)
-        return bool(self._commits()) if found is None else found
-
-    def _commits(self) -> list[Row]:
-        """Return the rows of the table's history that describe this run's commits."""
+    def _commits(self) -> list[RunCommit]:
+        """Return this run's commits in the table's history."""
+        found = commits_of_run(self._target)
+        if found is not None:
+            return found
         try:
             with pinned_settings(self._spark):
-                history = describe(self._spark, "HISTORY", str(self._target.path))
-                rows = history.select("version", "userMetadata", "operationMetrics", "engineInfo").collect()
+                history = self._describe("HISTORY").select(*HISTORY_COLUMNS).collect()
         except SPARK_ERRORS as error:
             raise unreadable(self._target, error) from error
-        return [row for row in rows if run_of(row["userMetadata"]) == self._target.run_id]
+        return commits_among([row.asDict() for row in history], self._target.run_id)
 
     def _proof(self, staged: StagedResult) -> Published:
         """Check the row count of this run's commit and return the commit's version and row count.
@@ -346,17 +355,17 @@ class DeltaSink:
                 differs from the number of staged rows.
         """
         ours = self._commits()
-        rows = int((ours[0]["operationMetrics"] or {}).get("numOutputRows", staged.row_count)) if len(ours) == 1 else -1
-        if len(ours) != 1 or rows != staged.row_count:
+        rows = [staged.row_count if each.rows is None else each.rows for each in ours]
+        if rows != [staged.row_count]:
             raise SinkError(
                 code=ErrorCode.PUBLISH_UNPROVEN,
                 what=f"the history of the Delta table '{self._target.path}' for run '{self._target.run_id}'",
-                got=f"{len(ours)} commits" if len(ours) != 1 else f"{rows} rows",
+                got=f"{len(ours)} commits" if len(ours) != 1 else f"{rows[0]} rows",
                 expected=f"one commit of {staged.row_count} rows",
                 state="The table may hold this run's rows.",
                 next_step="Look at DESCRIBE HISTORY, and restore the version before if necessary.",
             )
-        return Published(int(ours[0]["version"]), rows, staged.schema)
+        return Published(ours[0].version, staged.row_count, staged.schema)
 
     def _exists(self) -> bool:
         """Return whether the output has a Delta log with commits."""
@@ -385,10 +394,6 @@ class DeltaSink:
 
 def _is_of_delta(name: str) -> bool:
     return name == LOG or "=" in name or name.startswith("part-") or name.endswith(".crc")
-
-
-def _writer_of(commit: Row) -> str:
-    return "worker" if str(commit["engineInfo"]).startswith("delta-rs") else "spark"
 
 
 def _pause() -> None:

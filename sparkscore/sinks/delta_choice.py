@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
@@ -14,9 +15,11 @@ from sparkscore.sinks.delta_open import has_commits
 from sparkscore.sinks.file_number import why_too_many
 from sparkscore.sinks.staged_rows import is_laid_out
 from sparkscore.sinks.target import Layout, StagedResult, Target
+from sparkscore.spark.delta_statements import check_delta
 from sparkscore.spark.jobs import task_slots
 from sparkscore.spark.settings import has_defaults_for_tables
 from sparkscore.stage import Decision, RunStage
+from sparkscore.stage.surroundings import is_one_file_system
 
 
 def decide_layout(spark: SparkSession, target: Target, schema: StructType, stage: RunStage) -> Layout:
@@ -27,23 +30,39 @@ def decide_layout(spark: SparkSession, target: Target, schema: StructType, stage
 
     Raises:
         ConfigError: ``output.writer`` is ``worker``, and Spark would have to write the rows.
+        MissingDependencyError: Spark would have to write the rows, and the session has no Delta.
         SinkError: the decision in the stage was modified.
     """
     reason = why_not_table(spark, target, schema, stage)
-    if reason and target.writer == "worker":
+    if reason is None and not is_one_file_system(Path(stage.location), target.path):
+        reason = "the stage is on another file system"
+    is_begun = stage.count_chunks() > 0
+    # What is scored already is published in any case, by Spark if it must be.
+    if reason and target.writer == "worker" and not is_begun:
         raise cannot_write(target, reason)
+    if reason:
+        require_delta(spark, target)
     # Earlier versions of sparkscore stored no writer, and decided only when they published.
-    if stage.kept(Decision.WRITER) is None and not stage.count_chunks():
+    if stage.kept(Decision.WRITER) is None and not is_begun:
         stage.keep(Decision.WRITER, json.dumps(["spark" if reason else "worker", reason or ""]).encode())
     if not target.partition_by:
         return Layout()
     kept = stage.kept(Decision.LAYOUT)
     if kept is None:
         # The stage may contain files that an earlier version of sparkscore wrote without partition folders.
-        is_with_folders = reason is None and not stage.count_chunks()
+        is_with_folders = reason is None and not is_begun
         kept = json.dumps(target.partition_by if is_with_folders else ()).encode()
         stage.keep(Decision.LAYOUT, kept)
     return Layout(tuple(json.loads(kept)))
+
+
+def require_delta(spark: SparkSession, target: Target) -> None:
+    """Check that a session has Delta, before Spark reads or writes an output. delta-rs does not need it.
+
+    Raises:
+        MissingDependencyError: the session has no Delta.
+    """
+    check_delta(spark, f"output '{target.path}'", "Write Parquet with --output-format parquet.")
 
 
 def why_spark(spark: SparkSession, target: Target, staged: StagedResult) -> str | None:

@@ -234,6 +234,17 @@ def why_not_commit(target: Target, schema: StructType) -> str | None:
         target: the output.
         schema: the columns of the result.
     """
+    return why_not_target(target) or why_not_columns(schema, target.partition_by)
+
+
+def why_not_target(target: Target) -> str | None:
+    """Return why no files can become files of a Delta table, whatever their columns, or None if they may.
+
+    No Spark session is needed.
+
+    Args:
+        target: the output.
+    """
     if target.writer == "spark":
         return "output.writer is spark"
     if reason := why_no_delta_rs(target.path):
@@ -242,7 +253,7 @@ def why_not_commit(target: Target, schema: StructType) -> str | None:
         table = look_at_table(target.path)
     except CannotCommitError as error:
         return error.reason
-    return why_not_columns(schema, target.partition_by) or (None if table is None else why_not_table(target, table))
+    return None if table is None else why_not_table(target, table)
 
 
 def is_plain_table(target: Target, schema: StructType) -> bool:

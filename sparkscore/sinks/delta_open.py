@@ -74,12 +74,12 @@ def open_table(path: Path) -> DeltaTable | None:
     Raises:
         CannotCommitError: delta-rs cannot open the table.
     """
-    from deltalake import DeltaTable  # noqa: PLC0415 - optional, and slow to import
-    from deltalake.exceptions import DeltaError  # noqa: PLC0415 - as above
-
     forget_table(path)
     if not has_commits(path):
         return None
+    from deltalake import DeltaTable  # noqa: PLC0415 - optional, and slow to import
+    from deltalake.exceptions import DeltaError  # noqa: PLC0415 - as above
+
     try:
         table = DeltaTable(uri_of(path))
     except (DeltaError, OSError, ValueError) as error:

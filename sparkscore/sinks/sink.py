@@ -13,7 +13,6 @@ from sparkscore.sinks.delta import DeltaSink
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.target import Layout, Published, StagedResult, Target, target_of
-from sparkscore.spark.delta_statements import check_delta
 from sparkscore.stage import RunStage, StagedFile
 
 
@@ -41,6 +40,8 @@ class Sink(Protocol):
             SinkConflictError: the output has rows with this run id, or contains files or a table that the mode does not
                 allow.
             SinkError: the user cannot write to the output, its file system is full, or its files cannot be read.
+            MissingDependencyError: Spark must write to a Delta table, and the session has no Delta. Other methods raise
+                this error as well if they need Spark for a Delta table.
         """
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
@@ -152,10 +153,6 @@ def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: s
 
     Raises:
         ConfigError: the deployment has no output location, or the location is in a remote store.
-        MissingDependencyError: the output is a Delta table, and the session has no Delta.
     """
     target = target_of(config, run_id, run_id_column, part)
-    if config.format != "delta":
-        return ParquetSink(spark, target)
-    check_delta(spark, f"output '{target.path}'", "Write Parquet with --output-format parquet.")
-    return DeltaSink(spark, target)
+    return DeltaSink(spark, target) if config.format == "delta" else ParquetSink(spark, target)

@@ -25,6 +25,7 @@ from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.listing import files_named
 from sparkscore.sources.planned_rows import PlannedRows
 from sparkscore.sources.rows import input_schema, pinned_reads
+from sparkscore.spark.delta_statements import check_delta
 from sparkscore.spark.schema import schema_of, to_arrow
 from sparkscore.spark.settings import read_from
 from sparkscore.worker.quarantine import read_rows
@@ -163,6 +164,8 @@ def _identity_column(failed: FailedItems) -> str:
 
 def _quarantined(spark: SparkSession, failed: FailedItems) -> list[Row]:
     """Return the quarantined items of a run, each with its source file and, if it is a row, its values as JSON."""
+    if failed.table_format == "delta":
+        check_delta(spark, f"quarantine '{failed.location}'", "Score these items in another session.")
     with pinned_reads(spark, "quarantine"):
         table = read_from(spark, failed.table_format).load(failed.location).where(col("run_id") == failed.run_id)
         return table.select("source_file", "row").collect()

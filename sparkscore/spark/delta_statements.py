@@ -5,20 +5,23 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import MissingDependencyError
+from sparkscore.errors import NOTHING_WRITTEN, MissingDependencyError
 from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 from sparkscore.spark.prerequisites import DELTA_MINORS
 
+#: Advice for `check_delta` where Spark would read a table of sparkscore's.
+READ_ELSEWHERE = "Read it with another library, such as deltalake."
 _NO_TABLE = "/dev/null/no-table"
 
 
-def check_delta(spark: SparkSession, what: str, without_delta: str) -> None:
+def check_delta(spark: SparkSession, what: str, without_delta: str, state: str = NOTHING_WRITTEN) -> None:
     """Check that Delta Lake is available in the session, that is, that its jar and its SQL extension are loaded.
 
     Args:
         spark: a classic or Spark Connect session.
         what: the input or output that needs Delta, as named in the error message.
         without_delta: advice for the error message.
+        state: what happened to the data, for the error message.
 
     Raises:
         MissingDependencyError: Delta Lake is not available in the session.
@@ -36,6 +39,7 @@ def check_delta(spark: SparkSession, what: str, without_delta: str) -> None:
             code=ErrorCode.DELTA_SESSION,
             what=f"{what} is a Delta table",
             got=f"a session of Spark {spark.version} without Delta",
+            state=state,
             next_step=f"{without_delta} {start if minor in DELTA_MINORS else wait}",
         ) from error
 

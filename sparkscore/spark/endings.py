@@ -18,6 +18,8 @@ def ending_of(error: BaseException) -> Ending:
         return Ending.MACHINES
     if getattr(error, "code", "") == ErrorCode.OTHER_FORMAT:
         return Ending.OTHER_FORMAT
+    if getattr(error, "code", "") == ErrorCode.DELTA_SESSION:
+        return Ending.NOT_WRITTEN
     if isinstance(error, SinkConflictError):
         return Ending.OVERTAKEN
     return Ending.NOT_WRITTEN if isinstance(error, (SinkError, LineageError)) else Ending.REFUSED

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -55,6 +56,34 @@ def running_gateway() -> JavaGateway | None:
     if SparkContext._gateway is None and _SUBMIT_PORT in os.environ:  # noqa: SLF001 - the only place that knows
         return launch_gateway()  # type: ignore[no-untyped-call]
     return SparkContext._gateway  # noqa: SLF001 - the only place that knows
+
+
+def end_jvm() -> bool:
+    """End the JVM that this process started, so that the next session gets a new one.
+
+    Returns:
+        whether the JVM was ended. It is not ended if a session uses it, or if ``spark-submit`` started it.
+    """
+    gateway = SparkContext._gateway  # noqa: SLF001 - Spark has no way to start another one
+    if SparkContext._active_spark_context is not None or gateway is None or gateway.proc is None:  # noqa: SLF001
+        return False
+    SparkContext._gateway = SparkContext._jvm = None  # noqa: SLF001 - as above
+    with suppress(Py4JError, OSError):  # the JVM may have ended already
+        gateway.shutdown()
+    # The JVM ends when this pipe is closed.
+    with gateway.proc as process:
+        process.stdin.close()
+        _end(process)
+    return True
+
+
+def has_delta_jar(gateway: JavaGateway) -> bool:
+    """Return whether a JVM has Delta's classes."""
+    try:
+        gateway.jvm.org.apache.spark.util.Utils.classForName(DELTA_EXTENSION, True, False)
+    except Py4JError:
+        return False
+    return True
 
 
 def submitted_settings(gateway: JavaGateway | None) -> dict[str, str]:
@@ -162,11 +191,16 @@ def _gateway_of_new_jvm(conf: SparkConf, output: IO[bytes]) -> JavaGateway:
         for process in _processes_in(error):
             with process:  # closes its pipe
                 process.terminate()
-                try:
-                    process.wait(_SECONDS_TO_END)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                _end(process)
         raise
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process that has been asked to end does so, or kill it."""
+    try:
+        process.wait(_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _processes_in(error: BaseException) -> set[subprocess.Popen[bytes]]:
@@ -215,17 +249,16 @@ def create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file: 
 
 def _check_delta(session: SparkSession, gateway: JavaGateway) -> None:
     """Check that the JVM has Delta's classes. If not, stop the session and raise an error."""
-    try:
-        gateway.jvm.org.apache.spark.util.Utils.classForName(DELTA_EXTENSION, True, False)
-    except Py4JError as error:
-        session.stop()
-        raise MissingDependencyError(
-            code=ErrorCode.DELTA_JAR,
-            what=f"Delta's jar '{delta_coordinate()}' is not among the jars of the JVM that runs already",
-            next_step=f"Run: spark-submit --packages {delta_coordinate()} ..."
-            if _SUBMIT_PORT in os.environ
-            else "Start Python anew, and begin with local_session(), without delta=False.",
-        ) from error
+    if has_delta_jar(gateway):
+        return
+    session.stop()
+    raise MissingDependencyError(
+        code=ErrorCode.DELTA_JAR,
+        what=f"Delta's jar '{delta_coordinate()}' is not among the jars of the JVM that runs already",
+        next_step=f"Run: spark-submit --packages {delta_coordinate()} ..."
+        if _SUBMIT_PORT in os.environ
+        else "Start Python anew, and begin with local_session(), without delta=False.",
+    )
 
 
 def _lines_since(log_file: Path, start: int) -> list[str]:

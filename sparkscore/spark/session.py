@@ -44,8 +44,8 @@ def local_session(
 ) -> SparkSession:
     """Start Spark with Delta in this process, or return the active session unchanged.
 
-    Delta is left out for versions of Spark that no release of Delta supports yet, such as Spark 4.3. Inputs and outputs
-    must then have another format.
+    Delta is left out for versions of Spark that no release of Delta supports yet, such as Spark 4.3. Spark then cannot
+    read or write Delta tables. Results whose files the workers write can still be committed to Delta tables.
 
     If no JVM is running yet, one is started. The output of Spark, Ivy and local workers is then appended to the log
     file instead of printed on the terminal. With a local master, ``PYSPARK_PYTHON`` is also set, so that workers use
@@ -62,9 +62,9 @@ def local_session(
             added.
         log_file: file for the output of the JVM, if one is started. The default is ``spark.log`` in the runs folder.
         app_name: the application name that Spark shows.
-        delta: whether to load Delta. Without Delta, Spark starts faster, but inputs and outputs must have another
-            format, also in later sessions of this process. If Delta is named in ``conf``, in ``PYSPARK_SUBMIT_ARGS``
-            or in Spark's defaults file, it is loaded anyway.
+        delta: whether to load Delta. Without Delta, Spark starts faster, but cannot read or write Delta tables, also in
+            later sessions of this process. If Delta is named in ``conf``, in ``PYSPARK_SUBMIT_ARGS``
+            or in Spark's defaults file, or if the JVM of ``spark-submit`` has its jar, it is loaded anyway.
 
     Returns:
         the active session, or a new one. The time zone of a new session is UTC unless ``conf`` or ``spark-submit`` sets
@@ -90,7 +90,10 @@ def local_session(
         # spark-submit writes Spark's log to the terminal. Otherwise, the result would be lost among hundreds of lines.
         submitted.setdefault("spark.log.level", "WARN")
     given = {**submitted, **conf}
-    settings = _settings(master, given, app_name, delta=delta or _names_delta(given, jvm_session.defaults_file()))
+    # With spark-submit, Delta's jar may be there without a setting that names it, in Spark's own folder.
+    is_there = submitted and gateway is not None and jvm_session.has_delta_jar(gateway)
+    delta = delta or bool(is_there) or _names_delta(given, jvm_session.defaults_file())
+    settings = _settings(master, given, app_name, delta=delta)
     gateway = gateway or jvm_session.launch_jvm(settings, log)
     return jvm_session.create_session(settings, gateway, log)
 
@@ -129,10 +132,10 @@ def _names_delta(given: Mapping[str, str], defaults: Path) -> bool:
     """Return whether a user's settings name Delta. Its classes, such as a catalog, may then be missing without it.
 
     Args:
-        given: Spark settings.
+        given: the user's Spark settings.
         defaults: path of the file with Spark's defaults, which may be missing.
     """
-    texts = [*given.values(), os.environ.get("PYSPARK_SUBMIT_ARGS", "")]
+    texts = [*given, *given.values(), os.environ.get("PYSPARK_SUBMIT_ARGS", "")]
     try:
         texts.append(defaults.read_text(encoding="utf-8", errors="replace"))
     except FileNotFoundError:

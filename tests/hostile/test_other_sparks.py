@@ -43,6 +43,7 @@ spark.stop()
 """
 MOMENT = dt.datetime(2026, 11, 1, 1, 30)  # noqa: DTZ001 - it has no zone
 SCRIPT = "def run(frame): return list(frame['at'])"
+WITHOUT_DELTA = "plain" if has_delta_release() else "classic"
 
 
 def score(folder: Path, way: str, deployment: Path, rows: Path, kind: str) -> str:
@@ -86,21 +87,41 @@ def test_a_time_without_a_zone_and_a_key_like_a_number_stay_what_they_are(
     assert {each.astimezone(dt.UTC) for each in table["instant"].to_pylist()} == {MOMENT.replace(tzinfo=dt.UTC)}
 
 
+@pytest.mark.each_spark
+def test_a_session_without_delta_commits_the_files_of_the_workers(
+    tmp_path: Path, make_deployment: Callable[..., Path]
+) -> None:
+    (tmp_path / "in" / "day=7").mkdir(parents=True)
+    pq.write_table(pa.table({"key": [5]}), tmp_path / "in" / "day=7" / "part.parquet")
+    deployment = make_deployment("def run(frame): return list(frame['key'] * 2)", output={"partition_by": ["day"]})
+
+    shown = score(tmp_path, WITHOUT_DELTA, deployment, tmp_path / "in", "delta")
+
+    # The rows are in the table, and only Spark could not read them.
+    assert f"[DELTA_SESSION] result '{tmp_path / 'out'}' is a Delta table" in shown
+    assert "The run has published it. Read it with another library" in shown
+    table = deltalake.DeltaTable(tmp_path / "out")
+    assert (table.version(), table.metadata().partition_columns) == (0, ["day"])
+    assert table.to_pyarrow_table().select(["day", "key", "prediction"]).to_pylist() == [
+        {"day": "7", "key": 5, "prediction": 10}
+    ]
+
+
 @pytest.mark.parametrize("what", ["input", "output"])
-def test_a_session_without_delta_refuses_a_delta_table_before_it_scores(
+def test_a_session_without_delta_refuses_what_spark_must_read_or_write_before_it_scores(
     tmp_path: Path, make_deployment: Callable[..., Path], what: str
 ) -> None:
     started = tmp_path / "started"
-    deployment = make_deployment(f"def init(): open({str(started)!r}, 'w')\n{SCRIPT}")
+    script = f"def init(): open({str(started)!r}, 'w')\n{SCRIPT}"
+    deployment = make_deployment(script, output={"writer": "spark" if what == "output" else "auto"})
     rows = pa.table({"at": pa.array([MOMENT])})
     if what == "input":
         deltalake.write_deltalake(str(tmp_path / "in"), rows)
     else:
         (tmp_path / "in").mkdir()
         pq.write_table(rows, tmp_path / "in" / "part.parquet")
-    way = "plain" if has_delta_release() else "classic"
 
-    shown = score(tmp_path, way, deployment, tmp_path / "in", "parquet" if what == "input" else "delta")
+    shown = score(tmp_path, WITHOUT_DELTA, deployment, tmp_path / "in", "parquet" if what == "input" else "delta")
 
     place = tmp_path / ("in" if what == "input" else "out")
     assert f"[DELTA_SESSION] {what} '{place}' is a Delta table: got a session of Spark {pyspark.__version__}" in shown

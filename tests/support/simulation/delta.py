@@ -21,7 +21,6 @@ from unittest import mock
 import deltalake
 import pyarrow as pa
 from deltalake import DeltaTable
-from pyspark.sql import Row
 from pyspark.sql.types import StructType
 
 from sparkscore.errors import SinkError
@@ -85,22 +84,14 @@ class SinkWithoutSpark(DeltaSink):
             existing = columns_of(StructType.fromJson(json.loads(table.schema().to_json())))
             check_same_columns(self.target, existing, columns_of(schema), origins)
 
-    def _commits(self) -> list[Row]:
-        table = open_table(self.target.path)
-        found = [] if table is None else table.history()
-        keys = ("version", "userMetadata", "operationMetrics", "engineInfo")
-        ours = [commit for commit in found if _run_of(commit) == self.target.run_id]
-        return [Row(**{key: commit.get(key) for key in keys}) for commit in ours]
+    def _require_delta(self) -> None:
+        pass
 
     def _publish_by_spark(self, staged: StagedResult) -> Published:  # noqa: ARG002 - no row is written
         error = publish_failed(self.target, RuntimeError("Spark would write the rows"))
         raise LeftToSparkError(
             code=error.code, what=error.what, got=error.got, state=error.state, next_step=error.next_step
         )
-
-
-def _run_of(commit: Mapping[str, Any]) -> object:
-    return json.loads(commit.get("userMetadata") or "{}").get("run_id")
 
 
 class DeltaWorld(Drivers):

@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType
 
 from sparkscore.errors import ConfigError, SinkError
+from sparkscore.sinks import delta_choice as subject
 from sparkscore.sinks.delta_choice import decide_layout, why_spark
 from sparkscore.sinks.stage import staged_in
 from sparkscore.sinks.target import Layout, StagedResult, Target
@@ -20,6 +21,14 @@ DEFAULTS: Any = SimpleNamespace(
     conf=SimpleNamespace(getAll={"spark.databricks.delta.properties.defaults.appendOnly": "true"})
 )
 NO_DECISION: Any = SimpleNamespace(kept=lambda _: None)
+
+
+@pytest.fixture(autouse=True)
+def delta(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The outputs for which the session was checked for Delta, which it has."""
+    asked: list[str] = []
+    monkeypatch.setattr(subject, "check_delta", lambda _, what, __: asked.append(what))
+    return asked
 
 
 def target_of(path: Path, *partition_by: str, writer: str = "auto") -> Target:
@@ -64,6 +73,27 @@ def test_a_run_is_refused_if_the_workers_cannot_write_as_it_asks(tmp_path: Path)
         pytest.raises(ConfigError, match=r"\[OUTPUT_WRITER\].*partition columns 'x'.*output.writer: auto"),
     ):
         decide_layout(NO_DEFAULTS, target, SCHEMA, stage)
+
+
+def test_what_is_scored_already_is_published_by_spark_if_it_must_be(tmp_path: Path, delta: list[str]) -> None:
+    target = target_of(tmp_path, writer="worker")
+    with staged_in(target, None, "id", is_moved=False) as stage:
+        assert decide_layout(NO_DEFAULTS, target, SCHEMA, stage) == Layout()
+        stage.for_tasks().keep_chunk(0, 0, [])
+        assert delta == []
+
+        assert decide_layout(DEFAULTS, target, SCHEMA, stage) == Layout()
+        assert delta == [f"output '{target.path}'"]
+
+
+def test_files_of_another_file_system_are_not_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "is_one_file_system", lambda *_: False)
+    target = target_of(tmp_path)
+    with staged_in(target, None, "id", is_moved=False) as stage:
+        decide_layout(NO_DEFAULTS, target, SCHEMA, stage)
+
+        reason = why_spark(NO_DEFAULTS, target, staged("part-1.parquet", stage=stage))
+        assert reason == "the stage is on another file system"
 
 
 def staged(*paths: str, rows: int = 1, stage: Any = NO_DECISION) -> StagedResult:

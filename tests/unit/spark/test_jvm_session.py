@@ -13,7 +13,7 @@ from unittest import mock
 
 import pytest
 from py4j.protocol import Py4JError
-from pyspark import SparkConf
+from pyspark import SparkConf, SparkContext
 
 from sparkscore.errors import MissingDependencyError
 from sparkscore.spark import jvm_session as subject
@@ -224,6 +224,34 @@ def test_a_signal_during_the_start_leaves_no_process_behind(
 
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)
+
+
+@pytest.mark.parametrize("command", ["cat", "trap '' TERM; exec sleep 600"], ids=["at once", "only when killed"])
+def test_the_jvm_of_this_process_is_ended_and_forgotten(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE)
+    gateway = mock.Mock(proc=process)
+    gateway.shutdown.side_effect = Py4JError("it has ended already")
+    monkeypatch.setattr(subject, "_SECONDS_TO_END", 0.2)
+    monkeypatch.setattr(SparkContext, "_gateway", gateway)
+    monkeypatch.setattr(SparkContext, "_jvm", gateway.jvm)
+
+    assert subject.end_jvm()
+
+    assert process.returncode is not None
+    assert (SparkContext._gateway, SparkContext._jvm) == (None, None)
+    assert not subject.end_jvm()
+
+
+@pytest.mark.parametrize("case", ["of spark-submit", "of a session"])
+def test_another_jvm_is_left_alone(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    gateway = mock.Mock(proc=None if case == "of spark-submit" else mock.Mock())
+    monkeypatch.setattr(SparkContext, "_gateway", gateway)
+    monkeypatch.setattr(SparkContext, "_active_spark_context", "a context" if case == "of a session" else None)
+
+    assert not subject.end_jvm()
+
+    gateway.shutdown.assert_not_called()
+    assert SparkContext._gateway is gateway
 
 
 @pytest.mark.parametrize("has_program", [True, False])

@@ -21,6 +21,7 @@ def _no_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
         ("spark.sql.extensions", "com.example.Own,io.delta.sql.DeltaSparkSessionExtension"),
         ("spark.jars.packages", "io.delta:delta-spark_4.2_2.13:4.4.0"),
         ("spark.jars", "/jars/delta-spark_4.2_2.13-4.4.0.jar"),
+        ("spark.databricks.delta.properties.defaults.appendOnly", "true"),
     ],
 )
 def test_a_setting_that_names_delta_loads_it(key: str, value: str, tmp_path: Path) -> None:

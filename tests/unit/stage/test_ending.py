@@ -4,7 +4,14 @@ import pytest
 from pyspark.errors import PySparkRuntimeError
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import ConfigError, LineageError, ScoringError, SinkConflictError, SinkError
+from sparkscore.errors import (
+    ConfigError,
+    LineageError,
+    MissingDependencyError,
+    ScoringError,
+    SinkConflictError,
+    SinkError,
+)
 from sparkscore.spark.endings import ending_of
 from sparkscore.stage.ending import Ending, keeps_stage
 
@@ -25,6 +32,8 @@ def hidden_interrupt() -> Exception:
         (LineageError(code=ErrorCode.RUNS_FOLDER, what="x", next_step=""), Ending.NOT_WRITTEN),
         (LineageError(code=ErrorCode.OTHER_FORMAT, what="x", next_step=""), Ending.OTHER_FORMAT),
         (SinkConflictError(code=ErrorCode.RUN_LOCK_LOST, what="x", next_step=""), Ending.OVERTAKEN),
+        (MissingDependencyError(code=ErrorCode.DELTA_SESSION, what="x", next_step=""), Ending.NOT_WRITTEN),
+        (MissingDependencyError(code=ErrorCode.JAVA_MISSING, what="x", next_step=""), Ending.REFUSED),
         (PySparkRuntimeError("an executor was lost"), Ending.MACHINES),
         (ScoringError(code=ErrorCode.WORKER_DIED, what="x", next_step=""), Ending.MACHINES),
         (ScoringError(code=ErrorCode.SCRIPT_RUN, what="x", next_step=""), Ending.REFUSED),
