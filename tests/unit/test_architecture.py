@@ -17,9 +17,9 @@ SHARED_BY_TESTS = ("tests.support", "tests.storm", "tests.bench")
 CLASSIC_ONLY = {"_jsc", "_jvm", "_sc", "rdd", "sparkContext"}
 # These use what no interface of Python has for all sessions, or has only in hundreds of calls. Spark Connect has no
 # accumulators, so rows are counted in classic sessions only.
-MAY_USE_CLASSIC = {f"spark/jvm_{name}.py" for name in ("batches", "conf", "delta", "hadoop", "names", "thrift")} | {
-    "spark/row_counts.py"
-}
+MAY_USE_CLASSIC = {
+    f"spark/jvm_{name}.py" for name in ("batches", "conf", "delta", "hadoop", "names", "session", "thrift")
+} | {"spark/row_counts.py"}
 WORKER_AND_BELOW = (
     "survey",
     "worker",
