@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.cases import MIDDLE, QUICK, WORKLOADS
+from tests.bench.cases import MIDDLE, QUICK, WORKLOADS, Workload
 from tests.bench.goals import GOALS, Goal, difference, fact, findings, growth, ratio, ratio_of, seconds_of
 from tests.bench.registry import ROOT, SIDES
 
@@ -126,10 +126,16 @@ def test_the_middle_form_measures_each_goal() -> None:
     assert [goal.text for goal in GOALS if goal.measure(whole) is None] == []
 
 
-def test_a_quick_benchmark_runs_each_workload_and_each_side() -> None:
+def kind_of(workload: Workload) -> tuple[object, ...]:
+    engine = workload.engine, workload.model, workload.script
+    return workload.kind, workload.layout, workload.files, *engine, workload.output_format
+
+
+def test_a_quick_benchmark_runs_each_kind_of_workload_and_each_side() -> None:
     workloads = {each.name: each for each in WORKLOADS}
 
-    assert set(QUICK) == set(workloads)
+    # Of workloads that differ only in their number of rows, one is enough.
+    assert {kind_of(workloads[name]) for name in QUICK} == {kind_of(each) for each in WORKLOADS}
     assert [name for name, sides in QUICK.items() if not set(sides) <= set(workloads[name].sides)] == []
     assert {side for sides in QUICK.values() for side in sides} == set(SIDES)
     # Sessions stay, and Delta cannot be added to one.
